@@ -1,0 +1,3 @@
+//! doorbuster: a headless storefront backend for the days when everybody comes at once.
+pub mod error;
+pub mod money;
