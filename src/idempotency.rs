@@ -1,0 +1,209 @@
+//! Idempotency: key, effect and reply commit in one transaction.
+//!
+//! Only a committed effect is saved. A refusal saves nothing, and the same key is judged anew
+//! next time. The journal claims keys for whole batches (see `order/store.rs`); here is what
+//! everybody needs, and [`once`] for effects that have a transaction of their own.
+
+use crate::error::{Code, Problem};
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use bytes::Bytes;
+use deadpool_postgres::{Pool, Transaction};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// The scope that all anonymous callers share.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// A key and the request that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Claim {
+    /// Who chose the key.
+    pub scope: Arc<str>,
+    /// 1–255 visible ASCII characters.
+    pub key: Arc<str>,
+    /// SHA-256 over method, path and the body's canonical JSON.
+    pub request_hash: [u8; 32],
+}
+
+impl Claim {
+    /// The claim of a request, if it carries a key.
+    pub fn of(
+        request: &HttpRequest,
+        scope: &str,
+        body_hash: &[u8; 32],
+    ) -> Result<Option<Self>, Problem> {
+        let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+        let key = value.to_str().ok().filter(|key| {
+            (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+        });
+        let Some(key) = key else {
+            let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
+            return Err(Problem::invalid("Idempotency-Key", detail));
+        };
+        let mut hash = Sha256::new();
+        hash.update(request.method().as_str());
+        hash.update([0]);
+        hash.update(request.path());
+        hash.update([0]);
+        hash.update(body_hash);
+        Ok(Some(Self { scope: scope.into(), key: key.into(), request_hash: hash.finalize().into() }))
+    }
+
+    /// The claim of a request that must carry a key.
+    pub fn required(
+        request: &HttpRequest,
+        scope: &str,
+        body_hash: &[u8; 32],
+    ) -> Result<Self, Problem> {
+        Self::of(request, scope, body_hash)?.ok_or_else(|| {
+            Problem::new(
+                Code::IdempotencyKeyRequired,
+                "Send an Idempotency-Key header: a new UUID for each order, the same one when \
+                 you try again.",
+            )
+        })
+    }
+}
+
+/// An answer that can be given again, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Location` header of a created resource.
+    pub location: Option<String>,
+    /// JSON.
+    pub body: Bytes,
+    /// Whether this is a saved answer to an earlier request.
+    pub replayed: bool,
+}
+
+impl Reply {
+    /// A fresh answer.
+    pub fn new(status: u16, location: Option<String>, body: impl Into<Bytes>) -> Self {
+        Self { status, location, body: body.into(), replayed: false }
+    }
+
+    /// The same answer, marked as replayed.
+    pub fn replay(self) -> Self {
+        Self { replayed: true, ..self }
+    }
+}
+
+impl From<Reply> for HttpResponse {
+    fn from(reply: Reply) -> Self {
+        let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+        let mut response = HttpResponse::build(status);
+        response.content_type("application/json");
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(location) = reply.location {
+            response.insert_header((header::LOCATION, location));
+        }
+        if reply.replayed {
+            response.insert_header(("Idempotent-Replayed", "true"));
+        }
+        response.body(reply.body)
+    }
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The request it stands for.
+    pub request_hash: Vec<u8>,
+    /// What it made.
+    pub resource_id: Option<Uuid>,
+    /// The answer; none while an external payment is asked for.
+    pub reply: Option<Reply>,
+}
+
+impl Saved {
+    /// The columns that [`Saved::read`] reads.
+    pub const COLUMNS: &'static str = "scope, key, request_hash, resource_id, status, location, body";
+
+    /// Reads a row of [`Saved::COLUMNS`].
+    pub fn read(row: &tokio_postgres::Row) -> ((Arc<str>, Arc<str>), Self) {
+        let status: Option<i16> = row.get(4);
+        let body: Option<Vec<u8>> = row.get(6);
+        let location: Option<String> = row.get(5);
+        let reply = status
+            .zip(body)
+            .map(|(status, body)| Reply::new(status.unsigned_abs(), location, body).replay());
+        let id = (row.get::<_, &str>(0).into(), row.get::<_, &str>(1).into());
+        (id, Self { request_hash: row.get(2), resource_id: row.get(3), reply })
+    }
+
+    /// The answer to `claim`, given that its key is known.
+    pub fn answer(self, claim: &Claim) -> Result<Reply, Problem> {
+        if self.request_hash != claim.request_hash {
+            return Err(reused());
+        }
+        self.reply.ok_or_else(in_progress)
+    }
+}
+
+/// The key stands for another request.
+pub fn reused() -> Problem {
+    let detail = "This Idempotency-Key was used with another request; send a new key.";
+    Problem::new(Code::IdempotencyKeyReused, detail)
+}
+
+/// The first request with the key is still being worked on.
+pub fn in_progress() -> Problem {
+    let detail = "The first request with this Idempotency-Key is still in progress.";
+    Problem::new(Code::RequestInProgress, detail)
+}
+
+/// Runs `effect` and saves its reply under the claim, in one transaction: at most once.
+pub async fn once<F>(writers: &Pool, claim: Option<&Claim>, effect: F) -> Result<Reply, Problem>
+where
+    F: AsyncFnOnce(&Transaction<'_>) -> Result<Reply, Problem>,
+{
+    let mut client = writers.get().await?;
+    let transaction = client.transaction().await?;
+    if let Some(claim) = claim
+        && let Some(saved) = take(&transaction, claim).await?
+    {
+        return saved.answer(claim);
+    }
+    let reply = effect(&transaction).await?;
+    if let Some(claim) = claim {
+        let sql = "UPDATE idempotency_keys SET status = $3, location = $4, body = $5
+                   WHERE scope = $1 AND key = $2";
+        let (scope, key, body) = (&*claim.scope, &*claim.key, &*reply.body);
+        let status = i16::try_from(reply.status).map_err(Problem::internal)?;
+        transaction.execute(sql, &[&scope, &key, &status, &reply.location, &body]).await?;
+    }
+    transaction.commit().await?;
+    Ok(reply)
+}
+
+/// Takes the key, or returns what is known of it; waits up to 5 s for a request in flight.
+async fn take(transaction: &Transaction<'_>, claim: &Claim) -> Result<Option<Saved>, Problem> {
+    transaction.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
+    let sql = "INSERT INTO idempotency_keys (scope, key, request_hash) VALUES ($1, $2, $3)
+               ON CONFLICT DO NOTHING";
+    let (scope, key, hash) = (&*claim.scope, &*claim.key, &claim.request_hash[..]);
+    let taken = transaction.execute(sql, &[&scope, &key, &hash]).await;
+    match taken {
+        Ok(1) => return Ok(None),
+        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            return Err(in_progress());
+        }
+        taken => taken?,
+    };
+    let sql = format!(
+        "SELECT {} FROM idempotency_keys WHERE scope = $1 AND key = $2",
+        Saved::COLUMNS
+    );
+    let row = transaction.query_opt(&sql, &[&scope, &key]).await?;
+    // Gone again between the two statements: it was refused, so the client may try again.
+    row.map(|row| Some(Saved::read(&row).1)).ok_or_else(in_progress)
+}

@@ -1,0 +1,482 @@
+//! Group commit, generic over what is committed.
+//!
+//! While one transaction is on its way, the next batch gathers; it leaves when the previous one
+//! returns, without a timer. Several lanes share one queue; each owns a raw connection outside
+//! the pools and writes BEGIN and COMMIT itself.
+//!
+//! An entry is answered only after *every* statement of its transaction, BEGIN and COMMIT
+//! included, came back Ok: after a failed statement PostgreSQL answers COMMIT with ROLLBACK,
+//! which the driver does not show. If the answer is lost, the same batch runs again with the
+//! same ids and keys: the unique index waits for the doubtful transaction and then tells.
+
+use crate::error::{Code, Problem};
+use crate::metrics;
+use crate::postgres::{Class, Postgres, class, describe, unavailable};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Error};
+use uuid::Uuid;
+
+/// How a batch is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Everything in one pipelined trip, on what is presumed; guards in SQL stop it.
+    Optimistic,
+    /// Lock and read first, decide on what the lock returned, then write.
+    Exact,
+}
+
+impl Form {
+    /// The label in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Form::Optimistic => "optimistic",
+            Form::Exact => "exact",
+        }
+    }
+}
+
+/// What an entry adds to its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight {
+    /// Rows that grow with the entry (an order's lines).
+    pub lines: usize,
+    /// Bytes that the entry sends to PostgreSQL, about.
+    pub bytes: usize,
+}
+
+/// What a journal commits: the SQL and the answers, while the journal sees to batches,
+/// transactions, retries and unknown outcomes.
+pub trait Work: Send + Sync + 'static {
+    /// One unit: a command with the sender of its answer.
+    type Entry: Send + Sync + 'static;
+    /// What an entry came to.
+    type Outcome: Send;
+    /// The prepared statements of a connection.
+    type Statements: Send + Sync;
+
+    /// What the entry adds to its batch.
+    fn weight(&self, entry: &Self::Entry) -> Weight;
+
+    /// When the entry's client stops waiting; checked when a batch forms.
+    fn deadline(&self, entry: &Self::Entry) -> Instant;
+
+    /// The form that suits the batch.
+    fn form(&self, batch: &[Self::Entry]) -> Form;
+
+    /// Prepares the statements of a new connection.
+    fn prepare(
+        &self,
+        client: &Client,
+    ) -> impl Future<Output = Result<Self::Statements, Error>> + Send;
+
+    /// Runs the batch between `transaction.begin()` and `transaction.commit()`; one outcome per
+    /// entry, in their order. May run again with the same entries, and must then come to the
+    /// same effect at most once.
+    fn run(
+        &self,
+        transaction: &Transaction<'_>,
+        statements: &Self::Statements,
+        batch: &[Self::Entry],
+        form: Form,
+    ) -> impl Future<Output = Result<Vec<Self::Outcome>, Error>> + Send;
+
+    /// Answers the entry. An outcome comes only after its commit.
+    fn answer(&self, entry: Self::Entry, outcome: Result<Self::Outcome, Problem>);
+}
+
+/// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
+pub struct Transaction<'c> {
+    /// The connection, for statements between BEGIN and COMMIT.
+    pub client: &'c Client,
+    /// This transaction's mark. A statement that is pipelined behind BEGIN would commit by
+    /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
+    /// lets it do nothing then.
+    pub mark: String,
+    began: AtomicBool,
+    committed: AtomicBool,
+}
+
+impl<'c> Transaction<'c> {
+    fn new(client: &'c Client) -> Self {
+        let mark = Uuid::now_v7().simple().to_string();
+        Self { client, mark, began: AtomicBool::new(false), committed: AtomicBool::new(false) }
+    }
+
+    /// BEGIN, with the mark. A paused instance must not keep its locks for ever.
+    pub async fn begin(&self) -> Result<(), Error> {
+        let begin = format!(
+            "BEGIN; SET LOCAL doorbuster.batch = '{}'; \
+             SET LOCAL idle_in_transaction_session_timeout = '10s'",
+            self.mark
+        );
+        self.client.batch_execute(&begin).await?;
+        self.began.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// COMMIT. Ok says nothing unless every statement before it was Ok as well.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.client.batch_execute("COMMIT").await?;
+        self.committed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.began.load(Ordering::Relaxed) && self.committed.load(Ordering::Relaxed)
+    }
+}
+
+/// The limits of a journal.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Lanes, each with a connection of its own.
+    pub connections: usize,
+    /// Entries per transaction; beyond 100–250 only latency grows.
+    pub batch_max: usize,
+    /// Lines per transaction.
+    pub lines_max: usize,
+    /// Bytes per transaction.
+    pub bytes_max: usize,
+    /// Entries that may wait.
+    pub queue_max: usize,
+    /// Runs of one batch that meets deadlocks.
+    pub attempts_max: u32,
+}
+
+/// The handle of a journal. Cheap to clone.
+pub struct Journal<E> {
+    queue: mpsc::Sender<E>,
+    connected: Arc<AtomicUsize>,
+}
+
+impl<E> Clone for Journal<E> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), connected: self.connected.clone() }
+    }
+}
+
+/// The lanes of a journal; they end when every handle is gone and the queue is empty.
+pub struct Lanes(Vec<JoinHandle<()>>);
+
+impl Lanes {
+    /// Waits until everything queued is committed and answered.
+    pub async fn drained(self) {
+        for lane in self.0 {
+            if let Err(error) = lane.await {
+                tracing::error!(%error, "a lane of the journal ended badly");
+            }
+        }
+    }
+}
+
+impl<E> Journal<E> {
+    /// A journal that commits nothing: entries arrive at the returned receiver.
+    pub fn detached(queue_max: usize) -> (Self, mpsc::Receiver<E>) {
+        let (queue, entries) = mpsc::channel(queue_max);
+        (Self { queue, connected: Arc::new(AtomicUsize::new(1)) }, entries)
+    }
+
+    /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or
+    /// the database is away (`storage_unavailable`). Nothing has begun then.
+    pub fn submit(&self, entry: E) -> Result<(), (E, Problem)> {
+        if self.connected.load(Ordering::Relaxed) == 0 {
+            return Err((entry, unavailable()));
+        }
+        self.queue.try_send(entry).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(entry) => {
+                (entry, Problem::new(Code::Overloaded, "Too many orders are waiting."))
+            }
+            mpsc::error::TrySendError::Closed(entry) => {
+                (entry, Problem::new(Code::Overloaded, "This instance is shutting down."))
+            }
+        })
+    }
+}
+
+/// Starts the lanes on the runtime of the database connections.
+pub fn start<W: Work>(
+    work: Arc<W>,
+    limits: Limits,
+    postgres: &Postgres,
+) -> (Journal<W::Entry>, Lanes) {
+    let (queue, entries) = mpsc::channel(limits.queue_max);
+    let connected = Arc::new(AtomicUsize::new(0));
+    let intake = Arc::new(Mutex::new(Intake { entries, held_back: None }));
+    let lanes = (0..limits.connections).map(|_| {
+        let lane = Lane {
+            work: work.clone(),
+            limits: limits.clone(),
+            postgres: postgres.clone(),
+            intake: intake.clone(),
+            connected: connected.clone(),
+        };
+        postgres.runtime().spawn(lane.supervise())
+    });
+    let lanes = Lanes(lanes.collect());
+    (Journal { queue, connected }, lanes)
+}
+
+/// The queue's end that the lanes share; whoever is free takes the next batch.
+struct Intake<E> {
+    entries: mpsc::Receiver<E>,
+    /// An entry that did not fit into the last batch.
+    held_back: Option<E>,
+}
+
+impl<E> Intake<E> {
+    /// The next batch: what waits, up to the limits. `None` when the journal is closed.
+    async fn next<W: Work<Entry = E>>(&mut self, work: &W, limits: &Limits) -> Option<Vec<E>> {
+        let first = match self.held_back.take() {
+            Some(entry) => entry,
+            None => self.entries.recv().await?,
+        };
+        let mut total = work.weight(&first);
+        let mut batch = vec![first];
+        while batch.len() < limits.batch_max {
+            let Ok(entry) = self.entries.try_recv() else { break };
+            let weight = work.weight(&entry);
+            total.lines += weight.lines;
+            total.bytes += weight.bytes;
+            if total.lines > limits.lines_max || total.bytes > limits.bytes_max {
+                self.held_back = Some(entry);
+                break;
+            }
+            batch.push(entry);
+        }
+        metrics::journal_queue(self.entries.len());
+        Some(batch)
+    }
+}
+
+/// A batch that is not answered yet.
+struct Attempt<E> {
+    batch: Vec<E>,
+    form: Form,
+    runs: u32,
+}
+
+struct Connection<S> {
+    client: Client,
+    statements: S,
+    _up: Up,
+}
+
+/// Counts a connection that is up, until it is dropped.
+struct Up(Arc<AtomicUsize>);
+
+impl Up {
+    fn new(connected: &Arc<AtomicUsize>) -> Self {
+        metrics::journal_connections(connected.fetch_add(1, Ordering::Relaxed) + 1);
+        Self(connected.clone())
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        metrics::journal_connections(self.0.fetch_sub(1, Ordering::Relaxed) - 1);
+    }
+}
+
+/// What the lanes of a journal have in common.
+struct Lane<W: Work> {
+    work: Arc<W>,
+    limits: Limits,
+    postgres: Postgres,
+    intake: Arc<Mutex<Intake<W::Entry>>>,
+    connected: Arc<AtomicUsize>,
+}
+
+impl<W: Work> Lane<W> {
+    /// Runs the lane, and a fresh one after a panic; the batch that panicked is not answered,
+    /// so its clients learn that the outcome is unknown.
+    async fn supervise(self) {
+        let shared = Arc::new(self);
+        while let Err(error) = tokio::spawn(Runner::new(shared.clone()).run()).await {
+            if !error.is_panic() {
+                break;
+            }
+            tracing::error!(%error, "a lane of the journal panicked; it starts again");
+            metrics::actor_restart("journal");
+        }
+    }
+}
+
+/// A lane at work: what it shares, and its connection.
+struct Runner<W: Work> {
+    lane: Arc<Lane<W>>,
+    connection: Option<Connection<W::Statements>>,
+}
+
+impl<W: Work> Runner<W> {
+    fn new(lane: Arc<Lane<W>>) -> Self {
+        Self { lane, connection: None }
+    }
+
+    async fn run(mut self) {
+        let lane = self.lane.clone();
+        loop {
+            if !self.connect().await {
+                if self.refuse_waiting().await {
+                    break;
+                }
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+                continue;
+            }
+            let batch = lane.intake.lock().await.next(&*lane.work, &lane.limits).await;
+            let Some(batch) = batch else { break };
+            let batch = self.in_time(batch, "It waited too long for its turn; nothing was done.");
+            if self.connect().await {
+                let form = lane.work.form(&batch);
+                self.settle(Attempt { batch, form, runs: 0 }).await;
+            } else {
+                batch.into_iter().for_each(|entry| lane.work.answer(entry, Err(unavailable())));
+            }
+        }
+    }
+
+    /// Runs the batch until each of its entries is answered.
+    async fn settle(&mut self, attempt: Attempt<W::Entry>) {
+        let mut open = vec![attempt];
+        while let Some(mut attempt) = open.pop() {
+            let Some(connection) = &self.connection else {
+                open.extend(self.reconnect_for(attempt).await);
+                continue;
+            };
+            attempt.runs += 1;
+            let error = match self.attempt(connection, &attempt).await {
+                Ok(outcomes) => {
+                    for (entry, outcome) in attempt.batch.into_iter().zip(outcomes) {
+                        self.lane.work.answer(entry, Ok(outcome));
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
+            // After an error the server's COMMIT is a ROLLBACK; between two trips there was none.
+            if connection.client.batch_execute("ROLLBACK").await.is_err() {
+                self.connection = None;
+            }
+            let class = class(&error);
+            metrics::journal_retry(class);
+            tracing::debug!(error = %describe(&error), ?class, form = ?attempt.form, "again");
+            match class {
+                Class::Lost => open.extend(self.reconnect_for(attempt).await),
+                Class::Guard if attempt.form == Form::Optimistic => {
+                    open.push(Attempt { form: Form::Exact, runs: 0, ..attempt });
+                }
+                Class::Retry if attempt.runs < self.lane.limits.attempts_max => open.push(attempt),
+                _ => open.extend(self.bisect(attempt, &error)),
+            }
+        }
+    }
+
+    /// One run of the batch in one transaction.
+    async fn attempt(
+        &self,
+        connection: &Connection<W::Statements>,
+        attempt: &Attempt<W::Entry>,
+    ) -> Result<Vec<W::Outcome>, Error> {
+        let (batch, form) = (&attempt.batch, attempt.form);
+        let transaction = Transaction::new(&connection.client);
+        let started = Instant::now();
+        let run = self.lane.work.run(&transaction, &connection.statements, batch, form);
+        let outcomes = run.await?;
+        assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");
+        assert_eq!(outcomes.len(), batch.len(), "an outcome for each entry");
+        metrics::journal_commit(form.as_str(), batch.len(), started.elapsed());
+        Ok(outcomes)
+    }
+
+    /// After the outcome became unknown: entries in time go again on a new connection.
+    async fn reconnect_for(&mut self, attempt: Attempt<W::Entry>) -> Option<Attempt<W::Entry>> {
+        let Attempt { mut batch, runs, .. } = attempt;
+        loop {
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+            batch = self.in_time(batch, "The outcome is unknown; try again with the same key.");
+            if batch.is_empty() {
+                return None;
+            }
+            if self.connect().await {
+                // Exact, because the first run may have taken the keys.
+                return Some(Attempt { batch, form: Form::Exact, runs });
+            }
+        }
+    }
+
+    /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
+    fn bisect(&self, attempt: Attempt<W::Entry>, error: &Error) -> Vec<Attempt<W::Entry>> {
+        let Attempt { mut batch, form, .. } = attempt;
+        if batch.len() > 1 {
+            let later = batch.split_off(batch.len() / 2);
+            return [later, batch]
+                .map(|batch| Attempt { batch, form, runs: 0 })
+                .into_iter()
+                .collect();
+        }
+        for entry in batch {
+            self.lane.work.answer(entry, Err(Problem::internal(describe(error))));
+        }
+        Vec::new()
+    }
+
+    /// Answers the entries whose deadline has passed, and keeps the others.
+    fn in_time(&self, batch: Vec<W::Entry>, why: &str) -> Vec<W::Entry> {
+        let now = Instant::now();
+        let (late, in_time): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|entry| self.lane.work.deadline(entry) <= now);
+        for entry in late {
+            self.lane.work.answer(entry, Err(Problem::new(Code::StorageUnavailable, why)));
+        }
+        in_time
+    }
+
+    /// Whether there is a working connection, opened if need be.
+    async fn connect(&mut self) -> bool {
+        if self.connection.as_ref().is_some_and(|connection| !connection.client.is_closed()) {
+            return true;
+        }
+        self.connection = None;
+        let opened = async {
+            let client = self.lane.postgres.connect().await?;
+            let statements = self.lane.work.prepare(&client).await?;
+            Ok::<_, Error>((client, statements))
+        };
+        match tokio::time::timeout(CONNECT_MAX, opened).await {
+            Ok(Ok((client, statements))) => {
+                let _up = Up::new(&self.lane.connected);
+                self.connection = Some(Connection { client, statements, _up });
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = %describe(&error), "the journal cannot connect");
+            }
+            Err(_) => tracing::warn!("the journal cannot connect: the database does not answer"),
+        }
+        self.connection.is_some()
+    }
+
+    /// While the database is away nothing waits in the queue; true when the journal is closed.
+    async fn refuse_waiting(&self) -> bool {
+        // Another lane may sit in `next` with the lock: then it is connected and takes them.
+        let Ok(mut intake) = self.lane.intake.try_lock() else { return false };
+        if self.lane.connected.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        let held_back = intake.held_back.take();
+        held_back.into_iter().for_each(|entry| self.lane.work.answer(entry, Err(unavailable())));
+        loop {
+            match intake.entries.try_recv() {
+                Ok(entry) => self.lane.work.answer(entry, Err(unavailable())),
+                Err(mpsc::error::TryRecvError::Empty) => return false,
+                Err(mpsc::error::TryRecvError::Disconnected) => return true,
+            }
+        }
+    }
+}
+
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+const CONNECT_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,117 @@
+//! Every metric: its name, unit and help. Labels are closed enums, so that no client can make
+//! new series.
+
+use crate::postgres::Class;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::time::Duration;
+
+const HTTP_SECONDS: &str = "doorbuster_http_request_seconds";
+const HTTP_REQUESTS: &str = "doorbuster_http_requests_total";
+const JOURNAL_QUEUE: &str = "doorbuster_journal_queue_entries";
+const JOURNAL_BATCH: &str = "doorbuster_journal_batch_entries";
+const JOURNAL_COMMIT: &str = "doorbuster_journal_commit_seconds";
+const JOURNAL_RETRIES: &str = "doorbuster_journal_retries_total";
+const JOURNAL_CONNECTED: &str = "doorbuster_journal_connections";
+const ORDERS_IN_FLIGHT: &str = "doorbuster_orders_in_flight";
+const SOLD_OUT: &str = "doorbuster_orders_refused_by_view_total";
+const ACTOR_RESTARTS: &str = "doorbuster_actor_restarts_total";
+const POOL_WAIT: &str = "doorbuster_pool_waiting";
+const EXPIRED: &str = "doorbuster_orders_expired_total";
+
+/// Every metric's name, unit and help, as the documents list them.
+pub const ALL: &[(&str, Unit, &str)] = &[
+    (HTTP_SECONDS, Unit::Seconds, "Time from the request's head to the response's, by route"),
+    (HTTP_REQUESTS, Unit::Count, "Requests by route, method and status"),
+    (JOURNAL_QUEUE, Unit::Count, "Entries that wait for a batch"),
+    (JOURNAL_BATCH, Unit::Count, "Entries per committed batch, by form"),
+    (JOURNAL_COMMIT, Unit::Seconds, "Time from a batch's BEGIN to the answer of its COMMIT"),
+    (JOURNAL_RETRIES, Unit::Count, "Batches run again, by the class of the error"),
+    (JOURNAL_CONNECTED, Unit::Count, "Connections of the journal that are up"),
+    (ORDERS_IN_FLIGHT, Unit::Count, "Orders being placed"),
+    (SOLD_OUT, Unit::Count, "Orders refused by the fresh view, without a write"),
+    (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
+    (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
+    (EXPIRED, Unit::Count, "Unpaid orders expired by this instance"),
+];
+
+/// Installs the recorder of the process; once only.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    const SECONDS: &[f64] = &[
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    ];
+    const ENTRIES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 150.0, 200.0, 250.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(JOURNAL_BATCH.to_owned()), ENTRIES)?
+        .install_recorder()?;
+    for &(name, unit, help) in ALL {
+        match name {
+            _ if name.ends_with("_total") => describe_counter!(name, unit, help),
+            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT => describe_histogram!(name, unit, help),
+            _ => describe_gauge!(name, unit, help),
+        }
+    }
+    Ok(handle)
+}
+
+/// A request was answered. `route` is a pattern of the route table, never the client's path.
+pub fn http_request(route: &str, method: &'static str, status: u16, took: Duration) {
+    let route = route.to_owned();
+    histogram!(HTTP_SECONDS, "route" => route.clone()).record(took.as_secs_f64());
+    let status = status.to_string();
+    counter!(HTTP_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
+}
+
+/// So many entries wait in the journal.
+pub fn journal_queue(entries: usize) {
+    gauge!(JOURNAL_QUEUE).set(entries as f64);
+}
+
+/// A batch was committed.
+pub fn journal_commit(form: &'static str, entries: usize, took: Duration) {
+    histogram!(JOURNAL_BATCH, "form" => form).record(entries as f64);
+    histogram!(JOURNAL_COMMIT, "form" => form).record(took.as_secs_f64());
+}
+
+/// A batch is run again.
+pub fn journal_retry(class: Class) {
+    let class = match class {
+        Class::Guard => "guard",
+        Class::Retry => "retry",
+        Class::Culprit => "culprit",
+        Class::Lost => "lost",
+    };
+    counter!(JOURNAL_RETRIES, "class" => class).increment(1);
+}
+
+/// So many connections of the journal are up.
+pub fn journal_connections(up: usize) {
+    gauge!(JOURNAL_CONNECTED).set(up as f64);
+}
+
+/// So many orders are being placed.
+pub fn orders_in_flight(orders: usize) {
+    gauge!(ORDERS_IN_FLIGHT).set(orders as f64);
+}
+
+/// The view said sold out.
+pub fn refused_by_view() {
+    counter!(SOLD_OUT).increment(1);
+}
+
+/// An actor was started again.
+pub fn actor_restart(actor: &'static str) {
+    counter!(ACTOR_RESTARTS, "actor" => actor).increment(1);
+}
+
+/// So many requests wait for a connection of the pool.
+pub fn pool_waiting(pool: &'static str, waiting: usize) {
+    gauge!(POOL_WAIT, "pool" => pool).set(waiting as f64);
+}
+
+/// Unpaid orders were expired.
+pub fn orders_expired(orders: usize) {
+    counter!(EXPIRED).increment(orders as u64);
+}

@@ -1,0 +1,186 @@
+//! PostgreSQL: two pools (readers, writers), raw connections for the journal, errors by class.
+//!
+//! A connection's task lives on the runtime that opened it. Opened from an HTTP worker it would
+//! sit on that worker's busy thread, so all connections live on one runtime of their own.
+
+use crate::error::{Code, Problem};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// How to reach PostgreSQL and how long to wait for it.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `postgres://user:password@host:port/database`, or a key-value string.
+    pub url: String,
+    /// Connections for reads.
+    pub read_connections: usize,
+    /// Connections for transactions outside the journal.
+    pub write_connections: usize,
+    /// Longest wait for a free connection of a pool.
+    pub wait: Duration,
+    /// Longest time to open a connection.
+    pub connect: Duration,
+}
+
+/// The way to the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Postgres {
+    config: Config,
+    runtime: Handle,
+    /// For queries that change nothing.
+    pub readers: Pool,
+    /// For transactions outside the journal; only ever through `client.transaction()`.
+    pub writers: Pool,
+}
+
+impl Postgres {
+    /// Opens nothing yet; the connections' tasks will run on `runtime`.
+    pub fn new(options: &Options, runtime: Handle) -> Result<Self, String> {
+        if options.url.is_empty() {
+            return Err("postgres.url is not set: where is the database?".to_owned());
+        }
+        let mut config: Config =
+            options.url.parse().map_err(|error| format!("postgres.url cannot be read: {error}"))?;
+        config
+            .application_name("doorbuster")
+            .connect_timeout(options.connect)
+            .keepalives_idle(Duration::from_secs(10))
+            .tcp_user_timeout(Duration::from_secs(10));
+        let pool = |size| {
+            let manager = Manager::from_connect(
+                config.clone(),
+                OnRuntime(runtime.clone()),
+                ManagerConfig { recycling_method: RecyclingMethod::Fast },
+            );
+            Pool::builder(manager)
+                .max_size(size)
+                .runtime(deadpool_postgres::Runtime::Tokio1)
+                .timeouts(deadpool_postgres::Timeouts {
+                    wait: Some(options.wait),
+                    create: Some(options.connect),
+                    recycle: Some(options.connect),
+                })
+                .build()
+                .map_err(|error| error.to_string())
+        };
+        let (readers, writers) = (pool(options.read_connections)?, pool(options.write_connections)?);
+        Ok(Self { config, runtime, readers, writers })
+    }
+
+    /// A connection outside the pools.
+    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, _) = OnRuntime(self.runtime.clone()).connect(&self.config).await?;
+        Ok(client)
+    }
+
+    /// The runtime that the connections live on.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Whether a query is answered now.
+    pub async fn is_up(&self) -> bool {
+        let Ok(client) = self.readers.get().await else { return false };
+        let answer = tokio::time::timeout(Duration::from_secs(1), client.simple_query("SELECT 1"));
+        matches!(answer.await, Ok(Ok(_)))
+    }
+}
+
+/// Opens connections whose tasks run on a runtime of our choice.
+struct OnRuntime(Handle);
+
+type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for OnRuntime {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Connected> {
+        let (config, runtime) = (config.clone(), self.0.clone());
+        let opened = self.0.spawn(async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            let task = runtime.spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::warn!(%error, "a database connection was lost");
+                }
+            });
+            Ok((client, task))
+        });
+        async move {
+            match opened.await {
+                Ok(connected) => connected,
+                // The runtime has stopped, so the process is about to end.
+                Err(_) => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+/// What an error of PostgreSQL asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A check, a taken key or a row count said no: decide again on locked rows.
+    Guard,
+    /// Deadlock or serialisation: the same again.
+    Retry,
+    /// Something in the statement's values.
+    Culprit,
+    /// The connection is gone or the server cannot work: the outcome may be unknown.
+    Lost,
+}
+
+/// Sorts an error into its class, by SQLSTATE.
+pub fn class(error: &tokio_postgres::Error) -> Class {
+    let Some(state) = error.code() else { return Class::Lost };
+    match state.code() {
+        "23514" | "23505" | "DB001" => Class::Guard,
+        "40001" | "40P01" | "55P03" => Class::Retry,
+        code => match &code[..2] {
+            "08" | "53" | "57" | "58" => Class::Lost,
+            _ => Class::Culprit,
+        },
+    }
+}
+
+/// The answer while PostgreSQL is away.
+pub fn unavailable() -> Problem {
+    Problem::new(Code::StorageUnavailable, "The storage is not available; nothing was changed.")
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match class(&error) {
+            Class::Lost | Class::Retry => {
+                tracing::warn!(error = %describe(&error), "the storage did not answer");
+                unavailable()
+            }
+            Class::Guard | Class::Culprit => Problem::internal(describe(&error)),
+        }
+    }
+}
+
+impl From<PoolError> for Problem {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            error => {
+                tracing::warn!(%error, "no database connection");
+                unavailable()
+            }
+        }
+    }
+}
+
+/// The error with its cause; tokio-postgres leaves the server's words out of `Display`.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
