@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why the private servers did not start or stop.
+///
+/// Every sentence holds its cause, so there is no chain of sources to print after it.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// No `initdb` and `postgres` anywhere.
@@ -43,14 +45,14 @@ pub enum EmbeddedError {
     },
 
     /// A file or folder cannot be used.
-    #[error("cannot {doing} {path}: {source}; {}", advice(.source))]
+    #[error("cannot {doing} {path}: {error}; {}", advice(.error))]
     File {
         /// What was tried: `write`.
         doing: &'static str,
         /// On which file or folder.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 
     /// A file or folder holds something unexpected.
@@ -63,12 +65,12 @@ pub enum EmbeddedError {
     },
 
     /// A program did not run at all.
-    #[error("cannot run {program}: {source}; check that it is installed and may be executed")]
+    #[error("cannot run {program}: {error}; check that it is installed and may be executed")]
     Run {
         /// The program.
         program: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 
     /// `initdb` failed.
@@ -109,7 +111,7 @@ pub enum EmbeddedError {
         "PostgreSQL refused: {}; if the folder's files were changed, move the folder away and \
          start again", .0.as_db_error().map_or_else(|| .0.to_string(), |e| e.message().to_owned())
     )]
-    Database(#[from] tokio_postgres::Error),
+    Database(tokio_postgres::Error),
 
     /// The line for the reader of standard output could not be written.
     #[error("cannot write to standard output: {0}; keep its reader open")]
@@ -120,7 +122,13 @@ impl EmbeddedError {
     /// For `map_err`: what was tried on which file.
     pub(super) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { doing, path, source }
+        move |error| Self::File { doing, path, error }
+    }
+}
+
+impl From<tokio_postgres::Error> for EmbeddedError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error)
     }
 }
 

@@ -118,7 +118,7 @@ async fn make_cluster(bin: &Path, home: &Home, password: &str) -> Result<(), Emb
         command.arg(format!("--username={USER}")).arg(format!("--locale={locale}"));
         command.arg("--pwfile").arg(&password_file).arg("-D").arg(&draft);
         let done = command.stdin(Stdio::null()).output().await;
-        let done = done.map_err(|source| EmbeddedError::Run { program, source })?;
+        let done = done.map_err(|error| EmbeddedError::Run { program, error })?;
         if done.status.success() {
             let _ = fs::remove_file(&password_file);
             return fs::rename(&draft, &home.postgres)

@@ -43,9 +43,9 @@ impl Server {
         let output = File::create(&log).map_err(EmbeddedError::file("write", &log))?;
         let errors = output.try_clone().map_err(EmbeddedError::file("write", &log))?;
         command.stdout(Stdio::from(output)).stderr(Stdio::from(errors));
-        let child = command.spawn().map_err(|source| EmbeddedError::Run {
+        let child = command.spawn().map_err(|error| EmbeddedError::Run {
             program: command.as_std().get_program().into(),
-            source,
+            error,
         })?;
         Ok(Self { name, child, log, ending })
     }
@@ -154,16 +154,16 @@ fn lives(pid: i32) -> bool {
 /// Whether the process is this server with this folder as an argument.
 pub(super) fn is_server(pid: i32, program: &str, folder: &Path) -> bool {
     let Some(line) = command_line(pid) else { return false };
-    let mut words = line.split(|byte| *byte == 0);
-    let first = words.next().unwrap_or_default();
-    let folder = folder.as_os_str().as_encoded_bytes();
+    let text = String::from_utf8_lossy(&line);
+    let folder = folder.to_string_lossy();
+    let mut words = text.split('\0');
     match cfg!(target_os = "linux") {
-        true => first.ends_with(program.as_bytes()) && words.any(|word| word == folder),
-        // `ps` does not show where a word ends.
-        false => {
-            let text = String::from_utf8_lossy(&line);
-            text.contains(program) && text.contains(&*String::from_utf8_lossy(folder))
+        true => {
+            words.next().is_some_and(|first| first.contains(program))
+                && words.any(|word| word == folder)
         }
+        // `ps` does not show where a word ends.
+        false => text.contains(program) && text.contains(&*folder),
     }
 }
 
