@@ -151,6 +151,9 @@ CREATE TABLE payments (
                    'refund_due')),
     amount     bigint NOT NULL,
     currency   text NOT NULL,
+    -- The idempotency key that waits for the provider's answer, if any.
+    key_scope  text,
+    key        text,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (order_id, id)

@@ -108,6 +108,29 @@ impl FieldError {
     }
 }
 
+/// Collects what is wrong with a request, so that the client learns all of it at once.
+#[derive(Debug, Default)]
+pub struct Violations(Vec<FieldError>);
+
+impl Violations {
+    /// Notes `detail` at `pointer` unless `holds`.
+    pub fn require(&mut self, holds: bool, pointer: impl Into<String>, detail: &str) {
+        if !holds {
+            self.0.push(FieldError::new(pointer, detail));
+        }
+    }
+
+    /// Notes an error.
+    pub fn push(&mut self, error: FieldError) {
+        self.0.push(error);
+    }
+
+    /// `validation_failed` if anything was noted.
+    pub fn finish(self) -> Result<(), Problem> {
+        if self.0.is_empty() { Ok(()) } else { Err(Problem::validation(self.0)) }
+    }
+}
+
 /// An error as a client sees it, before the request's own fields are added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

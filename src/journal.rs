@@ -98,13 +98,13 @@ pub struct Transaction<'c> {
     /// lets it do nothing then.
     pub mark: String,
     began: AtomicBool,
-    committed: AtomicBool,
+    ended: AtomicBool,
 }
 
 impl<'c> Transaction<'c> {
     fn new(client: &'c Client) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
-        Self { client, mark, began: AtomicBool::new(false), committed: AtomicBool::new(false) }
+        Self { client, mark, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
 
     /// BEGIN, with the mark. A paused instance must not keep its locks for ever.
@@ -122,12 +122,20 @@ impl<'c> Transaction<'c> {
     /// COMMIT. Ok says nothing unless every statement before it was Ok as well.
     pub async fn commit(&self) -> Result<(), Error> {
         self.client.batch_execute("COMMIT").await?;
-        self.committed.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// ROLLBACK, when it turned out that nothing is to be written: what the locks showed was
+    /// true, and no flush is spent on it.
+    pub async fn roll_back(&self) -> Result<(), Error> {
+        self.client.batch_execute("ROLLBACK").await?;
+        self.ended.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     fn is_complete(&self) -> bool {
-        self.began.load(Ordering::Relaxed) && self.committed.load(Ordering::Relaxed)
+        self.began.load(Ordering::Relaxed) && self.ended.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 
 // Platform: knows no feature.
 pub mod auth;
+pub mod embedded;
 pub mod error;
 pub mod id;
 pub mod idempotency;

@@ -1,0 +1,28 @@
+# The commands of this project. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench loadtest ci services
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: services ## a shop on this machine, with its own PostgreSQL and Redis and a demo catalog
+	cargo run --release -- dev
+
+test: services ## all tests, against real servers
+	cargo test --workspace
+
+lint: ## formatting and lints, as strict as in CI
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: services ## the benchmarks
+	cargo bench
+
+loadtest: services ## a flash sale against this machine, judged and reported
+	cargo run --release -p loadtests -- rush
+
+ci: ## everything that CI runs
+	bash .ci/run
+
+services: ## PostgreSQL's and Redis's programs, installed if they are missing
+	@sh scripts/install-services.sh
