@@ -1,3 +1,4 @@
 //! doorbuster: a headless storefront backend for the days when everybody comes at once.
+pub mod config;
 pub mod error;
 pub mod money;
