@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::layers::DEFAULTS;
 use super::read::{masked, parts_per_million};
 use super::*;
