@@ -2,12 +2,16 @@
 
 // Platform: knows no feature.
 pub mod auth;
+pub mod config;
 pub mod embedded;
 pub mod error;
 pub mod id;
 pub mod idempotency;
 pub mod journal;
+pub mod json;
 pub mod metrics;
 pub mod migrate;
 pub mod money;
+pub mod page;
 pub mod postgres;
+pub mod supervisor;

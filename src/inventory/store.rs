@@ -1,0 +1,124 @@
+//! The SQL of stock outside the journal: reads, adjustments, references to check.
+
+use super::stock::{Cause, Level, StockKey};
+use crate::error::Problem;
+use crate::id::{AdjustmentId, LocationId, VariantId};
+use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// The two columns of stock keys, for `unnest`.
+pub fn columns<'k>(keys: impl IntoIterator<Item = &'k StockKey>) -> (Vec<Uuid>, Vec<Uuid>) {
+    keys.into_iter().map(|key| (key.variant.uuid(), key.location.uuid())).unzip()
+}
+
+/// What is available now in each of the rows; a row that does not exist is left out.
+pub async fn available(
+    readers: &Pool,
+    keys: &[StockKey],
+) -> Result<Vec<(StockKey, i64)>, Problem> {
+    let sql = "SELECT s.variant_id, s.location_id, s.available
+               FROM unnest($1::uuid[], $2::uuid[]) AS k (variant_id, location_id)
+               JOIN stock s USING (variant_id, location_id)";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let (variants, locations) = columns(keys);
+    let rows = client.query(&statement, &[&variants, &locations]).await?;
+    Ok(rows.iter().map(|row| (key(row), row.get(2))).collect())
+}
+
+/// Reads a key from the first two columns.
+pub fn key(row: &Row) -> StockKey {
+    let (variant, location): (Uuid, Uuid) = (row.get(0), row.get(1));
+    StockKey { variant: variant.into(), location: location.into() }
+}
+
+/// A stock row with the SKU it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stocked {
+    /// The row.
+    pub key: StockKey,
+    /// The variant's SKU.
+    pub sku: String,
+    /// Its counts.
+    pub level: Level,
+}
+
+/// The stock rows after `after` in the order of their keys, of one SKU or of all.
+pub async fn levels(
+    readers: &Pool,
+    sku: Option<&str>,
+    after: StockKey,
+    limit: i64,
+) -> Result<Vec<Stocked>, Problem> {
+    let sql = "SELECT s.variant_id, s.location_id, v.sku, s.available, s.held, s.sold
+               FROM stock s JOIN variants v ON v.id = s.variant_id
+               WHERE ($1::text IS NULL OR v.sku = $1)
+                 AND (s.variant_id, s.location_id) > ($2, $3)
+               ORDER BY s.variant_id, s.location_id LIMIT $4";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let (variant, location) = (after.variant.uuid(), after.location.uuid());
+    let rows = client.query(&statement, &[&sku, &variant, &location, &limit]).await?;
+    let stocked = rows.iter().map(|row| Stocked {
+        key: key(row),
+        sku: row.get(2),
+        level: Level { available: row.get(3), held: row.get(4), sold: row.get(5) },
+    });
+    Ok(stocked.collect())
+}
+
+/// The variant that a SKU or an id names, if there is one.
+pub async fn variant(
+    transaction: &Transaction<'_>,
+    sku: Option<&str>,
+    id: Option<VariantId>,
+) -> Result<Option<VariantId>, Problem> {
+    let sql = "SELECT id FROM variants WHERE sku = $1 OR id = $2";
+    let row = transaction.query_opt(sql, &[&sku, &id.map(|id| id.uuid())]).await?;
+    Ok(row.map(|row| row.get::<_, Uuid>(0).into()))
+}
+
+/// Whether there is such a location.
+pub async fn location_exists(
+    transaction: &Transaction<'_>,
+    location: LocationId,
+) -> Result<bool, Problem> {
+    let sql = "SELECT EXISTS (SELECT FROM locations WHERE id = $1)";
+    Ok(transaction.query_one(sql, &[&location.uuid()]).await?.get(0))
+}
+
+/// Locks a stock row, making it first if there is none yet, and returns its counts.
+pub async fn lock(transaction: &Transaction<'_>, key: StockKey) -> Result<Level, Problem> {
+    let (variant, location) = (key.variant.uuid(), key.location.uuid());
+    let make = "INSERT INTO stock (variant_id, location_id) VALUES ($1, $2)
+                ON CONFLICT DO NOTHING";
+    transaction.execute(make, &[&variant, &location]).await?;
+    let sql = "SELECT available, held, sold FROM stock
+               WHERE variant_id = $1 AND location_id = $2 FOR UPDATE";
+    let row = transaction.query_one(sql, &[&variant, &location]).await?;
+    Ok(Level { available: row.get(0), held: row.get(1), sold: row.get(2) })
+}
+
+/// Writes an adjustment, its ledger entry and the new level of a row that is locked.
+pub async fn adjust(
+    transaction: &Transaction<'_>,
+    id: AdjustmentId,
+    key: StockKey,
+    quantity: i64,
+    reason: &str,
+) -> Result<(), Problem> {
+    let (id, variant, location) = (id.uuid(), key.variant.uuid(), key.location.uuid());
+    let sql = "INSERT INTO stock_adjustments (id, variant_id, location_id, quantity, reason)
+               VALUES ($1, $2, $3, $4, $5)";
+    transaction.execute(sql, &[&id, &variant, &location, &quantity, &reason]).await?;
+    let sql = "INSERT INTO stock_ledger (variant_id, location_id, cause, reference,
+                   supplied, available, held, sold, created_at)
+               VALUES ($1, $2, $3, $4, $5, $5, 0, 0, now())";
+    let cause = Cause::Adjustment.as_str();
+    transaction.execute(sql, &[&variant, &location, &cause, &id, &quantity]).await?;
+    let sql = "UPDATE stock SET supplied = supplied + $3, available = available + $3
+               WHERE variant_id = $1 AND location_id = $2";
+    transaction.execute(sql, &[&variant, &location, &quantity]).await?;
+    Ok(())
+}

@@ -1,0 +1,557 @@
+//! The decisions of a batch: commands and the locked state come in, writes and outcomes go out.
+//!
+//! Pure: no SQL, no clock, no randomness. Commands are decided in arrival order, each on what
+//! those before it left.
+
+use super::body::OrderBody;
+use super::order::{Facts, Payment, PaymentStatus, Placement, State, Status};
+use super::transition::{self, Transition};
+use crate::error::{Code, Problem};
+use crate::id::{OrderId, PaymentId};
+use crate::idempotency::{Claim, Reply, Saved, in_progress, reused};
+use crate::inventory::{Cause, Level, Movement, StockKey};
+use crate::payment::{Answer, Terms};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// A payment that is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPayment {
+    /// The id.
+    pub id: PaymentId,
+    /// The provider's name.
+    pub provider: &'static str,
+    /// What the provider needs.
+    pub token: Option<String>,
+    /// Whether the provider must be asked.
+    pub terms: Terms,
+}
+
+/// An order that exists, as its commands carry it: nothing of this ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Fixed before the commit.
+    pub placement: Arc<Placement>,
+    /// Fixed by the commit.
+    pub facts: Facts,
+}
+
+/// What the journal can be asked to do with orders.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Place an order.
+    Place {
+        /// The key, required.
+        claim: Claim,
+        /// What is ordered.
+        placement: Arc<Placement>,
+        /// How it is paid.
+        payment: NewPayment,
+        /// The order's secret, for the reply.
+        access_token: String,
+    },
+    /// Begin another payment of an order.
+    Pay { claim: Option<Claim>, order: Known, payment: NewPayment },
+    /// Record a provider's answer.
+    Settle {
+        /// The key whose reply waits for the answer.
+        claim: Option<Claim>,
+        order: Known,
+        payment: PaymentId,
+        answer: Answer,
+        /// Set if the payment came with the order: then the reply is its 201.
+        access_token: Option<String>,
+    },
+    /// Give up an order.
+    Cancel { claim: Option<Claim>, order: Known, reason: Option<String> },
+    /// Give up an order that was not paid in time.
+    Expire { order: Known },
+}
+
+impl Command {
+    /// The key that the command takes; `Settle` has its key already.
+    pub fn new_claim(&self) -> Option<&Claim> {
+        match self {
+            Command::Place { claim, .. } => Some(claim),
+            Command::Pay { claim, .. } | Command::Cancel { claim, .. } => claim.as_ref(),
+            Command::Settle { .. } | Command::Expire { .. } => None,
+        }
+    }
+
+    /// The key that the command answers.
+    pub fn claim(&self) -> Option<&Claim> {
+        match self {
+            Command::Settle { claim, .. } => claim.as_ref(),
+            command => command.new_claim(),
+        }
+    }
+
+    /// What the taken key stands for: the payment of `Pay`, else the order.
+    pub fn resource(&self) -> uuid::Uuid {
+        match self {
+            Command::Pay { payment, .. } => payment.id.uuid(),
+            command => command.placement().id.uuid(),
+        }
+    }
+
+    /// The order's fixed part.
+    pub fn placement(&self) -> &Arc<Placement> {
+        match self {
+            Command::Place { placement, .. } => placement,
+            Command::Pay { order, .. }
+            | Command::Settle { order, .. }
+            | Command::Cancel { order, .. }
+            | Command::Expire { order } => &order.placement,
+        }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// This is the answer.
+    Answered(Reply),
+    /// Durable; now the provider must be asked.
+    Charge(Known),
+    /// Durable since an earlier run whose answer was lost; the provider must be asked.
+    Resume,
+    /// Not enough; what is available for each line.
+    SoldOut(Vec<i64>),
+    /// A line's price is from an older offer.
+    OfferChanged,
+    /// Refused.
+    Refused(Problem),
+    /// Nothing was to be done.
+    Nothing,
+}
+
+/// A stock row as the lock returned it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locked {
+    /// Its counts.
+    pub level: Level,
+    /// Its offer's version.
+    pub offer_version: i64,
+}
+
+/// Everything a batch is decided on.
+pub struct World {
+    /// PostgreSQL's clock.
+    pub now: OffsetDateTime,
+    /// The number of the first order that is placed; the others follow.
+    pub next_number: i64,
+    /// Keys that others, or an earlier run, have taken.
+    pub keys: HashMap<(Arc<str>, Arc<str>), Saved>,
+    /// Locked stock rows; one that does not exist has nothing.
+    pub stock: HashMap<StockKey, Locked>,
+    /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).
+    pub orders: HashMap<OrderId, State>,
+    /// The times that count.
+    pub periods: Periods,
+}
+
+/// How long orders wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Periods {
+    /// An unpaid order is held for this long.
+    pub pay_within: Duration,
+    /// A payment without an answer keeps its order for this long beyond.
+    pub processing_max: Duration,
+}
+
+/// What becomes of an order's row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OrderWrite {
+    /// A new one.
+    Insert(State),
+    /// Another state.
+    Update(State, Option<String>),
+}
+
+/// What becomes of a payment's row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PaymentWrite {
+    /// A new one.
+    Insert(NewPayment, PaymentStatus),
+    /// Another status.
+    Update(PaymentId, PaymentStatus),
+}
+
+/// What becomes of the command's key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyWrite {
+    /// The reply is saved.
+    Save(Reply),
+    /// It waits for the provider's answer.
+    Wait,
+    /// Refused, so the key is free again.
+    Drop,
+}
+
+/// What a decided command writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// The order's row.
+    pub order: OrderWrite,
+    /// The commit's part of the order.
+    pub facts: Facts,
+    /// The payment's row.
+    pub payment: Option<PaymentWrite>,
+    /// How the units of all its lines move.
+    pub movement: Option<(Movement, Cause)>,
+    /// The event for the outbox.
+    pub event: &'static str,
+}
+
+/// A command's decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer, once committed.
+    pub outcome: Outcome,
+    /// The rows, if anything changes.
+    pub write: Option<Write>,
+    /// The key, if the command has one and its row changes.
+    pub key: Option<KeyWrite>,
+}
+
+impl Decision {
+    fn refused(outcome: Outcome) -> Self {
+        Self { outcome, write: None, key: Some(KeyWrite::Drop) }
+    }
+
+    fn unchanged(outcome: Outcome) -> Self {
+        Self { outcome, write: None, key: None }
+    }
+}
+
+/// Decides a batch.
+pub fn decide<'c>(
+    commands: impl IntoIterator<Item = &'c Command>,
+    mut world: World,
+) -> Vec<Decision> {
+    commands.into_iter().map(|command| world.decide(command)).collect()
+}
+
+impl World {
+    fn decide(&mut self, command: &Command) -> Decision {
+        if let Some(claim) = command.new_claim()
+            && let Some(decision) = self.known_key(claim, command)
+        {
+            return decision;
+        }
+        let decision = self.judge(command);
+        match command.claim() {
+            Some(_) => decision,
+            None => Decision { key: None, ..decision },
+        }
+    }
+
+    fn judge(&mut self, command: &Command) -> Decision {
+        match command {
+            Command::Place { placement, payment, access_token, .. } => {
+                self.place(placement, payment, access_token)
+            }
+            Command::Pay { order, payment, .. } => self.pay(order, payment),
+            Command::Settle { claim, order, payment, answer, access_token } => {
+                let decision = self.settle(order, *payment, *answer, access_token.as_deref());
+                match claim.as_ref().and_then(|claim| self.saved_reply(claim)) {
+                    // An earlier answer to this payment was recorded and given already.
+                    Some(reply) => {
+                        Decision { outcome: Outcome::Answered(reply), key: None, ..decision }
+                    }
+                    None => decision,
+                }
+            }
+            Command::Cancel { order, reason, .. } => self.cancel(order, reason.as_deref()),
+            Command::Expire { order } => self.expire(order),
+        }
+    }
+
+    /// The decision if the key is known already; our own earlier run counts as fresh.
+    fn known_key(&self, claim: &Claim, command: &Command) -> Option<Decision> {
+        let saved = self.keys.get(&(claim.scope.clone(), claim.key.clone()))?;
+        if saved.request_hash != claim.request_hash {
+            return Some(Decision::unchanged(Outcome::Refused(reused())));
+        }
+        let ours = saved.resource_id == Some(command.resource());
+        let outcome = match (&saved.reply, command) {
+            (Some(reply), _) => Outcome::Answered(Reply { replayed: !ours, ..reply.clone() }),
+            (None, Command::Pay { order, .. }) if ours => Outcome::Charge(order.clone()),
+            (None, _) if ours => Outcome::Resume,
+            (None, _) => Outcome::Refused(in_progress()),
+        };
+        Some(Decision::unchanged(outcome))
+    }
+
+    fn saved_reply(&self, claim: &Claim) -> Option<Reply> {
+        let saved = self.keys.get(&(claim.scope.clone(), claim.key.clone()))?;
+        saved.reply.clone().map(|reply| Reply { replayed: false, ..reply })
+    }
+
+    fn place(
+        &mut self,
+        placement: &Arc<Placement>,
+        payment: &NewPayment,
+        access_token: &str,
+    ) -> Decision {
+        let movement = match payment.terms {
+            Terms::Invoice => Movement::Sell,
+            Terms::Charge => Movement::Hold,
+        };
+        match self.take(placement, movement) {
+            Ok(()) => {}
+            Err(outcome) => return Decision::refused(outcome),
+        }
+        let (status, payment_status, pay_by) = match payment.terms {
+            Terms::Invoice => (Status::Confirmed, PaymentStatus::Pending, None),
+            Terms::Charge => {
+                let pay_by = self.now + self.periods.pay_within;
+                (Status::PendingPayment, PaymentStatus::Processing, Some(pay_by))
+            }
+        };
+        let facts = Facts { number: self.next_number, created_at: self.now, pay_by };
+        self.next_number += 1;
+        let state = State {
+            status,
+            payment_status,
+            fulfillment_status: "unfulfilled".to_owned(),
+            payments: vec![self.begun(placement, payment, payment_status)],
+        };
+        let (outcome, key) = match payment.terms {
+            Terms::Invoice => {
+                let reply = OrderBody::new(placement, &facts, &state, Some(access_token)).created();
+                (Outcome::Answered(reply.clone()), KeyWrite::Save(reply))
+            }
+            Terms::Charge => {
+                let known = Known { placement: placement.clone(), facts };
+                (Outcome::Charge(known), KeyWrite::Wait)
+            }
+        };
+        let write = Write {
+            order: OrderWrite::Insert(state),
+            facts,
+            payment: Some(PaymentWrite::Insert(payment.clone(), payment_status)),
+            movement: Some((movement, Cause::OrderPlaced)),
+            event: "order.placed",
+        };
+        Decision { outcome, write: Some(write), key: Some(key) }
+    }
+
+    fn begun(&self, order: &Placement, payment: &NewPayment, status: PaymentStatus) -> Payment {
+        Payment {
+            id: payment.id,
+            provider: payment.provider.to_owned(),
+            status,
+            amount: order.totals.total,
+            created_at: self.now,
+        }
+    }
+
+    /// Takes all lines of a new order from the working copy of the stock, or none of them.
+    fn take(&mut self, placement: &Placement, movement: Movement) -> Result<(), Outcome> {
+        let row = |world: &Self, key| world.stock.get(&key).copied();
+        let available = |world: &Self, key| row(world, key).map_or(0, |row| row.level.available);
+        let lines = &placement.lines;
+        if lines.iter().any(|line| available(self, line.stock) < line.quantity) {
+            let counts = lines.iter().map(|line| available(self, line.stock));
+            return Err(Outcome::SoldOut(counts.collect()));
+        }
+        let is_current = |row: Locked, version| row.offer_version == version;
+        if lines.iter().any(|line| {
+            !row(self, line.stock).is_some_and(|row| is_current(row, line.offer_version))
+        }) {
+            return Err(Outcome::OfferChanged);
+        }
+        self.shift(placement, movement)
+            .ok_or_else(|| Outcome::Refused(Problem::internal("the stock does not add up")))
+    }
+
+    /// Moves all lines in the working copy; `None`, and nothing moved, if one cannot.
+    fn shift(&mut self, placement: &Placement, movement: Movement) -> Option<()> {
+        let moved = placement.lines.iter().map(|line| {
+            let row = self.stock.get(&line.stock)?;
+            Some((line.stock, row.level.after(movement.delta(line.quantity))?))
+        });
+        let moved: Vec<(StockKey, Level)> = moved.collect::<Option<_>>()?;
+        for (key, level) in moved {
+            self.stock.entry(key).and_modify(|row| row.level = level);
+        }
+        Some(())
+    }
+
+    fn pay(&mut self, order: &Known, payment: &NewPayment) -> Decision {
+        let Some(state) = self.orders.get(&order.placement.id) else {
+            return Decision::refused(Outcome::Refused(Problem::not_found("order")));
+        };
+        if state.payments.iter().any(|known| known.id == payment.id) {
+            // Our own earlier run, without a key.
+            return match payment.terms {
+                Terms::Charge => Decision::unchanged(Outcome::Charge(order.clone())),
+                Terms::Invoice => Decision::unchanged(self.shown(order)),
+            };
+        }
+        let is_overdue = order.facts.pay_by.is_some_and(|pay_by| pay_by <= self.now);
+        let transition = match transition::pay(state, payment.terms, is_overdue) {
+            Ok(transition) => transition,
+            Err(problem) => return Decision::refused(Outcome::Refused(problem)),
+        };
+        let begun = self.begun(&order.placement, payment, transition.payment_status);
+        let write = PaymentWrite::Insert(payment.clone(), begun.status);
+        self.apply(order, transition, |state| state.payments.push(begun), Some(write), |outcome| {
+            match payment.terms {
+                Terms::Invoice => outcome,
+                Terms::Charge => Outcome::Charge(order.clone()),
+            }
+        })
+    }
+
+    fn settle(
+        &mut self,
+        order: &Known,
+        payment: PaymentId,
+        answer: Answer,
+        access_token: Option<&str>,
+    ) -> Decision {
+        let reply = |state: &State| {
+            let body = OrderBody::new(&order.placement, &order.facts, state, access_token);
+            match access_token {
+                Some(_) => body.created(),
+                None => Reply::new(200, None, body.to_bytes()),
+            }
+        };
+        let Some(state) = self.orders.get(&order.placement.id) else {
+            return Decision::unchanged(Outcome::Refused(Problem::not_found("order")));
+        };
+        let is_open = |known: &&Payment| {
+            known.id == payment && known.status == PaymentStatus::Processing
+        };
+        let open = state.payments.iter().find(is_open);
+        if open.is_none() || answer == Answer::Unknown {
+            let reply = reply(state);
+            let key = Some(KeyWrite::Save(reply.clone()));
+            return Decision { outcome: Outcome::Answered(reply), write: None, key };
+        }
+        let mut can_retake = || self.stock_allows(&order.placement);
+        let transition = transition::settle(state, answer, &mut can_retake);
+        let settled = transition.settled;
+        let write = PaymentWrite::Update(payment, settled);
+        let change = |state: &mut State| {
+            let known = state.payments.iter_mut().find(|known| known.id == payment);
+            known.into_iter().for_each(|known| known.status = settled);
+        };
+        let mut decision = self.apply(order, transition, change, Some(write), |outcome| outcome);
+        if decision.write.is_none() {
+            return Decision::unchanged(decision.outcome);
+        }
+        let declined = settled == PaymentStatus::Declined && access_token.is_none();
+        match self.orders.get(&order.placement.id) {
+            _ if declined => {
+                let detail = "The provider declined; the order is still held until its pay_by.";
+                let problem = Problem::new(Code::PaymentDeclined, detail);
+                decision.outcome = Outcome::Refused(problem);
+                decision.key = Some(KeyWrite::Drop);
+            }
+            Some(state) => {
+                let reply = reply(state);
+                decision.outcome = Outcome::Answered(reply.clone());
+                decision.key = Some(KeyWrite::Save(reply));
+            }
+            None => {}
+        }
+        decision
+    }
+
+    fn stock_allows(&self, placement: &Placement) -> bool {
+        placement.lines.iter().all(|line| {
+            self.stock.get(&line.stock).is_some_and(|row| row.level.available >= line.quantity)
+        })
+    }
+
+    fn cancel(&mut self, order: &Known, reason: Option<&str>) -> Decision {
+        let Some(state) = self.orders.get(&order.placement.id) else {
+            return Decision::refused(Outcome::Refused(Problem::not_found("order")));
+        };
+        match transition::cancel(state) {
+            Ok(Some(transition)) => {
+                let mut decision = self.apply(order, transition, |_| {}, None, |outcome| outcome);
+                if let Some(Write { order: OrderWrite::Update(_, kept), .. }) = &mut decision.write {
+                    *kept = reason.map(str::to_owned);
+                }
+                decision
+            }
+            Ok(None) => {
+                let outcome = self.shown(order);
+                let Outcome::Answered(reply) = &outcome else {
+                    return Decision::unchanged(outcome);
+                };
+                let key = Some(KeyWrite::Save(reply.clone()));
+                Decision { outcome, write: None, key }
+            }
+            Err(problem) => Decision::refused(Outcome::Refused(problem)),
+        }
+    }
+
+    fn expire(&mut self, order: &Known) -> Decision {
+        let (now, max) = (self.now, self.periods.processing_max);
+        let state = self.orders.get(&order.placement.id);
+        let transition = state.zip(order.facts.pay_by).and_then(|(state, pay_by)| {
+            transition::expire(state, pay_by <= now, pay_by + max <= now)
+        });
+        match transition {
+            Some(transition) => {
+                self.apply(order, transition, |_| {}, None, |outcome| outcome)
+            }
+            None => Decision::unchanged(Outcome::Nothing),
+        }
+    }
+
+    /// Carries a transition out on the working copies and says what to write.
+    fn apply(
+        &mut self,
+        order: &Known,
+        transition: Transition,
+        change: impl FnOnce(&mut State),
+        payment: Option<PaymentWrite>,
+        outcome: impl FnOnce(Outcome) -> Outcome,
+    ) -> Decision {
+        if let Some((movement, _)) = transition.movement
+            && self.shift(&order.placement, movement).is_none()
+        {
+            let problem = Problem::internal("the stock does not hold what the order says");
+            return Decision::refused(Outcome::Refused(problem));
+        }
+        let Some(state) = self.orders.get_mut(&order.placement.id) else {
+            return Decision::unchanged(Outcome::Nothing);
+        };
+        state.status = transition.status;
+        state.payment_status = transition.payment_status;
+        change(state);
+        let state = state.clone();
+        let outcome = outcome(self.shown(order));
+        let key = match &outcome {
+            Outcome::Answered(reply) => KeyWrite::Save(reply.clone()),
+            _ => KeyWrite::Wait,
+        };
+        let write = Write {
+            order: OrderWrite::Update(state, None),
+            facts: order.facts,
+            payment,
+            movement: transition.movement,
+            event: transition.event,
+        };
+        Decision { outcome, write: Some(write), key: Some(key) }
+    }
+
+    /// The order as it stands, as a 200.
+    fn shown(&self, order: &Known) -> Outcome {
+        match self.orders.get(&order.placement.id) {
+            Some(state) => {
+                let body = OrderBody::new(&order.placement, &order.facts, state, None);
+                Outcome::Answered(Reply::new(200, None, body.to_bytes()))
+            }
+            None => Outcome::Refused(Problem::not_found("order")),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The orders' side of the journal: one transaction for a whole batch.
+//!
+//! *Exact form*: trip 1 takes the keys and locks the rows, the rules decide on what the locks
+//! returned, trip 2 writes. *Optimistic form*: the rules decide on presumed plenty and everything
+//! leaves in one trip; guards in SQL send the batch to the exact form if the presumption was
+//! wrong. Locks are taken in one order everywhere: keys, stock, orders; each sorted.
+
+mod read;
+mod rows;
+mod trips;
+
+pub use read::{candidates_for_expiry, find, known, list, look_up, processing_payments};
+
+use super::decide::{Command, Locked, Outcome, Periods, World, decide};
+use crate::error::Problem;
+use crate::inventory::{Inventory, Level, StockKey};
+use crate::journal::{Form, Transaction, Weight, Work};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Instant;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio_postgres::{Client, Error};
+use rows::Rows;
+use trips::Statements;
+
+/// One command on its way through the journal, with the sender of its answer: a panicking actor
+/// loses none.
+pub struct Entry {
+    /// What to do.
+    pub command: Command,
+    /// For each line of an order to place: what the view last saw to be available.
+    pub seen: Vec<Option<i64>>,
+    /// When the client stops waiting.
+    pub deadline: Instant,
+    /// Where the outcome goes.
+    pub answer: oneshot::Sender<Result<Outcome, Problem>>,
+}
+
+/// Commits order commands.
+pub struct Orders {
+    /// How long orders wait.
+    pub periods: Periods,
+    /// The batch may take at most one part in this many of what the view saw.
+    pub plenty_factor: i64,
+    /// Learns what was committed before anybody is answered.
+    pub inventory: Inventory,
+    /// The block of order numbers in use.
+    pub numbers: Numbers,
+    /// PostgreSQL's clock, for the optimistic form.
+    pub clock: Clock,
+}
+
+impl Work for Orders {
+    type Entry = Entry;
+    type Outcome = Outcome;
+    type Statements = Statements;
+
+    fn weight(&self, entry: &Entry) -> Weight {
+        let lines = entry.command.placement().lines.len();
+        Weight { lines, bytes: 1024 + 512 * lines }
+    }
+
+    fn deadline(&self, entry: &Entry) -> Instant {
+        entry.deadline
+    }
+
+    /// Optimistic when every entry places an order and the view saw plenty for all together.
+    fn form(&self, batch: &[Entry]) -> Form {
+        let mut wanted: HashMap<StockKey, (i64, i64)> = HashMap::new();
+        for Entry { command, seen, .. } in batch {
+            let Command::Place { placement, .. } = command else { return Form::Exact };
+            for (index, line) in placement.lines.iter().enumerate() {
+                let Some(Some(available)) = seen.get(index) else { return Form::Exact };
+                let (sum, version) =
+                    wanted.entry(line.stock).or_insert((0, line.offer_version));
+                *sum += line.quantity;
+                let is_plenty = sum.saturating_mul(self.plenty_factor) <= *available;
+                if !is_plenty || *version != line.offer_version {
+                    return Form::Exact;
+                }
+            }
+        }
+        if self.clock.now().is_some() { Form::Optimistic } else { Form::Exact }
+    }
+
+    async fn prepare(&self, client: &Client) -> Result<Statements, Error> {
+        Statements::prepare(client).await
+    }
+
+    async fn run(
+        &self,
+        transaction: &Transaction<'_>,
+        statements: &Statements,
+        batch: &[Entry],
+        form: Form,
+    ) -> Result<Vec<Outcome>, Error> {
+        let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
+        let next_number = self.numbers.take(transaction.client, batch.len()).await?;
+        let at = Instant::now();
+        let world = match form {
+            Form::Optimistic => self.presume(&commands, next_number),
+            Form::Exact => {
+                let locked = trips::lock(transaction, statements, &commands).await?;
+                self.clock.set(locked.now);
+                World {
+                    now: locked.now,
+                    next_number,
+                    keys: locked.keys,
+                    stock: locked.stock,
+                    orders: locked.orders,
+                    periods: self.periods,
+                }
+            }
+        };
+        let seen = available(&world);
+        let now = world.now;
+        let decisions = decide(commands.iter().copied(), world);
+        let rows = Rows::of(&commands, &decisions, now);
+        let moved = if rows.is_empty() {
+            transaction.roll_back().await?;
+            seen
+        } else {
+            trips::write(transaction, statements, &rows, form).await?
+        };
+        self.inventory.observe(moved, at).await;
+        Ok(decisions.into_iter().map(|decision| decision.outcome).collect())
+    }
+
+    fn answer(&self, entry: Entry, outcome: Result<Outcome, Problem>) {
+        // The client may have left; its work is done all the same.
+        let _ = entry.answer.send(outcome);
+    }
+}
+
+impl Orders {
+    /// The world of the optimistic form: keys are new, offers are current, there is plenty.
+    fn presume(&self, commands: &[&Command], next_number: i64) -> World {
+        let level = Level { available: i64::MAX / 4, held: 0, sold: 0 };
+        let lines = commands.iter().flat_map(|command| &command.placement().lines);
+        let stock = lines
+            .map(|line| (line.stock, Locked { level, offer_version: line.offer_version }))
+            .collect();
+        World {
+            now: self.clock.now().unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            next_number,
+            keys: HashMap::new(),
+            stock,
+            orders: HashMap::new(),
+            periods: self.periods,
+        }
+    }
+}
+
+fn available(world: &World) -> Vec<(StockKey, i64)> {
+    world.stock.iter().map(|(key, row)| (*key, row.level.available)).collect()
+}
+
+/// Order numbers from blocks of a sequence: no row and no round trip per order.
+#[derive(Default)]
+pub struct Numbers(Mutex<(i64, i64)>);
+
+impl Numbers {
+    /// The size of a block, as the sequence's `INCREMENT` says.
+    const BLOCK: i64 = 1_000;
+
+    /// The first of `count` successive numbers; a crash or a refusal leaves a gap.
+    async fn take(&self, client: &Client, count: usize) -> Result<i64, Error> {
+        let count = i64::try_from(count).unwrap_or(Self::BLOCK).min(Self::BLOCK);
+        if let Some(first) = self.from_block(count) {
+            return Ok(first);
+        }
+        let row = client.query_one("SELECT nextval('order_numbers')", &[]).await?;
+        let first: i64 = row.get(0);
+        let mut block = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *block = (first + count, first + Self::BLOCK);
+        Ok(first)
+    }
+
+    fn from_block(&self, count: i64) -> Option<i64> {
+        let mut block = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (next, end) = *block;
+        (next + count <= end).then(|| {
+            *block = (next + count, end);
+            next
+        })
+    }
+}
+
+/// PostgreSQL's clock as last read, carried on by the monotonic one: all instances agree.
+#[derive(Default)]
+pub struct Clock(Mutex<Option<(OffsetDateTime, Instant)>>);
+
+impl Clock {
+    fn set(&self, now: OffsetDateTime) {
+        let mut read = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *read = Some((now, Instant::now()));
+    }
+
+    /// To the microsecond, as PostgreSQL stores it.
+    fn now(&self) -> Option<OffsetDateTime> {
+        let read = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        read.map(|(now, at)| {
+            let elapsed = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
+            now + time::Duration::microseconds(elapsed)
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! Lists: `?limit=` and an opaque `?cursor=`; no offsets.
+
+use crate::error::Problem;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+/// Items on a page unless asked otherwise.
+const LIMIT_DEFAULT: u32 = 20;
+/// Items on a page at most.
+const LIMIT_MAX: u32 = 100;
+
+/// The parameters of every list.
+#[derive(Debug, Clone, Default, serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Items on the page, 1 to 100; 20 unless said.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// A page that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Items at most.
+    pub limit: u32,
+    /// The id of the last item of the page before.
+    pub after: Option<Uuid>,
+}
+
+impl PageQuery {
+    /// The page, if the parameters make sense.
+    pub fn page(&self) -> Result<Page, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(Problem::invalid("limit", "must be from 1 to 100"));
+        }
+        let parse = |cursor: &String| Uuid::try_parse(cursor).ok().filter(|_| cursor.len() == 32);
+        let after = match &self.cursor {
+            Some(cursor) => Some(parse(cursor).ok_or_else(|| {
+                Problem::invalid("cursor", "take next_cursor of the page before, unchanged")
+            })?),
+            None => None,
+        };
+        Ok(Page { limit, after })
+    }
+}
+
+impl Page {
+    /// One more row than fits tells whether there is a next page.
+    pub fn fetch(&self) -> i64 {
+        i64::from(self.limit) + 1
+    }
+
+    /// The list from up to [`Page::fetch`] rows.
+    pub fn list<T>(&self, mut rows: Vec<T>, id: impl Fn(&T) -> Uuid) -> List<T> {
+        let limit = self.limit as usize;
+        let next = (rows.len() > limit).then(|| rows.get(limit - 1).map(&id)).flatten();
+        rows.truncate(limit);
+        List { items: rows, next_cursor: next.map(|id| id.simple().to_string()) }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct List<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The next page's cursor, if there is one.
+    pub next_cursor: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_the_next_page_only_if_there_is_one() {
+        let page = Page { limit: 2, after: None };
+        let rows: Vec<Uuid> = (1..=3).map(Uuid::from_u128).collect();
+        let full = page.list(rows.clone(), |id| *id);
+        assert_eq!((full.items.len(), full.next_cursor), (2, Some(rows[1].simple().to_string())));
+        assert_eq!(page.list(rows[..2].to_vec(), |id| *id).next_cursor, None);
+    }
+
+    #[test]
+    fn limits_and_cursors_that_make_no_sense_are_refused() {
+        let query = |limit, cursor: Option<&str>| {
+            PageQuery { limit, cursor: cursor.map(str::to_owned) }.page()
+        };
+        assert!(query(Some(0), None).is_err());
+        assert!(query(Some(101), None).is_err());
+        assert!(query(None, Some("x")).is_err());
+        assert_eq!(query(None, None), Ok(Page { limit: 20, after: None }));
+    }
+}
