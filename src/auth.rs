@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Problem};
 use crate::id::OrderId;
+use crate::postgres::Postgres;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
@@ -105,4 +106,14 @@ fn order_access(request: &HttpRequest) -> Result<OrderAccess, Problem> {
         .filter(|(order, token)| secrets.opens(*order, token))
         .map(|(order, _)| OrderAccess { order })
         .ok_or_else(|| Problem::not_found("order"))
+}
+
+/// The secret of that name that all instances share; made at the first start.
+pub async fn shared_secret(postgres: &Postgres, name: &str) -> Result<Vec<u8>, Problem> {
+    let fresh: [u8; 32] = rand::random();
+    let client = postgres.writers.get().await?;
+    let make = "INSERT INTO server_secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    client.execute(make, &[&name, &&fresh[..]]).await?;
+    let sql = "SELECT value FROM server_secrets WHERE name = $1";
+    Ok(client.query_one(sql, &[&name]).await?.get(0))
 }

@@ -72,6 +72,8 @@ codes! {
     UnsupportedMediaType = 415 "unsupported_media_type" "The media type is not supported";
     /// The right types with wrong values.
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
+    /// No such discount, or not for this order.
+    DiscountNotApplicable = 422 "discount_not_applicable" "The discount does not apply";
     /// The key belongs to another request.
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key was used before";
     /// A defect of ours; the request id finds it in the logs.

@@ -125,10 +125,13 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// The columns that [`Saved::read`] reads.
-    pub const COLUMNS: &'static str = "scope, key, request_hash, resource_id, status, location, body";
+    /// What is known of the keys with these scopes (`$1`) and names (`$2`).
+    pub const LOOK_UP: &'static str =
+        "SELECT scope, key, request_hash, resource_id, status, location, body
+         FROM unnest($1::text[], $2::text[]) AS k (scope, key)
+         JOIN idempotency_keys USING (scope, key)";
 
-    /// Reads a row of [`Saved::COLUMNS`].
+    /// Reads a row of [`Saved::LOOK_UP`].
     pub fn read(row: &tokio_postgres::Row) -> ((Arc<str>, Arc<str>), Self) {
         let status: Option<i16> = row.get(4);
         let body: Option<Vec<u8>> = row.get(6);
@@ -199,11 +202,8 @@ async fn take(transaction: &Transaction<'_>, claim: &Claim) -> Result<Option<Sav
         }
         taken => taken?,
     };
-    let sql = format!(
-        "SELECT {} FROM idempotency_keys WHERE scope = $1 AND key = $2",
-        Saved::COLUMNS
-    );
-    let row = transaction.query_opt(&sql, &[&scope, &key]).await?;
+    let (scopes, keys) = (vec![scope], vec![key]);
+    let row = transaction.query_opt(Saved::LOOK_UP, &[&scopes, &keys]).await?;
     // Gone again between the two statements: it was refused, so the client may try again.
     row.map(|row| Some(Saved::read(&row).1)).ok_or_else(in_progress)
 }

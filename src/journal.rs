@@ -16,7 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
@@ -160,22 +160,31 @@ pub struct Limits {
 pub struct Journal<E> {
     queue: mpsc::Sender<E>,
     connected: Arc<AtomicUsize>,
+    closing: watch::Receiver<bool>,
 }
 
 impl<E> Clone for Journal<E> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), connected: self.connected.clone() }
+        Self {
+            queue: self.queue.clone(),
+            connected: self.connected.clone(),
+            closing: self.closing.clone(),
+        }
     }
 }
 
-/// The lanes of a journal; they end when every handle is gone and the queue is empty.
-pub struct Lanes(Vec<JoinHandle<()>>);
+/// The lanes of a journal.
+pub struct Lanes {
+    tasks: Vec<JoinHandle<()>>,
+    closing: watch::Sender<bool>,
+}
 
 impl Lanes {
-    /// Waits until everything queued is committed and answered.
-    pub async fn drained(self) {
-        for lane in self.0 {
-            if let Err(error) = lane.await {
+    /// Refuses new entries, and waits until everything queued is committed and answered.
+    pub async fn close(self) {
+        self.closing.send_replace(true);
+        for task in self.tasks {
+            if let Err(error) = task.await {
                 tracing::error!(%error, "a lane of the journal ended badly");
             }
         }
@@ -183,25 +192,25 @@ impl Lanes {
 }
 
 impl<E> Journal<E> {
-    /// A journal that commits nothing: entries arrive at the returned receiver.
+    /// A journal that commits nothing, for benches and tests: entries arrive at the receiver.
     pub fn detached(queue_max: usize) -> (Self, mpsc::Receiver<E>) {
         let (queue, entries) = mpsc::channel(queue_max);
-        (Self { queue, connected: Arc::new(AtomicUsize::new(1)) }, entries)
+        let (_, closing) = watch::channel(false);
+        (Self { queue, connected: Arc::new(AtomicUsize::new(1)), closing }, entries)
     }
 
     /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or
     /// the database is away (`storage_unavailable`). Nothing has begun then.
     pub fn submit(&self, entry: E) -> Result<(), (E, Problem)> {
+        if *self.closing.borrow() {
+            return Err((entry, Problem::new(Code::Overloaded, "This instance is stopping.")));
+        }
         if self.connected.load(Ordering::Relaxed) == 0 {
             return Err((entry, unavailable()));
         }
-        self.queue.try_send(entry).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(entry) => {
-                (entry, Problem::new(Code::Overloaded, "Too many orders are waiting."))
-            }
-            mpsc::error::TrySendError::Closed(entry) => {
-                (entry, Problem::new(Code::Overloaded, "This instance is shutting down."))
-            }
+        self.queue.try_send(entry).map_err(|error| {
+            let full = Problem::new(Code::Overloaded, "Too many orders are waiting.");
+            (error.into_inner(), full)
         })
     }
 }
@@ -213,6 +222,7 @@ pub fn start<W: Work>(
     postgres: &Postgres,
 ) -> (Journal<W::Entry>, Lanes) {
     let (queue, entries) = mpsc::channel(limits.queue_max);
+    let (closing, closed) = watch::channel(false);
     let connected = Arc::new(AtomicUsize::new(0));
     let intake = Arc::new(Mutex::new(Intake { entries, held_back: None }));
     let lanes = (0..limits.connections).map(|_| {
@@ -222,11 +232,12 @@ pub fn start<W: Work>(
             postgres: postgres.clone(),
             intake: intake.clone(),
             connected: connected.clone(),
+            closing: closed.clone(),
         };
         postgres.runtime().spawn(lane.supervise())
     });
-    let lanes = Lanes(lanes.collect());
-    (Journal { queue, connected }, lanes)
+    let lanes = Lanes { tasks: lanes.collect(), closing };
+    (Journal { queue, connected, closing: closed }, lanes)
 }
 
 /// The queue's end that the lanes share; whoever is free takes the next batch.
@@ -237,11 +248,17 @@ struct Intake<E> {
 }
 
 impl<E> Intake<E> {
-    /// The next batch: what waits, up to the limits. `None` when the journal is closed.
-    async fn next<W: Work<Entry = E>>(&mut self, work: &W, limits: &Limits) -> Option<Vec<E>> {
+    /// The next batch: what waits, up to the limits. `None` once the journal is closed and empty.
+    async fn next<W: Work<Entry = E>>(&mut self, lane: &Lane<W>) -> Option<Vec<E>> {
+        let (work, limits) = (&lane.work, &lane.limits);
+        let mut closing = lane.closing.clone();
         let first = match self.held_back.take() {
             Some(entry) => entry,
-            None => self.entries.recv().await?,
+            None => tokio::select! {
+                biased;
+                entry = self.entries.recv() => entry?,
+                _ = closing.wait_for(|closing| *closing) => return None,
+            },
         };
         let mut total = work.weight(&first);
         let mut batch = vec![first];
@@ -297,6 +314,7 @@ struct Lane<W: Work> {
     postgres: Postgres,
     intake: Arc<Mutex<Intake<W::Entry>>>,
     connected: Arc<AtomicUsize>,
+    closing: watch::Receiver<bool>,
 }
 
 impl<W: Work> Lane<W> {
@@ -335,7 +353,7 @@ impl<W: Work> Runner<W> {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
                 continue;
             }
-            let batch = lane.intake.lock().await.next(&*lane.work, &lane.limits).await;
+            let batch = lane.intake.lock().await.next(&lane).await;
             let Some(batch) = batch else { break };
             let batch = self.in_time(batch, "It waited too long for its turn; nothing was done.");
             if self.connect().await {
@@ -476,13 +494,10 @@ impl<W: Work> Runner<W> {
         }
         let held_back = intake.held_back.take();
         held_back.into_iter().for_each(|entry| self.lane.work.answer(entry, Err(unavailable())));
-        loop {
-            match intake.entries.try_recv() {
-                Ok(entry) => self.lane.work.answer(entry, Err(unavailable())),
-                Err(mpsc::error::TryRecvError::Empty) => return false,
-                Err(mpsc::error::TryRecvError::Disconnected) => return true,
-            }
+        while let Ok(entry) = intake.entries.try_recv() {
+            self.lane.work.answer(entry, Err(unavailable()));
         }
+        *self.lane.closing.borrow()
     }
 }
 

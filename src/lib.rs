@@ -1,6 +1,17 @@
 //! doorbuster: a headless storefront backend for the days when everybody comes at once.
+//!
+//! The map: the first block starts and stops everything and lists what is reachable; the second
+//! is the platform, which knows no feature; the third are the features, each of which uses only
+//! those before it. Inside a feature dependencies run one way: rules → store → actor → routes.
 
-// Platform: knows no feature.
+// Registers: a feature adds a few lines here, and they are read as a whole.
+pub mod app;
+pub mod http;
+pub mod metrics;
+pub mod migrate;
+pub mod verify;
+
+// Platform.
 pub mod auth;
 pub mod config;
 pub mod embedded;
@@ -9,9 +20,15 @@ pub mod id;
 pub mod idempotency;
 pub mod journal;
 pub mod json;
-pub mod metrics;
-pub mod migrate;
 pub mod money;
 pub mod page;
 pub mod postgres;
+pub mod redis;
 pub mod supervisor;
+pub mod telemetry;
+
+// Features.
+pub mod catalog;
+pub mod inventory;
+pub mod payment;
+pub mod order;

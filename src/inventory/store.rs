@@ -3,6 +3,7 @@
 use super::stock::{Cause, Level, StockKey};
 use crate::error::Problem;
 use crate::id::{AdjustmentId, LocationId, VariantId};
+use crate::verify::Check;
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -122,3 +123,37 @@ pub async fn adjust(
     transaction.execute(sql, &[&variant, &location, &quantity]).await?;
     Ok(())
 }
+
+/// The invariants of stock.
+pub const CHECKS: &[Check] = &[
+    Check {
+        id: "I1",
+        rule: "supplied = available + held + sold, each at least 0",
+        sql: "SELECT format('stock of %s: %s = %s + %s + %s', variant_id, supplied, available,
+                  held, sold)
+              FROM stock WHERE supplied <> available + held + sold
+                 OR least(supplied, available, held, sold) < 0",
+    },
+    Check {
+        id: "I3",
+        rule: "the ledger sums to the levels",
+        sql: "SELECT format('stock of %s: supplied %s, held %s, sold %s; ledger %s, %s, %s',
+                  coalesce(s.variant_id, l.variant_id), s.supplied, s.held, s.sold,
+                  l.supplied, l.held, l.sold)
+              FROM stock s FULL JOIN (
+                  SELECT variant_id, location_id, sum(supplied) AS supplied,
+                      sum(available) AS available, sum(held) AS held, sum(sold) AS sold
+                  FROM stock_ledger GROUP BY 1, 2
+              ) l USING (variant_id, location_id)
+              WHERE (coalesce(s.supplied, 0), coalesce(s.available, 0), coalesce(s.held, 0),
+                     coalesce(s.sold, 0))
+                 <> (coalesce(l.supplied, 0), coalesce(l.available, 0), coalesce(l.held, 0),
+                     coalesce(l.sold, 0))",
+    },
+    Check {
+        id: "I3",
+        rule: "every stock row belongs to a variant",
+        sql: "SELECT format('stock of %s without its variant', s.variant_id)
+              FROM stock s LEFT JOIN variants v ON v.id = s.variant_id WHERE v.id IS NULL",
+    },
+];

@@ -5,11 +5,15 @@
 //! leaves in one trip; guards in SQL send the batch to the exact form if the presumption was
 //! wrong. Locks are taken in one order everywhere: keys, stock, orders; each sorted.
 
+mod checks;
 mod read;
 mod rows;
 mod trips;
 
-pub use read::{candidates_for_expiry, find, known, list, look_up, processing_payments};
+pub use checks::CHECKS;
+pub use read::{
+    Unsettled, candidates_for_expiry, find, known, list, look_up, processing_payments,
+};
 
 use super::decide::{Command, Locked, Outcome, Periods, World, decide};
 use crate::error::Problem;
@@ -38,7 +42,7 @@ pub struct Entry {
 }
 
 /// Commits order commands.
-pub struct Orders {
+pub struct OrderCommits {
     /// How long orders wait.
     pub periods: Periods,
     /// The batch may take at most one part in this many of what the view saw.
@@ -51,7 +55,7 @@ pub struct Orders {
     pub clock: Clock,
 }
 
-impl Work for Orders {
+impl Work for OrderCommits {
     type Entry = Entry;
     type Outcome = Outcome;
     type Statements = Statements;
@@ -133,7 +137,7 @@ impl Work for Orders {
     }
 }
 
-impl Orders {
+impl OrderCommits {
     /// The world of the optimistic form: keys are new, offers are current, there is plenty.
     fn presume(&self, commands: &[&Command], next_number: i64) -> World {
         let level = Level { available: i64::MAX / 4, held: 0, sold: 0 };

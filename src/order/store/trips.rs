@@ -42,9 +42,7 @@ statements! {
         WHERE current_setting('doorbuster.batch', true) = $5
         ORDER BY k.scope, k.key
         ON CONFLICT DO NOTHING RETURNING scope, key";
-    known_keys: &format!("
-        SELECT {} FROM unnest($1::text[], $2::text[]) AS k (scope, key)
-        JOIN idempotency_keys USING (scope, key)", Saved::COLUMNS);
+    known_keys: Saved::LOOK_UP;
     lock_stock: "
         SELECT s.variant_id, s.location_id, s.available, s.held, s.sold, s.offer_version
         FROM unnest($1::uuid[], $2::uuid[]) AS k (variant_id, location_id)

@@ -1,0 +1,248 @@
+//! What starts and stops, in which order.
+//!
+//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper, then
+//! the listener. Stop: readiness, the listener and its requests, orders in flight, reaper,
+//! journal.
+
+use crate::auth::{Secrets, shared_secret};
+use crate::catalog::Offers;
+use crate::config::Config;
+use crate::http::{self, Operations};
+use crate::inventory::{self, Inventory};
+use crate::journal::{self, Lanes};
+use crate::migrate;
+use crate::order::store::{Clock, Numbers, OrderCommits};
+use crate::order::{Desk, Orders, Periods, Reaper, Schedule, Terms};
+use crate::payment::Providers;
+use crate::postgres::{self, Postgres};
+use crate::redis::Redis;
+use actix::{Arbiter, ArbiterHandle};
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App as HttpApp, HttpServer, middleware, web};
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::runtime::Runtime;
+
+/// A running instance.
+pub struct App {
+    config: Arc<Config>,
+    services: Services,
+    is_ready: Arc<AtomicBool>,
+    reaper: Reaper,
+    lanes: Lanes,
+    arbiter: Arbiter,
+    database_runtime: Runtime,
+}
+
+/// What the handlers use. Cheap to clone.
+#[derive(Clone)]
+struct Services {
+    postgres: web::Data<Postgres>,
+    inventory: web::Data<Inventory>,
+    providers: web::Data<Providers>,
+    orders: web::Data<Orders>,
+    secrets: web::Data<Secrets>,
+    operations: web::Data<Operations>,
+}
+
+impl App {
+    /// Starts everything but the listener. Errors are sentences for the operator.
+    ///
+    /// Must be called inside an actix system.
+    pub async fn start(
+        config: Config,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, String> {
+        let database_runtime = database_runtime()?;
+        let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle().clone())?;
+        match config.postgres.migrate {
+            true => drop(migrate::run(&postgres).await?),
+            false => migrate::check(&postgres).await?,
+        }
+        let secrets = Arc::new(secrets(&config, &postgres).await?);
+        let redis = connect_redis(&config).await?;
+        let arbiter = Arbiter::new();
+        let (desk, lanes) = desk(&config, &postgres, secrets.clone(), arbiter.handle());
+        let in_flight_max = match config.limits.enabled {
+            true => config.order.in_flight_max,
+            false => config.journal.queue_max,
+        };
+        let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
+        let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
+        let reaper = Reaper::start(desk.clone(), schedule(&config));
+        let is_ready = Arc::new(AtomicBool::new(true));
+        let openapi = http::document().to_json().map_err(|error| error.to_string())?;
+        if let Some(metrics) = metrics.clone() {
+            database_runtime.spawn(upkeep(metrics));
+        }
+        let services = Services {
+            inventory: web::Data::new(desk.inventory.clone()),
+            providers: web::Data::new(desk.providers.clone()),
+            orders: web::Data::new(orders),
+            secrets: web::Data::from(secrets),
+            operations: web::Data::new(Operations {
+                postgres: postgres.clone(),
+                redis,
+                metrics,
+                is_ready: is_ready.clone(),
+                openapi: Bytes::from(openapi),
+            }),
+            postgres: web::Data::new(postgres),
+        };
+        let config = Arc::new(config);
+        Ok(Self { config, services, is_ready, reaper, lanes, arbiter, database_runtime })
+    }
+
+    /// Serves the listener until it is stopped.
+    pub fn serve(&self, listener: TcpListener) -> std::io::Result<Server> {
+        let (config, services) = (self.config.clone(), self.services.clone());
+        let server = HttpServer::new(move || {
+            let Services { postgres, inventory, providers, orders, secrets, operations } =
+                services.clone();
+            HttpApp::new()
+                .app_data(postgres)
+                .app_data(inventory)
+                .app_data(providers)
+                .app_data(orders)
+                .app_data(secrets)
+                .app_data(operations)
+                .app_data(http::json_config(&config))
+                .app_data(http::query_config())
+                .configure(http::routes)
+                .wrap(http::cors(&config.server.cors_origins))
+                .wrap(middleware::from_fn(http::frame))
+        });
+        let config = &self.config.server;
+        let server = server
+            .workers(config.workers)
+            .max_connections(config.connections_max)
+            .shutdown_timeout(config.drain.as_secs())
+            .disable_signals()
+            .listen(listener)?;
+        Ok(server.run())
+    }
+
+    /// Stops in order: nothing acknowledged is lost, nothing accepted goes unanswered.
+    pub async fn stop(self, server: ServerHandle) {
+        self.is_ready.store(false, Ordering::Relaxed);
+        server.stop(true).await;
+        let drained = self.services.orders.drained();
+        if tokio::time::timeout(self.config.server.drain, drained).await.is_err() {
+            tracing::warn!("some orders were still in flight when the time to drain was over");
+        }
+        self.reaper.stop();
+        self.lanes.close().await;
+        self.arbiter.stop();
+        self.database_runtime.shutdown_background();
+    }
+}
+
+/// One runtime for all database connections, away from the HTTP workers.
+pub fn database_runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("database")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no thread for the database can be started: {error}"))
+}
+
+/// How to reach the configured database.
+pub fn postgres_options(config: &Config) -> postgres::Options {
+    let config = &config.postgres;
+    postgres::Options {
+        url: config.url.expose().to_owned(),
+        read_connections: config.read_connections,
+        write_connections: config.write_connections,
+        wait: config.wait,
+        connect: config.connect,
+    }
+}
+
+async fn secrets(config: &Config, postgres: &Postgres) -> Result<Secrets, String> {
+    let configured = config.order.token_secret.expose();
+    let order_tokens = match configured.is_empty() {
+        true => shared_secret(postgres, "order_tokens").await.map_err(|error| error.to_string())?,
+        false => configured.as_bytes().to_vec(),
+    };
+    if config.admin.secret_key.is_empty() {
+        tracing::warn!("admin.secret_key is not set: the admin API is closed");
+    }
+    Ok(Secrets::new(config.admin.secret_key.expose(), order_tokens))
+}
+
+async fn connect_redis(config: &Config) -> Result<Option<Redis>, String> {
+    if config.redis.url.is_empty() {
+        tracing::info!("no redis.url: working without Redis");
+        return Ok(None);
+    }
+    let redis = Redis::new(config.redis.url.expose(), config.redis.timeout)?;
+    if !redis.is_up().await {
+        tracing::warn!("Redis does not answer: working without it until it does");
+    }
+    Ok(Some(redis))
+}
+
+/// The journal and everything that works on orders.
+fn desk(
+    config: &Config,
+    postgres: &Postgres,
+    secrets: Arc<Secrets>,
+    arbiter: ArbiterHandle,
+) -> (Desk, Lanes) {
+    let options = inventory::Options { fresh: config.inventory.fresh };
+    let inventory = Inventory::start(options, postgres.clone(), arbiter);
+    let commits = OrderCommits {
+        periods: Periods {
+            pay_within: config.order.pay_within,
+            processing_max: config.payment.processing_max,
+        },
+        plenty_factor: config.inventory.plenty_factor,
+        inventory: inventory.clone(),
+        numbers: Numbers::default(),
+        clock: Clock::default(),
+    };
+    let limits = journal::Limits {
+        connections: config.postgres.journal_connections,
+        batch_max: config.journal.batch_max,
+        lines_max: config.journal.lines_max,
+        bytes_max: config.journal.bytes_max,
+        queue_max: config.journal.queue_max,
+        attempts_max: config.journal.attempts_max,
+    };
+    let (journal, lanes) = journal::start(Arc::new(commits), limits, postgres);
+    let desk = Desk {
+        journal,
+        inventory,
+        offers: Offers::new(postgres.clone()),
+        providers: Providers::new(config.payment.test_provider, config.payment.timeout),
+        secrets,
+        postgres: postgres.clone(),
+        terms: Terms {
+            currency: config.order.currency,
+            shipping: config.order.shipping_price,
+            tax_rate: config.order.tax_rate_ppm,
+        },
+        deadline: config.order.deadline,
+    };
+    (desk, lanes)
+}
+
+fn schedule(config: &Config) -> Schedule {
+    Schedule {
+        interval: config.order.expiry_interval,
+        resolve_after: config.payment.resolve_after,
+        processing_max: config.payment.processing_max,
+    }
+}
+
+/// Keeps the histograms' memory bounded.
+async fn upkeep(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        metrics.run_upkeep();
+    }
+}

@@ -1,0 +1,78 @@
+//! `migrate`, `import` and `verify`: work on a database without serving.
+
+use super::Database;
+use doorbuster::app::{database_runtime, postgres_options};
+use doorbuster::catalog::{ImportOptions, import_file};
+use doorbuster::config::Sources;
+use doorbuster::postgres::Postgres;
+use doorbuster::{migrate, verify};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs `work` on the database that is meant.
+fn with_database<T, F>(
+    sources: Sources,
+    database: &Database,
+    work: impl FnOnce(Postgres) -> F,
+) -> Result<T, String>
+where
+    F: Future<Output = Result<T, String>>,
+{
+    let config = database.config(sources)?;
+    let runtime = database_runtime()?;
+    let postgres = Postgres::new(&postgres_options(&config), runtime.handle().clone())?;
+    let done = runtime.block_on(work(postgres));
+    runtime.shutdown_background();
+    done
+}
+
+/// Brings the schema up to this binary's version.
+pub fn migrate(sources: Sources, database: &Database) -> Result<ExitCode, String> {
+    let applied = with_database(sources, database, async |postgres: Postgres| {
+        migrate::run(&postgres).await
+    })?;
+    match applied {
+        0 => println!("The schema is up to date."),
+        1 => println!("Applied 1 migration."),
+        count => println!("Applied {count} migrations."),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Imports products; exit code 1 if some rows could not be.
+pub fn import_catalog(
+    sources: Sources,
+    database: &Database,
+    file: &Path,
+    stock: Option<i64>,
+    dry_run: bool,
+) -> Result<ExitCode, String> {
+    let options = ImportOptions { stock, dry_run, ..ImportOptions::default() };
+    let report = with_database(sources, database, async |postgres: Postgres| {
+        migrate::check(&postgres).await?;
+        import_file(&postgres, file, options).await.map_err(|error| error.to_string())
+    })?;
+    println!("{report}");
+    Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks the invariants.
+pub fn verify(sources: Sources, database: &Database, json: bool) -> ExitCode {
+    let report = with_database(sources, database, async |postgres: Postgres| {
+        migrate::check(&postgres).await?;
+        verify::run(&postgres).await
+    });
+    match report {
+        Ok(report) => {
+            match serde_json::to_string(&report) {
+                Ok(text) if json => println!("{text}"),
+                _ => println!("{report}"),
+            }
+            ExitCode::from(u8::from(!report.ok))
+        }
+        Err(why) => {
+            eprintln!("doorbuster: {why}");
+            ExitCode::from(2)
+        }
+    }
+}

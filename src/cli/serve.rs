@@ -1,0 +1,72 @@
+//! `serve`: an instance against configured services.
+
+use doorbuster::app::App;
+use doorbuster::config::{Config, Sources};
+use doorbuster::{metrics, telemetry};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(sources: &Sources) -> Result<ExitCode, String> {
+    let config = super::load(sources)?;
+    config.postgres_url().map_err(|error| error.to_string())?;
+    telemetry::install(&config.log)?;
+    actix_web::rt::System::new().block_on(async {
+        let stop = Stop::listen()?;
+        serve(config, stop, |address| println!("doorbuster: serving http://{address}")).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The signals that ask to stop; listened for before anything starts.
+pub struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    /// Takes the signals over from their default, which is to die.
+    pub fn listen() -> Result<Self, String> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| format!("signals cannot be listened for: {error}"))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them.
+    pub async fn requested(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Starts the app, says that it is there, and stops it in order when asked to.
+pub async fn serve(
+    config: Config,
+    mut stop: Stop,
+    announce: impl FnOnce(SocketAddr),
+) -> Result<(), String> {
+    let bind = config.server.bind;
+    let listener = TcpListener::bind(bind)
+        .map_err(|error| format!("{bind} cannot be listened on: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let metrics = metrics::install().map_err(|error| error.to_string())?;
+    let app = App::start(config, Some(metrics)).await?;
+    let server = app.serve(listener).map_err(|error| error.to_string())?;
+    let handle = server.handle();
+    let server = actix_web::rt::spawn(server);
+    announce(address);
+    stop.requested().await;
+    tracing::info!("stopping: requests in flight are finished first");
+    app.stop(handle).await;
+    match server.await {
+        Ok(ended) => ended.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}

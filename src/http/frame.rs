@@ -1,0 +1,159 @@
+//! The outermost middleware: what every answer has, whatever happened inside.
+
+use crate::error::{Code, Problem};
+use crate::metrics;
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the answer its request id, its problem body, its security headers and its metrics; a
+/// panic becomes a 500.
+pub async fn frame<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let http = request.request().clone();
+    let has_body = has_body(request.headers());
+    let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let mut response = match called {
+        Ok(Ok(response)) => response.map_into_left_body(),
+        Ok(Err(error)) => {
+            let response = HttpResponse::from_error(error);
+            ServiceResponse::new(http, response).map_into_right_body()
+        }
+        Err(_) => {
+            let response = HttpResponse::from_error(Problem::internal("a handler panicked"));
+            ServiceResponse::new(http, response).map_into_right_body()
+        }
+    };
+    if let Some(problem) = problem(&response) {
+        response = with_problem(response, &problem, &id);
+        if has_body && is_early(problem.code) {
+            // The rest of the body is not read: the connection cannot be used again.
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+    }
+    let is_page = response.request().path().starts_with("/docs");
+    decorate(response.headers_mut(), &id, is_page);
+    record(&response, &id, started);
+    Ok(response)
+}
+
+/// The client's id if it is a sensible one, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(&REQUEST_ID).filter(|id| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    });
+    sent.cloned().unwrap_or_else(|| {
+        let id = Uuid::now_v7().simple().to_string();
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    length || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Errors that may come before the body was read.
+fn is_early(code: Code) -> bool {
+    matches!(
+        code.status().as_u16(),
+        400 | 401 | 403 | 404 | 405 | 408 | 413 | 415
+    )
+}
+
+/// The problem behind an error response, also behind one that the framework made.
+fn problem<B>(response: &ServiceResponse<B>) -> Option<Problem> {
+    let status = response.status();
+    if let Some(error) = response.response().error() {
+        if let Some(problem) = error.as_error::<Problem>() {
+            return Some(problem.clone());
+        }
+        tracing::debug!(%error, "the framework refused a request");
+    } else if !status.is_client_error() && !status.is_server_error()
+        || response.headers().contains_key(header::CONTENT_TYPE)
+    {
+        return None;
+    }
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        status if status.is_client_error() => Code::InvalidRequest,
+        _ => Code::Internal,
+    };
+    Some(Problem::new(code, code.title()))
+}
+
+fn with_problem<B: MessageBody + 'static>(
+    response: ServiceResponse<EitherBody<B, BoxBody>>,
+    problem: &Problem,
+    id: &HeaderValue,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let body = problem.body(response.request().path(), id.to_str().unwrap_or_default());
+    // Serialising plain structs into memory has no way to fail.
+    let bytes = serde_json::to_vec(&body).unwrap_or_default();
+    let mut response = response.map_body(|_, _| EitherBody::Right { body: BoxBody::new(bytes) });
+    *response.response_mut().status_mut() = problem.code.status();
+    let json = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn decorate(headers: &mut HeaderMap, id: &HeaderValue, is_page: bool) {
+    headers.insert(REQUEST_ID, id.clone());
+    let policy = match is_page {
+        true => "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
+        false => "default-src 'none'; frame-ancestors 'none'",
+    };
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+fn record<B>(response: &ServiceResponse<B>, id: &HeaderValue, started: Instant) {
+    let (took, status) = (started.elapsed(), response.status().as_u16());
+    let request = response.request();
+    let route = request.match_pattern();
+    let route = route.as_deref().unwrap_or("unmatched");
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    metrics::http_request(route, method, status, took);
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let id = id.to_str().unwrap_or_default();
+    let took = took.as_micros();
+    if status >= 500 {
+        tracing::warn!(method, route, status, took_us = took, request_id = id, traceparent);
+    } else {
+        tracing::debug!(method, route, status, took_us = took, request_id = id, traceparent);
+    }
+}

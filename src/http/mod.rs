@@ -1,0 +1,201 @@
+//! Every route on one page, and the order of the middleware.
+//!
+//! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
+//! headers, panics), then CORS, then the routes.
+
+mod frame;
+mod openapi;
+mod operations;
+
+pub use openapi::document;
+pub use operations::Operations;
+
+use crate::config::Config;
+use crate::error::{Code, Problem};
+use crate::json::{BodyLimit, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
+use crate::{catalog, inventory, order};
+use actix_cors::Cors;
+use actix_web::guard::{self, Guard};
+use actix_web::http::Method;
+use actix_web::{Route, web};
+
+pub use frame::frame;
+
+/// One operation: where it is, what serves it, which errors it may answer with.
+pub struct Endpoint {
+    /// The method; HEAD works where GET does.
+    pub method: Method,
+    /// The path's pattern.
+    pub path: &'static str,
+    /// Makes the route.
+    route: fn() -> Route,
+    /// The error codes beyond those that any request may meet.
+    pub codes: &'static [Code],
+    /// Bytes in a body, at most.
+    body_max: usize,
+}
+
+fn get(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
+    Endpoint { method: Method::GET, path, route, codes, body_max: STORE_BODY_MAX }
+}
+
+fn post(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
+    Endpoint { method: Method::POST, path, route, codes, body_max: STORE_BODY_MAX }
+}
+
+impl Endpoint {
+    fn body_max(self, body_max: usize) -> Self {
+        Self { body_max, ..self }
+    }
+}
+
+/// What every request with a body may be answered with.
+pub const BODY_CODES: &[Code] = &[
+    Code::InvalidRequest,
+    Code::RequestTimeout,
+    Code::PayloadTooLarge,
+    Code::UnsupportedMediaType,
+    Code::ValidationFailed,
+    Code::IdempotencyKeyReused,
+    Code::RequestInProgress,
+];
+
+/// Every route.
+pub fn endpoints() -> Vec<Endpoint> {
+    use Code::*;
+    macro_rules! to {
+        ($handler:path) => {
+            || Route::new().to($handler)
+        };
+    }
+    vec![
+        // Store
+        get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
+        get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
+        post(
+            "/v1/orders",
+            to!(order::routes::place_order),
+            &[IdempotencyKeyRequired, OutOfStock, PriceChanged, DiscountNotApplicable, Overloaded],
+        )
+        .body_max(ORDER_BODY_MAX),
+        get("/v1/orders/{id}", to!(order::routes::get_order), &[NotFound]),
+        post(
+            "/v1/orders/{id}/payments",
+            to!(order::routes::pay_order),
+            &[PaymentDeclined, NotFound, InvalidTransition, Overloaded],
+        ),
+        post(
+            "/v1/orders/{id}/cancel",
+            to!(order::routes::cancel_order),
+            &[NotFound, InvalidTransition, Overloaded],
+        ),
+        // Admin
+        post(
+            "/v1/admin/products",
+            to!(catalog::routes::create_product),
+            &[Unauthorized, Conflict],
+        ),
+        post(
+            "/v1/admin/stock/adjustments",
+            to!(inventory::routes::create_stock_adjustment),
+            &[Unauthorized, OutOfStock],
+        ),
+        get(
+            "/v1/admin/stock/levels",
+            to!(inventory::routes::list_stock_levels),
+            &[InvalidRequest, Unauthorized],
+        ),
+        get(
+            "/v1/admin/orders",
+            to!(order::routes::list_orders),
+            &[InvalidRequest, Unauthorized],
+        ),
+        // Operations
+        get("/", to!(operations::get_index), &[]),
+        get("/livez", to!(operations::get_livez), &[]),
+        get("/readyz", to!(operations::get_readyz), &[]),
+        get("/metrics", to!(operations::get_metrics), &[]),
+        get("/openapi.json", to!(operations::get_openapi), &[]),
+        get("/docs", to!(operations::get_docs), &[]),
+        get("/docs/errors", to!(operations::get_error_docs), &[]),
+    ]
+}
+
+/// Registers every route; wrong methods are 405 with `Allow`, wrong paths 404.
+pub fn routes(services: &mut web::ServiceConfig) {
+    let mut endpoints = endpoints();
+    endpoints.sort_by_key(|endpoint| endpoint.path);
+    for group in endpoints.chunk_by(|a, b| a.path == b.path) {
+        let mut resource = web::resource(group[0].path);
+        let mut allowed = Vec::new();
+        for endpoint in group {
+            resource = resource.route((endpoint.route)().guard(method(&endpoint.method)));
+            resource = resource.app_data(BodyLimit(endpoint.body_max));
+            allowed.push(endpoint.method.as_str());
+            if endpoint.method == Method::GET {
+                allowed.push("HEAD");
+            }
+        }
+        let allow = allowed.join(", ");
+        services.service(resource.default_service(web::to(move || {
+            let detail = format!("Allowed here: {allow}.");
+            let problem = Problem::new(Code::MethodNotAllowed, detail);
+            let problem = Problem { allow: Some(allow.clone()), ..problem };
+            async move { Err::<&str, Problem>(problem) }
+        })));
+    }
+    services.service(openapi::docs());
+    services.default_service(web::to(async || Err::<&str, _>(Problem::not_found("resource"))));
+}
+
+fn method(method: &Method) -> impl Guard + use<> {
+    let or_head = if *method == Method::GET { Method::HEAD } else { method.clone() };
+    guard::Any(guard::Method(method.clone())).or(guard::Method(or_head))
+}
+
+/// The limits of request bodies.
+pub fn json_config(config: &Config) -> JsonConfig {
+    JsonConfig {
+        limit: STORE_BODY_MAX,
+        timeout: config.server.body_timeout,
+        rate_min: config.server.body_rate_min_bytes,
+    }
+}
+
+/// A query string that cannot be read is a problem like any other.
+pub fn query_config() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|_, _| {
+        let detail = "The query string has an unknown, repeated or malformed parameter.";
+        Problem::new(Code::InvalidRequest, detail).into()
+    })
+}
+
+/// Cross-origin requests, for the configured origins; none by default.
+pub fn cors(origins: &[String]) -> Cors {
+    let mut cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
+        .allowed_headers([
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "traceparent",
+            "x-order-token",
+            "x-publishable-key",
+            "x-request-id",
+        ])
+        .expose_headers([
+            "doorbuster-stale",
+            "etag",
+            "idempotent-replayed",
+            "location",
+            "retry-after",
+            "x-request-id",
+        ])
+        .max_age(600);
+    for origin in origins {
+        cors = if origin == "*" { cors.allow_any_origin() } else { cors.allowed_origin(origin) };
+    }
+    cors
+}

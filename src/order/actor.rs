@@ -1,0 +1,500 @@
+//! `OrderActor` knows which keys are being worked on here; the [`Desk`] does the work.
+//!
+//! A duplicate of a request in flight waits for the first one's answer. Work runs in tasks of its
+//! own, so it outlives a client that hangs up, and the actor never waits for anything.
+
+use super::decide::{Command, Known, NewPayment, Outcome};
+use super::pricing::{Draft, Terms};
+use super::store::{self, Entry};
+use crate::auth::Secrets;
+use crate::catalog::Offers;
+use crate::error::{Code, FieldError, Problem};
+use crate::id::{LineId, OrderId};
+use crate::idempotency::{Claim, Reply, Saved, in_progress, reused};
+use crate::inventory::{Inventory, Passed, Want};
+use crate::journal::Journal;
+use crate::metrics;
+use crate::payment::{Answer, Charge, Providers};
+use crate::postgres::Postgres;
+use crate::supervisor::Supervised;
+use actix::prelude::*;
+use futures_util::FutureExt;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{sleep, timeout, timeout_at};
+
+/// How long a duplicate waits for the request in flight.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
+/// How often another instance's request in flight is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often an order is priced again while its offers change under it.
+const PRICINGS_MAX: usize = 5;
+/// Beyond its deadline an entry is waited for this long: it may be on its way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The handle of the orders. Cheap to clone.
+#[derive(Clone)]
+pub struct Orders {
+    actor: Supervised<OrderActor>,
+    permits: Arc<Semaphore>,
+    in_flight_max: u32,
+}
+
+impl Orders {
+    /// Starts the actor; at most `in_flight_max` requests are worked on at a time.
+    pub fn start(desk: Desk, in_flight_max: u32, arbiter: ArbiterHandle) -> Self {
+        let make = move || OrderActor {
+            desk: desk.clone(),
+            in_flight: HashMap::new(),
+            lookups: Vec::new(),
+            looking_up: false,
+        };
+        Self {
+            actor: Supervised::start("orders", arbiter, make),
+            permits: Arc::new(Semaphore::new(in_flight_max as usize)),
+            in_flight_max,
+        }
+    }
+
+    /// Places an order.
+    pub async fn place(
+        &self,
+        claim: Claim,
+        draft: Draft,
+        payment: NewPayment,
+    ) -> Result<Reply, Problem> {
+        self.ask(Some(claim), Task::Place { draft, payment }).await
+    }
+
+    /// Pays an order.
+    pub async fn pay(
+        &self,
+        claim: Option<Claim>,
+        order: Known,
+        payment: NewPayment,
+    ) -> Result<Reply, Problem> {
+        self.ask(claim, Task::Pay { order, payment }).await
+    }
+
+    /// Cancels an order.
+    pub async fn cancel(
+        &self,
+        claim: Option<Claim>,
+        order: Known,
+        reason: Option<String>,
+    ) -> Result<Reply, Problem> {
+        self.ask(claim, Task::Cancel { order, reason }).await
+    }
+
+    async fn ask(&self, claim: Option<Claim>, task: Task) -> Result<Reply, Problem> {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            return Err(Problem::new(Code::Overloaded, "Too many orders are being placed."));
+        };
+        let free = self.permits.available_permits();
+        metrics::orders_in_flight(self.in_flight_max as usize - free);
+        self.actor.send(Ask { claim, task, _permit: permit }).await?
+    }
+
+    /// Waits until nothing is in flight, and lets nothing new in.
+    pub async fn drained(&self) {
+        // Fails only if the semaphore is closed, and nobody closes it.
+        if let Ok(all) = self.permits.acquire_many(self.in_flight_max).await {
+            all.forget();
+        }
+    }
+}
+
+/// What can be asked of the orders.
+enum Task {
+    Place { draft: Draft, payment: NewPayment },
+    Pay { order: Known, payment: NewPayment },
+    Cancel { order: Known, reason: Option<String> },
+}
+
+type Answered = Result<Reply, Problem>;
+
+#[derive(Message)]
+#[rtype(result = "Answered")]
+struct Ask {
+    claim: Option<Claim>,
+    task: Task,
+    /// Given back when the work is done, not when the client leaves.
+    _permit: OwnedSemaphorePermit,
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Done {
+    claim: Claim,
+    answered: Answered,
+}
+
+/// What is known of a key; reads of many keys travel together.
+#[derive(Message)]
+#[rtype(result = "Result<Option<Saved>, Problem>")]
+struct LookUp(Claim);
+
+type KeyId = (Arc<str>, Arc<str>);
+type Lookup = (Claim, oneshot::Sender<Result<Option<Saved>, Problem>>);
+
+struct OrderActor {
+    desk: Desk,
+    /// The keys that are worked on here, with those who wait for the same answer.
+    in_flight: HashMap<KeyId, Vec<(Ask, oneshot::Sender<Answered>)>>,
+    lookups: Vec<Lookup>,
+    looking_up: bool,
+}
+
+impl Actor for OrderActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Ask> for OrderActor {
+    type Result = ResponseFuture<Answered>;
+
+    fn handle(&mut self, ask: Ask, context: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        let is_duplicate = self.begin(ask, answer, context);
+        Box::pin(async move {
+            let lost = || Err(Problem::internal("the work on an order was lost"));
+            if !is_duplicate {
+                return answered.await.unwrap_or_else(|_| lost());
+            }
+            match timeout(DUPLICATE_WAIT, answered).await {
+                Ok(answered) => answered.unwrap_or_else(|_| lost()),
+                Err(_) => Err(in_progress()),
+            }
+        })
+    }
+}
+
+impl OrderActor {
+    /// Starts the work, or lets a duplicate wait for it.
+    fn begin(
+        &mut self,
+        ask: Ask,
+        answer: oneshot::Sender<Answered>,
+        context: &mut Context<Self>,
+    ) -> bool {
+        if let Some(claim) = &ask.claim {
+            let id = (claim.scope.clone(), claim.key.clone());
+            if let Some(waiting) = self.in_flight.get_mut(&id) {
+                waiting.push((ask, answer));
+                return true;
+            }
+            self.in_flight.insert(id, Vec::new());
+        }
+        let (desk, me) = (self.desk.clone(), context.address());
+        actix::spawn(async move {
+            // A key must not stay in flight for ever because its work panicked.
+            let worked = AssertUnwindSafe(desk.work(&me, &ask)).catch_unwind().await;
+            let answered = worked.unwrap_or_else(|_| Err(Problem::internal("a task panicked")));
+            if let Some(claim) = ask.claim {
+                me.do_send(Done { claim, answered: answered.clone() });
+            }
+            let _ = answer.send(answered);
+        });
+        false
+    }
+}
+
+impl Handler<Done> for OrderActor {
+    type Result = ();
+
+    fn handle(&mut self, Done { claim, answered }: Done, context: &mut Self::Context) {
+        let waiting = self.in_flight.remove(&(claim.scope.clone(), claim.key.clone()));
+        for (ask, answer) in waiting.unwrap_or_default() {
+            let is_equal = ask
+                .claim
+                .as_ref()
+                .is_some_and(|other| other.request_hash == claim.request_hash);
+            match &answered {
+                Ok(reply) if is_equal => drop(answer.send(Ok(reply.clone().replay()))),
+                Ok(_) => drop(answer.send(Err(reused()))),
+                Err(problem) if is_equal => drop(answer.send(Err(problem.clone()))),
+                // The key is free again, so another request is judged anew.
+                Err(_) => drop(self.begin(ask, answer, context)),
+            }
+        }
+    }
+}
+
+impl Handler<LookUp> for OrderActor {
+    type Result = ResponseFuture<Result<Option<Saved>, Problem>>;
+
+    fn handle(&mut self, LookUp(claim): LookUp, context: &mut Self::Context) -> Self::Result {
+        let (answer, answered) = oneshot::channel();
+        self.lookups.push((claim, answer));
+        self.look_up(context);
+        Box::pin(async {
+            answered.await.unwrap_or_else(|_| Err(Problem::internal("a look-up was lost")))
+        })
+    }
+}
+
+impl OrderActor {
+    /// Reads all keys that are asked for, unless a read is on its way: then they go with the next.
+    fn look_up(&mut self, context: &mut Context<Self>) {
+        if self.looking_up || self.lookups.is_empty() {
+            return;
+        }
+        self.looking_up = true;
+        let asked = std::mem::take(&mut self.lookups);
+        let postgres = self.desk.postgres.clone();
+        let read = async move {
+            let claims: Vec<Claim> = asked.iter().map(|(claim, _)| claim.clone()).collect();
+            let known = store::look_up(&postgres.readers, &claims).await;
+            for (claim, answer) in asked {
+                let saved = known.as_ref().map(|known| known.get(&(claim.scope, claim.key)));
+                let _ = answer.send(saved.map(|saved| saved.cloned()).map_err(Clone::clone));
+            }
+        };
+        context.spawn(read.into_actor(self).map(|(), actor, context| {
+            actor.looking_up = false;
+            actor.look_up(context);
+        }));
+    }
+}
+
+/// Everything that work on an order needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    /// Where everything is committed.
+    pub journal: Journal<Entry>,
+    /// The view that may say "sold out".
+    pub inventory: Inventory,
+    /// What can be bought, and for how much.
+    pub offers: Offers,
+    /// Whom to ask for money.
+    pub providers: Providers,
+    /// For the orders' own secrets.
+    pub secrets: Arc<Secrets>,
+    /// For reads.
+    pub postgres: Postgres,
+    /// What is charged beside the prices.
+    pub terms: Terms,
+    /// How long a client waits for a commit.
+    pub deadline: Duration,
+}
+
+impl Desk {
+    async fn work(&self, me: &Addr<OrderActor>, ask: &Ask) -> Answered {
+        match (&ask.task, &ask.claim) {
+            (Task::Place { draft, payment }, Some(claim)) => {
+                self.place(me, claim, draft, payment).await
+            }
+            (Task::Place { .. }, None) => Err(Problem::internal("an order without a key")),
+            (Task::Pay { order, payment }, claim) => {
+                let (order, payment, claim) = (order.clone(), payment.clone(), claim.clone());
+                let command = Command::Pay { claim, order, payment };
+                self.change(me, ask.claim.as_ref(), command).await
+            }
+            (Task::Cancel { order, reason }, claim) => {
+                let (order, reason, claim) = (order.clone(), reason.clone(), claim.clone());
+                let command = Command::Cancel { claim, order, reason };
+                self.change(me, ask.claim.as_ref(), command).await
+            }
+        }
+    }
+
+    /// The path of an order: price it, ask the view, commit it, then ask for the money.
+    async fn place(
+        &self,
+        me: &Addr<OrderActor>,
+        claim: &Claim,
+        draft: &Draft,
+        payment: &NewPayment,
+    ) -> Answered {
+        let id = OrderId::new();
+        let access_token = self.secrets.order_token(id);
+        let skus: Vec<&str> = draft.items.iter().map(|item| item.sku.as_str()).collect();
+        for _ in 0..PRICINGS_MAX {
+            let offers = self.offers.get(&skus).await?;
+            let placement = match draft.price(&offers, &self.terms, id, LineId::new) {
+                Ok(placement) => Arc::new(placement),
+                Err(problem) => return self.unless_known(me, claim, problem).await,
+            };
+            let wants = placement.lines.iter();
+            let wants = wants.map(|line| Want { key: line.stock, quantity: line.quantity });
+            let seen = match self.inventory.check(wants.collect()).await? {
+                Passed::Go(seen) => seen,
+                Passed::SoldOut(available) => {
+                    metrics::refused_by_view();
+                    return self.unless_known(me, claim, out_of_stock(draft, &available)).await;
+                }
+            };
+            let command = Command::Place {
+                claim: claim.clone(),
+                placement: placement.clone(),
+                payment: payment.clone(),
+                access_token: access_token.clone(),
+            };
+            let token = Some(access_token.as_str());
+            match self.commit(command, seen).await? {
+                Outcome::Answered(reply) => return Ok(reply),
+                Outcome::Charge(order) => {
+                    return self.charge(order, payment, Some(claim), token).await;
+                }
+                Outcome::Resume => {
+                    let mut orders = store::known(&self.postgres.readers, &[id]).await?;
+                    let order = orders.pop().ok_or_else(unknown_outcome)?;
+                    return self.charge(order, payment, Some(claim), token).await;
+                }
+                Outcome::SoldOut(available) => return Err(out_of_stock(draft, &available)),
+                Outcome::OfferChanged => self.offers.forget(&skus),
+                Outcome::Refused(problem) => match self.wait(me, claim, problem).await? {
+                    Some(reply) => return Ok(reply),
+                    None => continue,
+                },
+                Outcome::Nothing => return Err(unknown_outcome()),
+            }
+        }
+        Err(Problem::new(Code::PriceChanged, "The prices keep changing; look at them again."))
+    }
+
+    /// Pays or cancels an order that exists.
+    async fn change(
+        &self,
+        me: &Addr<OrderActor>,
+        claim: Option<&Claim>,
+        command: Command,
+    ) -> Answered {
+        loop {
+            match self.commit(command.clone(), Vec::new()).await? {
+                Outcome::Answered(reply) => return Ok(reply),
+                Outcome::Charge(order) => {
+                    let Command::Pay { payment, .. } = &command else {
+                        return Err(unknown_outcome());
+                    };
+                    return self.charge(order, payment, claim, None).await;
+                }
+                Outcome::Refused(problem) => {
+                    let Some(claim) = claim else { return Err(problem) };
+                    if let Some(reply) = self.wait(me, claim, problem).await? {
+                        return Ok(reply);
+                    }
+                }
+                _ => return Err(unknown_outcome()),
+            }
+        }
+    }
+
+    /// The order is durable: asks the provider, and records what it says.
+    async fn charge(
+        &self,
+        order: Known,
+        payment: &NewPayment,
+        claim: Option<&Claim>,
+        access_token: Option<&str>,
+    ) -> Answered {
+        let charge = Charge {
+            order: order.placement.id,
+            payment: payment.id,
+            amount: order.placement.total(),
+            token: payment.token.clone(),
+        };
+        let answer = self.providers.charge(payment.provider, &charge).await;
+        self.settle(order, &charge, answer, claim.cloned(), access_token.map(str::to_owned)).await
+    }
+
+    /// Records a provider's answer.
+    pub(super) async fn settle(
+        &self,
+        order: Known,
+        charge: &Charge,
+        answer: Answer,
+        claim: Option<Claim>,
+        access_token: Option<String>,
+    ) -> Answered {
+        let payment = charge.payment;
+        let command = Command::Settle { claim, order, payment, answer, access_token };
+        match self.commit(command, Vec::new()).await? {
+            Outcome::Answered(reply) => Ok(reply),
+            Outcome::Refused(problem) => Err(problem),
+            _ => Err(unknown_outcome()),
+        }
+    }
+
+    /// Sends a command through the journal and waits for its outcome.
+    pub(super) async fn commit(
+        &self,
+        command: Command,
+        seen: Vec<Option<i64>>,
+    ) -> Result<Outcome, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.deadline;
+        let entry = Entry { command, seen, deadline, answer };
+        self.journal.submit(entry).map_err(|(_, problem)| problem)?;
+        match timeout_at((deadline + GRACE).into(), answered).await {
+            Ok(Ok(outcome)) => outcome,
+            _ => Err(unknown_outcome()),
+        }
+    }
+
+    /// A key that has its effect is answered with it, whatever else would be said today.
+    async fn unless_known(
+        &self,
+        me: &Addr<OrderActor>,
+        claim: &Claim,
+        problem: Problem,
+    ) -> Answered {
+        match look_up(me, claim).await? {
+            Some(Saved { reply: None, .. }) => {
+                self.wait(me, claim, in_progress()).await?.ok_or(problem)
+            }
+            Some(saved) => saved.answer(claim),
+            None => Err(problem),
+        }
+    }
+
+    /// Waits for another instance's request in flight; `None` if its key became free.
+    async fn wait(
+        &self,
+        me: &Addr<OrderActor>,
+        claim: &Claim,
+        problem: Problem,
+    ) -> Result<Option<Reply>, Problem> {
+        if problem.code != Code::RequestInProgress {
+            return Err(problem);
+        }
+        let until = Instant::now() + DUPLICATE_WAIT;
+        while Instant::now() < until {
+            match look_up(me, claim).await? {
+                None => return Ok(None),
+                Some(saved) => match saved.answer(claim) {
+                    Err(problem) if problem.code == Code::RequestInProgress => {}
+                    answer => return answer.map(Some),
+                },
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        Err(problem)
+    }
+}
+
+async fn look_up(me: &Addr<OrderActor>, claim: &Claim) -> Result<Option<Saved>, Problem> {
+    me.send(LookUp(claim.clone())).await.map_err(Problem::internal)?
+}
+
+fn unknown_outcome() -> Problem {
+    let detail = "The outcome is unknown; try again with the same Idempotency-Key.";
+    Problem::new(Code::StorageUnavailable, detail)
+}
+
+/// Names every line that is short, at its place in the request.
+fn out_of_stock(draft: &Draft, available: &[i64]) -> Problem {
+    let short = draft.items.iter().zip(available).filter(|(item, count)| item.quantity > **count);
+    let errors = short.map(|(item, available)| FieldError {
+        sku: Some(item.sku.clone()),
+        requested: Some(item.quantity),
+        available: Some(*available),
+        ..FieldError::new(
+            format!("/items/{}/quantity", item.index),
+            format!("only {available} of {} available", item.sku),
+        )
+    });
+    Problem::of_fields(Code::OutOfStock, errors.collect())
+}

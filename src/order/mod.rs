@@ -1,0 +1,19 @@
+//! Orders: placing, paying, cancelling and expiring, all through one journal.
+
+mod actor;
+mod body;
+mod decide;
+#[allow(clippy::module_inception)]
+mod order;
+mod pricing;
+mod reaper;
+pub mod routes;
+pub mod store;
+mod transition;
+
+pub use actor::{Desk, Orders};
+pub use body::{ItemBody, OrderBody, PaymentBody};
+pub use decide::{Command, NewPayment, Outcome, Periods};
+pub use order::{Address, Facts, Line, PaymentStatus, Placement, State, Status, Totals};
+pub use pricing::{Draft, DraftItem, Terms};
+pub use reaper::{Reaper, Schedule};

@@ -1,0 +1,270 @@
+//! From what a client asks for to what it costs. No price comes from a client.
+
+use super::order::{Address, Line, Placement, Totals};
+use crate::catalog::Offer;
+use crate::error::{Code, FieldError, Problem, Violations};
+use crate::id::{LineId, OrderId};
+use crate::inventory::{QUANTITY_MAX, StockKey};
+use crate::money::{Currency, Money};
+use std::sync::Arc;
+
+/// An order as a client asks for it, checked as far as that is possible without the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Each SKU once.
+    pub items: Vec<DraftItem>,
+    /// Who orders.
+    pub email: String,
+    /// Where it goes.
+    pub shipping_address: Address,
+    /// The order is refused if its total is another one.
+    pub expected_total: Option<Money>,
+}
+
+/// A line as a client asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DraftItem {
+    /// What.
+    pub sku: String,
+    /// Units, from 1 to [`QUANTITY_MAX`].
+    pub quantity: i64,
+    /// Where it first stood in the request.
+    pub index: usize,
+}
+
+/// What the shop charges beside the prices.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Prices are in this currency where every item has one in it.
+    pub currency: Currency,
+    /// Flat, in minor units of the order's currency.
+    pub shipping: i64,
+    /// Parts per million.
+    pub tax_rate: u32,
+}
+
+impl Draft {
+    /// Joins the items of one SKU; a sum above the limit is an error.
+    pub fn merge(items: Vec<DraftItem>) -> Result<Vec<DraftItem>, Problem> {
+        let mut merged: Vec<DraftItem> = Vec::with_capacity(items.len());
+        let mut places: std::collections::HashMap<String, usize> = Default::default();
+        let mut violations = Violations::default();
+        for item in items {
+            let Some(&place) = places.get(&item.sku) else {
+                places.insert(item.sku.clone(), merged.len());
+                merged.push(item);
+                continue;
+            };
+            merged[place].quantity += item.quantity;
+            let pointer = format!("/items/{}/quantity", item.index);
+            let fits = merged[place].quantity <= QUANTITY_MAX;
+            violations.require(fits, pointer, "all lines of one SKU together: at most 1,000,000");
+        }
+        violations.finish()?;
+        Ok(merged)
+    }
+
+    /// Prices the draft: `offers` are those of its items, in their order.
+    pub fn price(
+        &self,
+        offers: &[Option<Arc<Offer>>],
+        terms: &Terms,
+        id: OrderId,
+        mut line_id: impl FnMut() -> LineId,
+    ) -> Result<Placement, Problem> {
+        let mut violations = Violations::default();
+        for (item, offer) in self.items.iter().zip(offers) {
+            let pointer = format!("/items/{}/sku", item.index);
+            violations.require(offer.is_some(), pointer, "there is no such SKU");
+        }
+        violations.finish()?;
+        let offers: Vec<&Offer> = offers.iter().flatten().map(|offer| &**offer).collect();
+        let currency = self.currency(&offers, terms.currency)?;
+        let mut lines = Vec::with_capacity(self.items.len());
+        let mut subtotal = 0_i64;
+        for (item, offer) in self.items.iter().zip(&offers) {
+            let unit_price = price_in(offer, currency).unwrap_or_default();
+            let total = item.quantity.checked_mul(unit_price);
+            let total = total.ok_or_else(|| too_large(item.index))?;
+            subtotal = subtotal.checked_add(total).ok_or_else(|| too_large(item.index))?;
+            lines.push(Line {
+                id: line_id(),
+                stock: StockKey::of(offer.variant),
+                sku: offer.sku.clone(),
+                title: offer.title.clone(),
+                quantity: item.quantity,
+                unit_price,
+                total,
+                offer_version: offer.offer_version,
+            });
+        }
+        let totals = Totals::of(subtotal, terms.shipping, terms.tax_rate);
+        let totals = totals.ok_or_else(|| too_large(0))?;
+        let (email, shipping_address) = (self.email.clone(), self.shipping_address.clone());
+        let tax_rate = terms.tax_rate;
+        let placement =
+            Placement { id, lines, currency, totals, tax_rate, email, shipping_address };
+        self.expect(placement)
+    }
+
+    /// The currency of the expected total, else the shop's, else the one that all items share.
+    fn currency(&self, offers: &[&Offer], preferred: Currency) -> Result<Currency, Problem> {
+        let sells = |currency: Currency| {
+            offers.iter().position(|offer| price_in(offer, currency).is_none())
+        };
+        let asked = self.expected_total.map(|total| total.currency);
+        let Some(missing) = sells(asked.unwrap_or(preferred)) else {
+            return Ok(asked.unwrap_or(preferred));
+        };
+        let mut shared = offers.iter().take(1).flat_map(|offer| &offer.prices);
+        let shared = shared.find(|price| sells(price.currency).is_none());
+        match (asked, shared) {
+            (None, Some(price)) => Ok(price.currency),
+            _ => {
+                let currency = asked.unwrap_or(preferred);
+                let pointer = format!("/items/{}/sku", self.items[missing].index);
+                let detail = format!("is not sold in {currency}");
+                Err(Problem::validation(vec![FieldError::new(pointer, detail)]))
+            }
+        }
+    }
+
+    fn expect(&self, placement: Placement) -> Result<Placement, Problem> {
+        match self.expected_total {
+            Some(expected) if expected != placement.total() => {
+                let total = placement.total();
+                let detail = format!(
+                    "The total is {} {}, not {} {}.",
+                    total.amount, total.currency, expected.amount, expected.currency
+                );
+                Err(Problem { total: Some(total), ..Problem::new(Code::PriceChanged, detail) })
+            }
+            _ => Ok(placement),
+        }
+    }
+}
+
+fn price_in(offer: &Offer, currency: Currency) -> Option<i64> {
+    let price = offer.prices.iter().find(|price| price.currency == currency);
+    price.map(|price| price.amount)
+}
+
+fn too_large(index: usize) -> Problem {
+    let pointer = format!("/items/{index}/quantity");
+    Problem::validation(vec![FieldError::new(pointer, "the order's total is too large")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::VariantId;
+    use proptest::prelude::*;
+
+    fn offer(sku: &str, prices: &[(i64, &str)]) -> Option<Arc<Offer>> {
+        let prices = prices.iter().map(|(amount, currency)| {
+            Money::new(*amount, currency.parse().expect("a currency"))
+        });
+        Some(Arc::new(Offer {
+            variant: VariantId::new(),
+            sku: sku.to_owned(),
+            title: sku.to_owned(),
+            prices: prices.collect(),
+            offer_version: 1,
+        }))
+    }
+
+    fn draft(quantities: &[i64], expected_total: Option<Money>) -> Draft {
+        let item = |(index, quantity): (usize, &i64)| DraftItem {
+            sku: format!("S{index}"),
+            quantity: *quantity,
+            index,
+        };
+        Draft {
+            items: quantities.iter().enumerate().map(item).collect(),
+            email: "a@b.example".to_owned(),
+            shipping_address: Address {
+                name: "A".to_owned(),
+                line1: "1".to_owned(),
+                line2: None,
+                city: "C".to_owned(),
+                region: None,
+                postal_code: "P".to_owned(),
+                country: "GB".to_owned(),
+                phone: None,
+            },
+            expected_total,
+        }
+    }
+
+    fn terms(shipping: i64, tax_rate: u32) -> Terms {
+        Terms { currency: "GBP".parse().expect("a currency"), shipping, tax_rate }
+    }
+
+    fn price(draft: &Draft, offers: &[Option<Arc<Offer>>]) -> Result<Placement, Problem> {
+        draft.price(offers, &terms(399, 200_000), OrderId::new(), LineId::new)
+    }
+
+    #[test]
+    fn the_catalog_decides_the_price() {
+        let offers = [offer("S0", &[(1299, "GBP")]), offer("S1", &[(50, "GBP")])];
+        let placement = price(&draft(&[2, 3], None), &offers).expect("an order");
+        assert_eq!(placement.totals.subtotal, 2748);
+        assert_eq!(placement.totals.tax, 629); // 20 % of 3147, half up
+        assert_eq!(placement.totals.total, 3776);
+    }
+
+    #[test]
+    fn another_total_than_the_expected_one_is_refused_with_the_current_one() {
+        let gbp = |amount| Money::new(amount, "GBP".parse().expect("a currency"));
+        let offers = [offer("S0", &[(100, "GBP")])];
+        let problem = price(&draft(&[1], Some(gbp(1))), &offers).expect_err("another total");
+        assert_eq!((problem.code, problem.total), (Code::PriceChanged, Some(gbp(599))));
+        assert!(price(&draft(&[1], Some(gbp(599))), &offers).is_ok());
+    }
+
+    #[test]
+    fn items_without_a_price_in_the_shop_s_currency_share_another_or_are_refused() {
+        let offers = [offer("S0", &[(1, "EUR"), (2, "USD")]), offer("S1", &[(3, "USD")])];
+        let placement = price(&draft(&[1, 1], None), &offers).expect("an order");
+        assert_eq!(placement.currency.as_str(), "USD");
+        let offers = [offer("S0", &[(1, "EUR")]), offer("S1", &[(3, "USD")])];
+        assert!(price(&draft(&[1, 1], None), &offers).is_err());
+    }
+
+    #[test]
+    fn unknown_skus_are_named_all_at_once() {
+        let offers = [None, offer("S1", &[(1, "GBP")]), None];
+        let problem = price(&draft(&[1, 1, 1], None), &offers).expect_err("unknown");
+        let pointers: Vec<&str> =
+            problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/items/0/sku", "/items/2/sku"]);
+    }
+
+    #[test]
+    fn lines_of_one_sku_become_one_line() {
+        let item = |sku: &str, quantity, index| DraftItem { sku: sku.to_owned(), quantity, index };
+        let merged = Draft::merge(vec![item("A", 2, 0), item("B", 1, 1), item("A", 3, 2)]);
+        assert_eq!(merged, Ok(vec![item("A", 5, 0), item("B", 1, 1)]));
+        let problem = Draft::merge(vec![item("A", QUANTITY_MAX, 0), item("A", 1, 1)]);
+        assert_eq!(problem.expect_err("too many").errors[0].pointer, "/items/1/quantity");
+    }
+
+    proptest! {
+        #[test]
+        fn pricing_never_wraps_and_lines_sum_to_the_subtotal(
+            quantities in prop::collection::vec(1..=QUANTITY_MAX, 1..20),
+            price_of_one in prop_oneof![0..=1_000_000_000_000i64, 0..=i64::MAX],
+        ) {
+            let sold: Vec<_> = (0..quantities.len())
+                .map(|index| offer(&format!("S{index}"), &[(price_of_one, "GBP")]))
+                .collect();
+            match price(&draft(&quantities, None), &sold) {
+                Ok(placement) => {
+                    let sum: i128 = placement.lines.iter().map(|l| i128::from(l.total)).sum();
+                    prop_assert_eq!(sum, i128::from(placement.totals.subtotal));
+                }
+                Err(problem) => prop_assert_eq!(problem.code, Code::ValidationFailed),
+            }
+        }
+    }
+}

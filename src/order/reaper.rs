@@ -1,0 +1,97 @@
+//! The reaper: expires unpaid orders and finishes payments whose answer was lost. It runs on
+//! every instance; what it finds is only a candidate, the decision falls under locks.
+
+use super::actor::Desk;
+use super::decide::{Command, Outcome};
+use super::store::{self, Unsettled};
+use crate::error::Problem;
+use crate::idempotency::Claim;
+use crate::metrics;
+use crate::payment::Charge;
+use futures_util::future::join_all;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Candidates of one round, so that a round stays short.
+const ROUND_MAX: i64 = 500;
+
+/// When the reaper works.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Between two rounds.
+    pub interval: Duration,
+    /// A payment without an answer is asked after once it is this old.
+    pub resolve_after: Duration,
+    /// An unanswered payment keeps its order for this long beyond its `pay_by`.
+    pub processing_max: Duration,
+}
+
+/// The running reaper.
+pub struct Reaper(JoinHandle<()>);
+
+impl Reaper {
+    /// Starts it on the runtime of the database connections, away from the HTTP workers.
+    pub fn start(desk: Desk, schedule: Schedule) -> Self {
+        let runtime = desk.postgres.runtime().clone();
+        Self(runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(schedule.interval).await;
+                let rounds = [expire(&desk, &schedule).await, resolve(&desk, &schedule).await];
+                for problem in rounds.into_iter().filter_map(Result::err) {
+                    tracing::warn!(%problem, "the reaper's round failed; the next one follows");
+                }
+            }
+        }))
+    }
+
+    /// Stops it between two steps; whatever it had begun is durable or never happened.
+    pub fn stop(self) {
+        self.0.abort();
+    }
+}
+
+/// Expires the orders whose time is over.
+async fn expire(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
+    let readers = &desk.postgres.readers;
+    let ids = store::candidates_for_expiry(readers, schedule.processing_max, ROUND_MAX).await?;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let orders = store::known(readers, &ids).await?;
+    let commits =
+        orders.into_iter().map(|order| desk.commit(Command::Expire { order }, Vec::new()));
+    let mut expired = 0;
+    for outcome in join_all(commits).await {
+        expired += usize::from(matches!(outcome?, Outcome::Answered(_)));
+    }
+    metrics::orders_expired(expired);
+    Ok(())
+}
+
+/// Asks the providers about payments whose answer was lost, and records what they say.
+async fn resolve(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
+    let readers = &desk.postgres.readers;
+    let payments = store::processing_payments(readers, schedule.resolve_after, ROUND_MAX).await?;
+    let resolved = payments.into_iter().map(|unsettled| resolve_one(desk, unsettled));
+    join_all(resolved).await.into_iter().collect()
+}
+
+async fn resolve_one(desk: &Desk, unsettled: Unsettled) -> Result<(), Problem> {
+    let Unsettled { order, payment, provider, token, key, is_first } = unsettled;
+    let known = store::known(&desk.postgres.readers, &[order]).await?.pop();
+    let known = known.ok_or_else(|| Problem::internal("a payment without its order"))?;
+    let amount = known.placement.total();
+    let charge = Charge { order, payment, amount, token };
+    let answer = desk.providers.resolve(&provider, &charge).await;
+    let claim = key.map(|(scope, key)| Claim {
+        scope: scope.into(),
+        key: key.into(),
+        // The key is taken already; nobody compares it.
+        request_hash: [0; 32],
+    });
+    let access_token = is_first.then(|| desk.secrets.order_token(order));
+    match desk.settle(known, &charge, answer, claim, access_token).await {
+        Err(problem) if problem.code == crate::error::Code::PaymentDeclined => Ok(()),
+        settled => settled.map(|_| ()),
+    }
+}

@@ -1,0 +1,220 @@
+//! Reading orders and keys.
+
+use super::super::decide::Known;
+use super::super::order::{
+    Address, Facts, Line, Order, PaymentStatus, Placement, State, Status, Totals,
+};
+use super::trips::payment;
+use crate::error::Problem;
+use crate::id::{OrderId, PaymentId};
+use crate::idempotency::{Claim, Saved};
+use crate::inventory::StockKey;
+use crate::money::Currency;
+use deadpool_postgres::Pool;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// The order, if there is one.
+pub async fn find(readers: &Pool, id: OrderId) -> Result<Option<Order>, Problem> {
+    Ok(load(readers, &[id.uuid()]).await?.pop())
+}
+
+/// The newest orders before `before`, newest first.
+pub async fn list(
+    readers: &Pool,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Order>, Problem> {
+    let sql = "SELECT id FROM orders WHERE ($1::uuid IS NULL OR id < $1)
+               ORDER BY id DESC LIMIT $2";
+    let client = readers.get().await?;
+    let rows = client.query(sql, &[&before, &limit]).await?;
+    drop(client);
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let mut orders = load(readers, &ids).await?;
+    orders.reverse();
+    Ok(orders)
+}
+
+/// What never changes of an order, as its commands carry it.
+pub async fn known(readers: &Pool, ids: &[OrderId]) -> Result<Vec<Known>, Problem> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    Ok(load(readers, &ids).await?.into_iter().map(Known::from).collect())
+}
+
+impl From<Order> for Known {
+    fn from(order: Order) -> Self {
+        Self { placement: Arc::new(order.placement), facts: order.facts }
+    }
+}
+
+/// The orders of these ids that exist, in the order of their ids.
+async fn load(readers: &Pool, ids: &[Uuid]) -> Result<Vec<Order>, Problem> {
+    const ORDERS: &str = "
+        SELECT id, status, payment_status, fulfillment_status, number, currency, subtotal,
+            discount, shipping, tax, total, email, shipping_address, pay_by, created_at
+        FROM orders WHERE id = ANY($1) ORDER BY id";
+    const LINES: &str = "
+        SELECT order_id, id, variant_id, location_id, sku, title, quantity, unit_price, total,
+            tax_rate
+        FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, id";
+    const PAYMENTS: &str = "
+        SELECT order_id, id, provider, status, amount, created_at
+        FROM payments WHERE order_id = ANY($1) ORDER BY order_id, id";
+    let mut client = readers.get().await?;
+    // One snapshot, so that status and payments belong together.
+    let snapshot = client.build_transaction().read_only(true);
+    let isolation = tokio_postgres::IsolationLevel::RepeatableRead;
+    let transaction = snapshot.isolation_level(isolation).start().await?;
+    let (orders, lines, payments) = tokio::try_join!(
+        transaction.prepare_cached(ORDERS),
+        transaction.prepare_cached(LINES),
+        transaction.prepare_cached(PAYMENTS),
+    )?;
+    let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids];
+    let (orders, lines, payments) = tokio::try_join!(
+        transaction.query(&orders, params),
+        transaction.query(&lines, params),
+        transaction.query(&payments, params),
+    )?;
+    transaction.commit().await?;
+    let mut lines_of: HashMap<Uuid, (u32, Vec<Line>)> = HashMap::new();
+    for row in &lines {
+        let (tax_rate, lines) = lines_of.entry(row.get(0)).or_default();
+        *tax_rate = row.get::<_, i32>(9).unsigned_abs();
+        lines.push(line(row));
+    }
+    let mut payments_of: HashMap<Uuid, Vec<_>> = HashMap::new();
+    for row in &payments {
+        payments_of.entry(row.get(0)).or_default().push(payment(row));
+    }
+    let whole = |row: &Row| {
+        let id: Uuid = row.get(0);
+        let payments = payments_of.remove(&id).unwrap_or_default();
+        order(row, lines_of.remove(&id).unwrap_or_default(), payments)
+    };
+    orders.iter().map(whole).collect()
+}
+
+fn line(row: &Row) -> Line {
+    let (variant, location): (Uuid, Uuid) = (row.get(2), row.get(3));
+    Line {
+        id: row.get::<_, Uuid>(1).into(),
+        stock: StockKey { variant: variant.into(), location: location.into() },
+        sku: row.get(4),
+        title: row.get(5),
+        quantity: row.get(6),
+        unit_price: row.get(7),
+        total: row.get(8),
+        offer_version: 0,
+    }
+}
+
+fn order(
+    row: &Row,
+    (tax_rate, lines): (u32, Vec<Line>),
+    payments: Vec<super::super::order::Payment>,
+) -> Result<Order, Problem> {
+    let currency: Currency = row.get::<_, &str>(5).parse().map_err(Problem::internal)?;
+    let address: serde_json::Value = row.get(12);
+    let shipping_address: Address =
+        serde_json::from_value(address).map_err(Problem::internal)?;
+    let unknown = || Problem::internal("an order is in a state that this release does not know");
+    Ok(Order {
+        placement: Placement {
+            id: row.get::<_, Uuid>(0).into(),
+            lines,
+            currency,
+            totals: Totals {
+                subtotal: row.get(6),
+                discount: row.get(7),
+                shipping: row.get(8),
+                tax: row.get(9),
+                total: row.get(10),
+            },
+            tax_rate,
+            email: row.get(11),
+            shipping_address,
+        },
+        facts: Facts { number: row.get(4), pay_by: row.get(13), created_at: row.get(14) },
+        state: State {
+            status: Status::parse(row.get(1)).ok_or_else(unknown)?,
+            payment_status: PaymentStatus::parse(row.get(2)).ok_or_else(unknown)?,
+            fulfillment_status: row.get(3),
+            payments,
+        },
+    })
+}
+
+/// What is known of these keys.
+pub async fn look_up(
+    readers: &Pool,
+    claims: &[Claim],
+) -> Result<HashMap<(Arc<str>, Arc<str>), Saved>, Problem> {
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(Saved::LOOK_UP).await?;
+    let scopes: Vec<&str> = claims.iter().map(|claim| &*claim.scope).collect();
+    let keys: Vec<&str> = claims.iter().map(|claim| &*claim.key).collect();
+    let rows = client.query(&statement, &[&scopes, &keys]).await?;
+    Ok(rows.iter().map(Saved::read).collect())
+}
+
+/// Unpaid orders whose time is over, oldest first; whether they expire is decided under locks.
+pub async fn candidates_for_expiry(
+    readers: &Pool,
+    processing_max: Duration,
+    limit: i64,
+) -> Result<Vec<OrderId>, Problem> {
+    let sql = "SELECT id FROM orders
+               WHERE status = 'pending_payment' AND pay_by <= now()
+                 AND (payment_status <> 'processing'
+                      OR pay_by + make_interval(secs => $1) <= now())
+               ORDER BY pay_by LIMIT $2";
+    let client = readers.get().await?;
+    let rows = client.query(sql, &[&processing_max.as_secs_f64(), &limit]).await?;
+    Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
+}
+
+/// A payment whose provider has not answered.
+#[derive(Debug, Clone)]
+pub struct Unsettled {
+    /// The order.
+    pub order: OrderId,
+    /// The attempt.
+    pub payment: PaymentId,
+    /// Whom to ask.
+    pub provider: String,
+    /// What the provider needs.
+    pub token: Option<String>,
+    /// The key whose reply waits for the answer, if any: scope and key.
+    pub key: Option<(String, String)>,
+    /// Whether the payment came with the order.
+    pub is_first: bool,
+}
+
+/// Payments without an answer for longer than `after`.
+pub async fn processing_payments(
+    readers: &Pool,
+    after: Duration,
+    limit: i64,
+) -> Result<Vec<Unsettled>, Problem> {
+    let sql = "SELECT p.order_id, p.id, p.provider, p.token, p.key_scope, p.key,
+                   p.created_at = o.created_at
+               FROM payments p JOIN orders o ON o.id = p.order_id
+               WHERE p.status = 'processing' AND p.updated_at + make_interval(secs => $1) <= now()
+               ORDER BY p.updated_at LIMIT $2";
+    let client = readers.get().await?;
+    let rows = client.query(sql, &[&after.as_secs_f64(), &limit]).await?;
+    let unsettled = rows.iter().map(|row| Unsettled {
+        order: row.get::<_, Uuid>(0).into(),
+        payment: row.get::<_, Uuid>(1).into(),
+        provider: row.get(2),
+        token: row.get(3),
+        key: row.get::<_, Option<String>>(4).zip(row.get(5)),
+        is_first: row.get(6),
+    });
+    Ok(unsettled.collect())
+}
