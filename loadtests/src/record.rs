@@ -43,6 +43,11 @@ impl Answer {
         }
     }
 
+    /// Status and code, for tallies.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.status, self.code()).trim_end().to_owned()
+    }
+
     /// Whether a client should come again with the same key.
     pub fn asks_to_retry(&self) -> bool {
         match self.status {
@@ -108,12 +113,10 @@ impl Record {
 
     /// The outcome for tallies: `201`, `409 out_of_stock`, `unknown after 503 overloaded`.
     pub fn label(&self) -> String {
-        let last = self.answers.last();
-        let text = last.map(|answer| format!("{} {}", answer.status, answer.code()));
-        let text = text.unwrap_or_else(|| "no answer".to_owned());
+        let last = self.answers.last().map_or_else(|| "no answer".to_owned(), Answer::label);
         match self.outcome() {
-            Outcome::Unknown => format!("unknown after {}", text.trim_end()),
-            _ => text.trim_end().to_owned(),
+            Outcome::Unknown => format!("unknown after {last}"),
+            _ => last,
         }
     }
 }

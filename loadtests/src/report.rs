@@ -2,7 +2,7 @@
 
 use crate::kill::Shot;
 use crate::oracle::Verdict;
-use crate::record::{Outcome, Record};
+use crate::record::{Answer, Outcome, Record};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -40,8 +40,8 @@ pub struct Report {
     pub acknowledged_latency: Latency,
     /// From the intended start to the final refusal, retries included.
     pub refused_latency: Latency,
-    /// Attempts beyond the first of their order.
-    pub retries: u64,
+    /// Answers that asked to come again, such as 503 overloaded.
+    pub turned_away: BTreeMap<String, u64>,
     /// Attempts that ended without an answer.
     pub lost: u64,
     /// Whether the generator itself was late.
@@ -91,17 +91,16 @@ impl Report {
         verdict: Verdict,
     ) -> anyhow::Result<Self> {
         let acknowledged = of(records, Outcome::Acknowledged);
-        let mut outcomes = BTreeMap::new();
-        for record in records {
-            *outcomes.entry(record.label()).or_default() += 1;
-        }
-        let attempts: u64 = records.iter().map(attempts).sum();
+        let retried = records
+            .iter()
+            .flat_map(|record| &record.answers)
+            .filter(|answer| answer.asks_to_retry());
         let seconds = last_answer_seconds(records.iter());
         let acknowledged_seconds = last_answer_seconds(acknowledged.iter().copied());
         Ok(Self {
             scenario,
             run: run.to_owned(),
-            outcomes,
+            outcomes: tally(records.iter().map(Record::label)),
             acknowledged: acknowledged.len() as u64,
             seconds,
             acknowledged_per_second: per_second(acknowledged.len(), acknowledged_seconds),
@@ -109,7 +108,7 @@ impl Report {
             acknowledged_by_second: by_second(&acknowledged),
             acknowledged_latency: Latency::of(&acknowledged)?,
             refused_latency: Latency::of(&of(records, Outcome::Refused))?,
-            retries: attempts.saturating_sub(records.len() as u64),
+            turned_away: tally(retried.map(Answer::label)),
             lost: records.iter().map(|record| record.lost).sum(),
             lag: Lag::of(records),
             killed: None,
@@ -163,8 +162,10 @@ fn of(records: &[Record], outcome: Outcome) -> Vec<&Record> {
     records.iter().filter(|record| record.outcome() == outcome).collect()
 }
 
-fn attempts(record: &Record) -> u64 {
-    record.answers.len() as u64 + record.lost
+fn tally(labels: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    labels.for_each(|label| *counts.entry(label).or_default() += 1);
+    counts
 }
 
 fn ms(us: u64) -> f64 {
@@ -210,11 +211,12 @@ impl fmt::Display for Report {
             "  throughput    {:.0} acknowledged/s, {:.0} answered/s over {:.2} s",
             self.acknowledged_per_second, self.answered_per_second, self.seconds
         )?;
-        writeln!(
-            f,
-            "  retries       {}, {} attempts without an answer",
-            self.retries, self.lost
-        )?;
+        for (label, count) in &self.turned_away {
+            writeln!(f, "  came again    after {count} × {label}")?;
+        }
+        if self.lost > 0 {
+            writeln!(f, "  came again    after {} × no answer", self.lost)?;
+        }
         let columns = ["p50", "p90", "p99", "p99.9", "max"];
         write!(f, "  latency, ms ")?;
         columns.iter().try_for_each(|column| write!(f, "{column:>11}"))?;

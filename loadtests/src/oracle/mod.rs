@@ -8,6 +8,7 @@ use crate::order::{Acknowledged, NewOrder};
 use crate::record::{Answer, Outcome, Record, Run};
 use crate::stored::{self, Order, Stored};
 use crate::type_id;
+use anyhow::ensure;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -66,6 +67,7 @@ impl Verdict {
 
 /// Reads what the database says about a run, and judges it.
 pub async fn examine(run: &Run, database: &str) -> anyhow::Result<Verdict> {
+    ensure!(!run.records.is_empty(), "there is nothing to judge");
     let mut client = stored::connect(database).await?;
     let emails: Vec<String> =
         run.records.iter().filter_map(|record| Some(asked(record)?.email)).collect();
@@ -208,18 +210,12 @@ fn judge_replays(record: &Record, verdict: &mut Verdict) {
     for answer in answers {
         verdict.checked.replays += 1;
         if (answer.status, &answer.body) != (first.status, &first.body) {
-            let text = |answer: &Answer| {
-                format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body))
-            };
-            verdict.find(
-                &key,
-                format!("a replay differs: first {}, then {}", text(first), text(answer)),
-            );
+            verdict.find(&key, format!("a replay differs: {}", difference(first, answer)));
         }
     }
     let fresh = acknowledgements(record).filter(|answer| !answer.replayed).count();
     if fresh > 1 {
-        verdict.find(&key, format!("{fresh} acknowledgements, none but one may be no replay"));
+        verdict.find(&key, format!("{fresh} acknowledgements that are no replays"));
     }
     let mut ids = acknowledged_ids(record);
     ids.sort_unstable();
@@ -228,6 +224,17 @@ fn judge_replays(record: &Record, verdict: &mut Verdict) {
         let ids: Vec<_> = ids.into_iter().map(order_name).collect();
         verdict.find(&key, format!("several orders acknowledged: {}", ids.join(", ")));
     }
+}
+
+/// Where two answers part, with a little of what follows.
+fn difference(first: &Answer, then: &Answer) -> String {
+    let same = first.body.iter().zip(&then.body).take_while(|(a, b)| a == b).count();
+    let rest = |answer: &Answer| {
+        let rest = &answer.body[same..];
+        String::from_utf8_lossy(&rest[..rest.len().min(60)]).into_owned()
+    };
+    let (was, is) = (rest(first), rest(then));
+    format!("{} then {}, from byte {same} on {was:?} then {is:?}", first.status, then.status)
 }
 
 fn order_name(id: Uuid) -> String {
