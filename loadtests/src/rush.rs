@@ -53,6 +53,9 @@ pub struct Options {
     /// The URL of that instance [default: the first one]
     #[arg(long, value_name = "URL")]
     kill_url: Option<String>,
+    /// Fail if more buyers than this have no final answer after a minute
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    unknown_max: u64,
     /// Fail if the 99th percentile of acknowledged orders is above this
     #[arg(long, value_name = "MILLISECONDS")]
     p99_ms_max: Option<f64>,
@@ -164,7 +167,12 @@ impl Options {
     }
 
     fn limits_missed(&self, report: &Report) -> Vec<String> {
-        let mut missed = Vec::new();
+        let mut missed = unexpected(&report.outcomes);
+        let unknown = report.verdict.checked.unknown;
+        if unknown > self.unknown_max {
+            missed
+                .push(format!("{unknown} without a final answer, {} at most", self.unknown_max));
+        }
         let p99_ms = report.acknowledged_latency.p99_ms;
         if let Some(max) = self.p99_ms_max.filter(|max| p99_ms > *max) {
             missed.push(format!("p99 {p99_ms:.2} ms, {max} ms at most"));
@@ -175,6 +183,22 @@ impl Options {
         }
         missed
     }
+}
+
+/// A rush in which nobody could buy shows nothing, and "no" has only one good reason.
+fn unexpected(outcomes: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut unexpected = Vec::new();
+    if !outcomes.contains_key("201") {
+        unexpected.push("no order was acknowledged".to_owned());
+    }
+    for (outcome, count) in outcomes {
+        let expected = outcome == "201" || outcome == "409 out_of_stock";
+        // Those without a final answer have a limit of their own.
+        if !expected && !outcome.starts_with("unknown") {
+            unexpected.push(format!("{count} orders ended with {outcome}"));
+        }
+    }
+    unexpected
 }
 
 /// Sends some of the acknowledged orders once more, under the same keys, and adds the answers
@@ -198,5 +222,22 @@ async fn ask_again(records: &mut [Record], count: usize, settings: &Settings) {
         if let Some(replayed) = replayed.remove(&record.key) {
             record.answers.extend(replayed.answers);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rush_that_sells_nothing_does_not_pass() {
+        let missed = |outcomes: &[(&str, u64)]| {
+            unexpected(&outcomes.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect())
+        };
+        assert!(missed(&[("201", 1), ("409 out_of_stock", 9)]).is_empty());
+        assert!(missed(&[("201", 1), ("unknown after 500 internal", 9)]).is_empty());
+        assert_eq!(missed(&[("409 out_of_stock", 9)]), ["no order was acknowledged"]);
+        let invalid = missed(&[("201", 1), ("422 validation_failed", 3)]);
+        assert_eq!(invalid, ["3 orders ended with 422 validation_failed"]);
     }
 }

@@ -7,6 +7,7 @@ use crate::target::{Target, progress};
 use anyhow::bail;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Makes one product per SKU, each with one variant at `price` minor units of GBP.
 pub async fn create_products(
@@ -51,8 +52,9 @@ async fn send(
     target: &Target,
 ) -> anyhow::Result<()> {
     let bar = progress(label, requests.len());
-    // Few at a time: this is the back office, not the crowd.
-    let settings = Settings { connections: 8, ..target.settings()? };
+    // Few at a time and less patient: this is the back office, not the crowd.
+    let deadline = Duration::from_secs(10);
+    let settings = Settings { connections: 8, deadline, ..target.settings()? };
     let records = run(requests, Arrivals::Unpaced, &settings, &bar).await;
     bar.finish_and_clear();
     match records.iter().find(|record| record.label() != "201") {
