@@ -1,1 +1,23 @@
-//! Load tests.
+//! Load tests for doorbuster, from outside: they speak HTTP to instances and read PostgreSQL,
+//! and share no code with the product.
+//!
+//! Scenarios ([`rush`], [`replay`]) plan requests, the [`generator`] sends them open loop and
+//! keeps every answer in a [`record`], the [`oracle`] compares those with what is [`stored`],
+//! and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the closed
+//! loop for benches.
+
+pub mod client;
+pub mod dataset;
+pub mod generator;
+pub mod hammer;
+pub mod kill;
+pub mod oracle;
+pub mod order;
+pub mod record;
+pub mod replay;
+pub mod report;
+pub mod rush;
+pub mod stored;
+pub mod supply;
+pub mod target;
+pub mod type_id;

@@ -1,0 +1,348 @@
+//! The open-loop generator: when requests leave is decided before the first one does, so a slow
+//! server cannot slow down its own test, and latency counts from the intended start.
+//!
+//! A request is bound to one instance.  When that one fails or asks to come later, it goes to
+//! the next with the same idempotency key, as a real client does, until its deadline.
+
+use crate::client::{Base, Connection, Failure, Request};
+use crate::kill::KillSwitch;
+use crate::record::{Answer, Record, Timing};
+use indicatif::ProgressBar;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// When requests shall leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arrivals {
+    /// Everybody at random moments within a window; zero is all at once.
+    Ramp(Duration),
+    /// So many a second, evenly.
+    Rate(f64),
+    /// Whenever a connection is free: a closed loop, latency counts from the departure.
+    Unpaced,
+}
+
+impl Arrivals {
+    /// The intended starts of `count` requests, ascending; `None` when it has no plan.
+    fn schedule(self, count: usize) -> Option<Vec<Duration>> {
+        let mut starts: Vec<Duration> = match self {
+            Self::Ramp(window) => {
+                (0..count).map(|_| window.mul_f64(rand::random::<f64>())).collect()
+            }
+            Self::Rate(per_second) => {
+                (0..count).map(|n| Duration::from_secs_f64(n as f64 / per_second)).collect()
+            }
+            Self::Unpaced => return None,
+        };
+        starts.sort_unstable();
+        Some(starts)
+    }
+}
+
+/// How to behave as clients.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The instances; request n is bound to number n modulo their count.
+    pub bases: Vec<Base>,
+    /// Connections in all, at least one per instance.
+    pub connections: usize,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// How long after its intended start a request is tried again.
+    pub deadline: Duration,
+    /// A longer `Retry-After` is cut to this.
+    pub retry_after_max: Duration,
+    /// Kills an instance on the way.
+    pub kill: Option<Arc<KillSwitch>>,
+}
+
+impl Settings {
+    /// Patient clients of these instances.
+    pub fn new(bases: Vec<Base>, connections: usize) -> Self {
+        Self {
+            bases,
+            connections,
+            attempt_timeout: Duration::from_secs(15),
+            deadline: Duration::from_secs(60),
+            retry_after_max: Duration::from_secs(5),
+            kill: None,
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` if this result is final.
+    /// `jitter` lies between 0 and 1.
+    fn wait_after(
+        &self,
+        result: &Result<Answer, Failure>,
+        attempts: u32,
+        jitter: f64,
+    ) -> Option<Duration> {
+        // 50 ms doubling to 2 s, so that a deadline of a minute means some 40 attempts at most.
+        let backoff = Duration::from_millis(50 << attempts.saturating_sub(1).min(6))
+            .min(Duration::from_secs(2))
+            .mul_f64(0.5 + jitter / 2.0);
+        match result {
+            Ok(answer) if !answer.asks_to_retry() => None,
+            Ok(answer) => {
+                let asked = Duration::from_secs(answer.retry_after_seconds.unwrap_or(0));
+                Some(asked.min(self.retry_after_max).max(backoff))
+            }
+            Err(_) => Some(backoff),
+        }
+    }
+}
+
+/// Sends all requests and returns when each has its final answer or met its deadline.
+/// Records come in the order of completion.
+pub async fn run(
+    requests: Vec<Request>,
+    arrivals: Arrivals,
+    settings: &Settings,
+    bar: &ProgressBar,
+) -> Vec<Record> {
+    let count = requests.len();
+    let instances = settings.bases.len();
+    let (done, mut finished) = mpsc::unbounded_channel();
+    let shared = Arc::new(Shared {
+        lanes: (0..instances).map(|_| Lane::default()).collect(),
+        settings: settings.clone(),
+        started: Instant::now(),
+        done,
+    });
+    // Aborted when this function returns or is dropped.
+    let mut tasks = JoinSet::new();
+    for n in 0..settings.connections.max(instances) {
+        tasks.spawn(work(shared.clone(), n % instances));
+    }
+    tasks.spawn(dispatch(shared.clone(), requests, arrivals.schedule(count)));
+
+    let mut records = Vec::with_capacity(count);
+    while records.len() < count {
+        let Some(record) = finished.recv().await else { break };
+        records.push(record);
+        bar.inc(1);
+    }
+    records
+}
+
+/// What all tasks of a run know.
+struct Shared {
+    lanes: Vec<Lane>,
+    settings: Settings,
+    started: Instant,
+    done: mpsc::UnboundedSender<Record>,
+}
+
+/// One instance: what waits for it, and what it did so far.
+#[derive(Default)]
+struct Lane {
+    queue: Queue<Job>,
+    in_flight: AtomicUsize,
+    acknowledged: AtomicUsize,
+}
+
+struct Job {
+    request: Request,
+    /// `None`: whenever it leaves.
+    intended: Option<Instant>,
+    lane: usize,
+    attempts: u32,
+    record: Record,
+}
+
+/// A queue with many consumers.
+struct Queue<T> {
+    items: Mutex<VecDeque<T>>,
+    ready: Semaphore,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self { items: Mutex::default(), ready: Semaphore::new(0) }
+    }
+}
+
+impl<T> Queue<T> {
+    fn change<R>(&self, change: impl FnOnce(&mut VecDeque<T>) -> R) -> R {
+        change(&mut self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push_back(&self, item: T) {
+        self.change(|items| items.push_back(item));
+        self.ready.add_permits(1);
+    }
+
+    fn push_front(&self, item: T) {
+        self.change(|items| items.push_front(item));
+        self.ready.add_permits(1);
+    }
+
+    /// `None` never happens: the semaphore is not closed and counts the items.
+    async fn pop(&self) -> Option<T> {
+        self.ready.acquire().await.ok()?.forget();
+        self.change(VecDeque::pop_front)
+    }
+}
+
+async fn dispatch(shared: Arc<Shared>, requests: Vec<Request>, starts: Option<Vec<Duration>>) {
+    for (n, request) in requests.into_iter().enumerate() {
+        let intended = starts.as_ref().map(|starts| shared.started + starts[n]);
+        if let Some(intended) = intended
+            && intended > Instant::now()
+        {
+            sleep_until(intended).await;
+        }
+        let lane = n % shared.lanes.len();
+        let record = Record {
+            key: request.key.clone().unwrap_or_default(),
+            sent: request.body.clone(),
+            ..Record::default()
+        };
+        shared.lanes[lane].queue.push_back(Job { request, intended, lane, attempts: 0, record });
+    }
+}
+
+/// One connection's task.
+async fn work(shared: Arc<Shared>, lane: usize) {
+    let mut connection = Connection::new(shared.settings.bases[lane].clone());
+    while let Some(mut job) = shared.lanes[lane].queue.pop().await {
+        let result = attempt(&shared, &mut connection, &mut job).await;
+        let wait = shared.settings.wait_after(&result, job.attempts, rand::random());
+        match result {
+            Ok(answer) => job.record.answers.push(answer),
+            Err(_) => job.record.lost += 1,
+        }
+        let intended = job.intended.unwrap_or(shared.started);
+        match wait.filter(|wait| intended.elapsed() + *wait < shared.settings.deadline) {
+            Some(wait) => retry(&shared, job, wait),
+            None => finish(&shared, job, intended),
+        }
+    }
+}
+
+async fn attempt(
+    shared: &Shared,
+    connection: &mut Connection,
+    job: &mut Job,
+) -> Result<Answer, Failure> {
+    let now = Instant::now();
+    let intended = *job.intended.get_or_insert(now);
+    if job.attempts == 0 {
+        job.record.timing.lag_us = micros(now - intended);
+    }
+    job.attempts += 1;
+    let lane = &shared.lanes[job.lane];
+    let in_flight = lane.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+    if let Some(kill) = &shared.settings.kill {
+        kill.consider(job.lane, lane.acknowledged.load(Ordering::Relaxed), in_flight);
+    }
+    let result = connection.send(&job.request, shared.settings.attempt_timeout).await;
+    lane.in_flight.fetch_sub(1, Ordering::Relaxed);
+    if result.as_ref().is_ok_and(Answer::acknowledges) {
+        lane.acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+    result
+}
+
+/// Sends it to the next instance after a while, before those that have not tried yet.
+fn retry(shared: &Arc<Shared>, mut job: Job, wait: Duration) {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        sleep(wait).await;
+        job.lane = (job.lane + 1) % shared.lanes.len();
+        shared.lanes[job.lane].queue.push_front(job);
+    });
+}
+
+fn finish(shared: &Shared, job: Job, intended: Instant) {
+    let now = Instant::now();
+    let mut record = job.record;
+    record.timing = Timing {
+        latency_us: micros(now - intended),
+        answered_at_us: micros(now - shared.started),
+        ..record.timing
+    };
+    // Fails only when nobody waits for the run any more.
+    let _ = shared.done.send(record);
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn settings() -> Settings {
+        Settings::new(vec!["http://a:1".parse().unwrap()], 1)
+    }
+
+    fn answer(status: u16, retry_after_seconds: Option<u64>, body: &'static str) -> Answer {
+        Answer {
+            from: "http://a:1".into(),
+            status,
+            replayed: false,
+            retry_after_seconds,
+            body: Bytes::from_static(body.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn arrivals_are_planned_before_the_first_leaves() {
+        let ramp = Arrivals::Ramp(Duration::from_secs(5)).schedule(10_000).unwrap();
+        assert!(ramp.is_sorted() && ramp.len() == 10_000);
+        assert!(ramp[0] < Duration::from_millis(50));
+        assert!(ramp[5_000] > Duration::from_secs(2) && ramp[5_000] < Duration::from_secs(3));
+        assert!(ramp[9_999] <= Duration::from_secs(5));
+        let at_once = Arrivals::Ramp(Duration::ZERO).schedule(3).unwrap();
+        assert_eq!(at_once, vec![Duration::ZERO; 3]);
+        let rate = Arrivals::Rate(200.0).schedule(3).unwrap();
+        assert_eq!(rate, [0, 5, 10].map(Duration::from_millis));
+        assert_eq!(Arrivals::Unpaced.schedule(3), None);
+    }
+
+    #[test]
+    fn final_answers_are_final() {
+        for (status, body) in [
+            (201, "{}"),
+            (409, r#"{"code":"out_of_stock"}"#),
+            (422, r#"{"code":"validation_failed"}"#),
+            (500, r#"{"code":"internal"}"#),
+        ] {
+            let result = Ok(answer(status, None, body));
+            assert_eq!(settings().wait_after(&result, 1, 0.5), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_its_cap() {
+        let wait = |seconds| {
+            let result = Ok(answer(503, seconds, r#"{"code":"overloaded"}"#));
+            settings().wait_after(&result, 1, 1.0)
+        };
+        assert_eq!(wait(None), Some(Duration::from_millis(50)));
+        assert_eq!(wait(Some(1)), Some(Duration::from_secs(1)));
+        assert_eq!(wait(Some(3_600)), Some(Duration::from_secs(5)));
+        let busy = answer(409, Some(1), r#"{"code":"request_in_progress"}"#);
+        let waits = settings().wait_after(&Ok(busy), 1, 1.0);
+        assert_eq!(waits, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_minute_of_failures_is_a_bounded_number_of_attempts() {
+        let mut waited = Duration::ZERO;
+        let mut attempts = 0;
+        while waited < Duration::from_secs(60) {
+            attempts += 1;
+            waited += settings().wait_after(&Err(Failure::Connect), attempts, 0.5).unwrap();
+        }
+        assert!((30..50).contains(&attempts), "{attempts}");
+    }
+}

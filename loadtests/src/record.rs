@@ -1,0 +1,255 @@
+//! What clients sent and the bytes that they received: the evidence that the oracle judges.
+
+use anyhow::Context;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// One answer of an instance.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// The URL of the instance.
+    pub from: Arc<str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Whether it carried `Idempotent-Replayed: true`.
+    pub replayed: bool,
+    /// `Retry-After`, if it carried one.
+    pub retry_after_seconds: Option<u64>,
+    /// The body, byte for byte.
+    #[serde(with = "exact")]
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// Whether it says that the request took effect.
+    pub fn acknowledges(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The stable `code` of a problem body; empty if there is none.
+    pub fn code(&self) -> String {
+        #[derive(Deserialize)]
+        struct Problem {
+            code: String,
+        }
+        match serde_json::from_slice::<Problem>(&self.body) {
+            Ok(problem) if !self.acknowledges() => problem.code,
+            _ => String::new(),
+        }
+    }
+
+    /// Status and code, for tallies.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.status, self.code()).trim_end().to_owned()
+    }
+
+    /// Whether a client should come again with the same key.
+    pub fn asks_to_retry(&self) -> bool {
+        match self.status {
+            // 502 and 504 come from a proxy that lost its instance.
+            429 | 502 | 503 | 504 => true,
+            409 => self.code() == "request_in_progress",
+            _ => false,
+        }
+    }
+}
+
+/// When things happened to one request.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// Microseconds from the intended start to the first departure.
+    pub lag_us: u64,
+    /// Microseconds from the intended start to the last answer, retries included.
+    pub latency_us: u64,
+    /// Microseconds from the start of the run to the last answer.
+    pub answered_at_us: u64,
+}
+
+/// One request: what was sent under its key, as often as it took, and every answer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// The `Idempotency-Key`.
+    pub key: String,
+    /// The request's body, byte for byte.
+    #[serde(with = "exact")]
+    pub sent: Bytes,
+    /// All answers, in the order in which they came.
+    pub answers: Vec<Answer>,
+    /// Attempts that ended without an answer.
+    pub lost: u64,
+    /// When.
+    pub timing: Timing,
+}
+
+/// What a client knows in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An instance said that it is done.
+    Acknowledged,
+    /// The last answer was a final no.
+    Refused,
+    /// No final answer, or one that leaves it open (5xx).
+    Unknown,
+}
+
+impl Record {
+    /// What the client knows in the end.
+    pub fn outcome(&self) -> Outcome {
+        if self.answers.iter().any(Answer::acknowledges) {
+            return Outcome::Acknowledged;
+        }
+        match self.answers.last() {
+            Some(answer) if (400..500).contains(&answer.status) && !answer.asks_to_retry() => {
+                Outcome::Refused
+            }
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// The outcome for tallies: `201`, `409 out_of_stock`, `unknown after 503 overloaded`.
+    pub fn label(&self) -> String {
+        let last = self.answers.last().map_or_else(|| "no answer".to_owned(), Answer::label);
+        match self.outcome() {
+            Outcome::Unknown => format!("unknown after {last}"),
+            _ => last,
+        }
+    }
+}
+
+/// Everything that a run leaves to the oracle.
+#[derive(Debug, Clone, Default)]
+pub struct Run {
+    /// Units that each SKU of the run must have been supplied with in all, no more, no less.
+    pub supplied: BTreeMap<String, i64>,
+    /// The orders, in no particular order.
+    pub records: Vec<Record>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    supplied: BTreeMap<String, i64>,
+}
+
+impl Run {
+    /// Writes the run as NDJSON: a line with what was supplied, then a line per request.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let file = File::create(path).with_context(|| format!("cannot write {path:?}"))?;
+        let mut file = BufWriter::new(file);
+        serde_json::to_writer(&mut file, &Header { supplied: self.supplied.clone() })?;
+        file.write_all(b"\n")?;
+        for record in &self.records {
+            serde_json::to_writer(&mut file, record)?;
+            file.write_all(b"\n")?;
+        }
+        file.flush().with_context(|| format!("cannot write {path:?}"))
+    }
+
+    /// Reads what [`Run::save`] wrote.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let file = File::open(path).with_context(|| format!("cannot read {path:?}"))?;
+        let mut lines = BufReader::new(file).lines();
+        let header = lines.next().with_context(|| format!("{path:?} is empty"))??;
+        let header: Header = serde_json::from_str(&header)
+            .with_context(|| format!("{path:?} does not begin with what was supplied"))?;
+        let mut records = Vec::new();
+        for (number, line) in lines.enumerate() {
+            let record = serde_json::from_str(&line?)
+                .with_context(|| format!("{path:?} line {}: not a record", number + 2))?;
+            records.push(record);
+        }
+        Ok(Self { supplied: header.supplied, records })
+    }
+}
+
+/// Bytes in JSON: as a string where they are UTF-8, else as an array of numbers.
+mod exact {
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub fn serialize<S: Serializer>(bytes: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.serialize(serializer),
+            Err(_) => bytes.as_ref().serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Text(text) => text.into(),
+            Form::Bytes(bytes) => bytes.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &'static [u8]) -> Answer {
+        Answer {
+            from: "http://a:1".into(),
+            status,
+            replayed: false,
+            retry_after_seconds: None,
+            body: Bytes::from_static(body),
+        }
+    }
+
+    fn record(answers: Vec<Answer>) -> Record {
+        Record { key: "k".to_owned(), answers, ..Record::default() }
+    }
+
+    #[test]
+    fn the_outcome_is_what_the_client_knows_in_the_end() {
+        let busy = || answer(503, br#"{"code":"overloaded"}"#);
+        let sold_out = || answer(409, br#"{"code":"out_of_stock"}"#);
+        let cases = [
+            (vec![], Outcome::Unknown, "unknown after no answer"),
+            (vec![answer(201, b"{}")], Outcome::Acknowledged, "201"),
+            (vec![busy(), answer(201, b"{}")], Outcome::Acknowledged, "201"),
+            (vec![busy(), sold_out()], Outcome::Refused, "409 out_of_stock"),
+            (vec![sold_out(), busy()], Outcome::Unknown, "unknown after 503 overloaded"),
+            (vec![answer(500, b"oops")], Outcome::Unknown, "unknown after 500"),
+            (
+                vec![answer(409, br#"{"code":"request_in_progress"}"#)],
+                Outcome::Unknown,
+                "unknown after 409 request_in_progress",
+            ),
+        ];
+        for (answers, outcome, label) in cases {
+            let record = record(answers);
+            assert_eq!((record.outcome(), record.label().as_str()), (outcome, label));
+        }
+    }
+
+    #[test]
+    fn a_saved_run_loads_byte_for_byte() {
+        let mut run = Run::default();
+        run.supplied.insert("MUG-1".to_owned(), 7);
+        let bodies: [&[u8]; 3] = [br#"{ "a" : "\u00e9" }"#, "é\n".as_bytes(), b"\xff\x00"];
+        for body in bodies {
+            run.records.push(record(vec![answer(201, b"")]));
+            run.records.last_mut().unwrap().answers[0].body = Bytes::from_static(body);
+        }
+        let path = std::env::temp_dir().join(format!("run-{:x}.ndjson", rand::random::<u64>()));
+        run.save(&path).unwrap();
+        let loaded = Run::load(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(loaded.supplied, run.supplied);
+        for (record, body) in loaded.records.iter().zip(bodies) {
+            assert_eq!(record.answers[0].body, body);
+        }
+    }
+}

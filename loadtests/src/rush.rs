@@ -1,0 +1,243 @@
+//! The rush: far more buyers than units, all within seconds, on one SKU or a few.
+
+use crate::client::Request;
+use crate::generator::{Arrivals, Settings, run};
+use crate::kill::{KillSwitch, check_pid};
+use crate::oracle;
+use crate::order::{Address, Item, NewOrder, Provider};
+use crate::record::{Outcome, Record, Run};
+use crate::report::Report;
+use crate::supply;
+use crate::target::{Target, progress, run_name};
+use anyhow::{Context, ensure};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Minor units of GBP.
+const PRICE: i64 = 1_299;
+
+/// The options of the rush.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// Buyers, each with one order of one unit
+    #[arg(long, default_value_t = 20_000)]
+    buyers: usize,
+    /// Units supplied of each SKU [default: 1000, with several SKUs enough for everybody]
+    #[arg(long)]
+    units: Option<u32>,
+    /// SKUs that the buyers spread over
+    #[arg(long, alias = "spread", default_value_t = 1)]
+    skus: usize,
+    /// Everybody arrives within this time
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    ramp_seconds: f64,
+    /// How orders are paid
+    #[arg(long, value_enum, default_value = "manual")]
+    provider: Provider,
+    /// Acknowledged orders that are asked for again afterwards, to compare the replays
+    #[arg(long, default_value_t = 200, value_name = "COUNT")]
+    ask_again: usize,
+    /// Send SIGKILL to this process in the middle of the rush
+    #[arg(long, value_name = "PID")]
+    kill_pid: Option<u32>,
+    /// … once its instance has acknowledged this many orders
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    kill_after_acknowledged: usize,
+    /// … and this many requests wait for its answers
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    kill_in_flight: usize,
+    /// The URL of that instance [default: the first one]
+    #[arg(long, value_name = "URL")]
+    kill_url: Option<String>,
+    /// Fail if more buyers than this have no final answer after a minute
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    unknown_max: u64,
+    /// Fail if the 99th percentile of acknowledged orders is above this
+    #[arg(long, value_name = "MILLISECONDS")]
+    p99_ms_max: Option<f64>,
+    /// Fail if fewer orders a second are acknowledged
+    #[arg(long, value_name = "COUNT")]
+    per_second_min: Option<f64>,
+}
+
+/// Prepares the sale, lets everybody in, and judges what came of it.
+pub async fn rush(options: &Options) -> anyhow::Result<Report> {
+    let kill = options.kill_switch()?.map(Arc::new);
+    let settings = Settings { kill: kill.clone(), ..options.target.settings()? };
+    let ramp = Duration::try_from_secs_f64(options.ramp_seconds)
+        .context("--ramp-seconds: zero or more")?;
+    let name = run_name("rush");
+    let supplied = options.prepare(&name).await?;
+
+    let orders = options.orders(&name, &supplied)?;
+    let bar = progress("buyers", orders.len());
+    let mut records = run(orders, Arrivals::Ramp(ramp), &settings, &bar).await;
+    bar.finish_and_clear();
+    ask_again(&mut records, options.ask_again, &settings).await;
+
+    let evidence = Run { supplied, records };
+    keep(&evidence, options.target.record.as_deref())?;
+    let verdict = oracle::examine(&evidence, &options.target.database).await?;
+    let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
+    report.limits_missed = options.limits_missed(&report);
+    if let Some(kill) = kill {
+        // The figures are still worth reading when it never came to the kill.
+        report.killed = Some(kill.shot().inspect_err(|_| eprintln!("{report}"))?);
+    }
+    Ok(report)
+}
+
+/// Writes the evidence, if asked to.
+pub fn keep(evidence: &Run, file: Option<&Path>) -> anyhow::Result<()> {
+    file.map_or(Ok(()), |file| evidence.save(file))
+}
+
+impl Options {
+    /// The options shared by all scenarios.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn kill_switch(&self) -> anyhow::Result<Option<KillSwitch>> {
+        let Some(pid) = self.kill_pid else {
+            ensure!(self.kill_url.is_none(), "--kill-url needs --kill-pid");
+            return Ok(None);
+        };
+        let urls = &self.target.urls;
+        let target = match &self.kill_url {
+            None => 0,
+            Some(url) => {
+                let url = url.parse()?;
+                let place = urls.iter().position(|base| *base == url);
+                place.with_context(|| format!("--kill-url {url} is none of the --url"))?
+            }
+        };
+        let (acknowledged, in_flight) = (self.kill_after_acknowledged, self.kill_in_flight);
+        let its_connections = self.target.connections / urls.len();
+        ensure!(
+            its_connections >= in_flight,
+            "{its_connections} connections per instance cannot have {in_flight} requests in \
+             flight: more --connections, or less --kill-in-flight"
+        );
+        Ok(Some(KillSwitch::new(target, check_pid(pid)?, acknowledged, in_flight)))
+    }
+
+    /// Fresh SKUs with stock; what was supplied of each.
+    async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
+        ensure!(self.buyers > 0, "--buyers: at least one");
+        ensure!((1..=10_000).contains(&self.skus), "--skus: 1 to 10000");
+        let plenty = u32::try_from(self.buyers.div_ceil(self.skus)).context("--buyers")?;
+        let units = self.units.unwrap_or(if self.skus == 1 { 1_000 } else { plenty });
+        ensure!(units > 0, "--units: at least one");
+        let skus: Vec<String> =
+            (1..=self.skus).map(|n| format!("{}-{n}", name.to_uppercase())).collect();
+        supply::create_products(&self.target, name, &skus, PRICE).await?;
+        let supplied = skus.into_iter().map(|sku| (sku, i64::from(units))).collect();
+        supply::receive(&self.target, name, &supplied).await?;
+        // Until the other instances have heard of it: the contract grants them a second.
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        Ok(supplied)
+    }
+
+    fn orders(
+        &self,
+        name: &str,
+        supplied: &BTreeMap<String, i64>,
+    ) -> anyhow::Result<Vec<Request>> {
+        let order = |(n, sku): (usize, &String)| {
+            let order = NewOrder {
+                items: vec![Item { sku: sku.clone(), quantity: 1 }],
+                email: format!("buyer-{n}@{name}.example"),
+                shipping_address: Address {
+                    name: format!("Buyer {n}"),
+                    line1: "1 High Street".to_owned(),
+                    city: "London".to_owned(),
+                    postal_code: "N1 9GU".to_owned(),
+                    country: "GB".to_owned(),
+                },
+                payment: self.provider.payment(),
+            };
+            Ok(Request::post("/v1/orders", format!("{name}-buyer-{n}"), order.to_body()?))
+        };
+        (1..=self.buyers).zip(supplied.keys().cycle()).map(order).collect()
+    }
+
+    fn limits_missed(&self, report: &Report) -> Vec<String> {
+        let mut missed = unexpected(&report.outcomes);
+        let unknown = report.verdict.checked.unknown;
+        if unknown > self.unknown_max {
+            missed
+                .push(format!("{unknown} without a final answer, {} at most", self.unknown_max));
+        }
+        let p99_ms = report.acknowledged_latency.p99_ms;
+        if let Some(max) = self.p99_ms_max.filter(|max| p99_ms > *max) {
+            missed.push(format!("p99 {p99_ms:.2} ms, {max} ms at most"));
+        }
+        let per_second = report.acknowledged_per_second;
+        if let Some(min) = self.per_second_min.filter(|min| per_second < *min) {
+            missed.push(format!("{per_second:.0} acknowledged/s, {min} at least"));
+        }
+        missed
+    }
+}
+
+/// A rush in which nobody could buy shows nothing, and "no" has only one good reason.
+fn unexpected(outcomes: &BTreeMap<String, u64>) -> Vec<String> {
+    let mut unexpected = Vec::new();
+    if !outcomes.contains_key("201") {
+        unexpected.push("no order was acknowledged".to_owned());
+    }
+    for (outcome, count) in outcomes {
+        let expected = outcome == "201" || outcome == "409 out_of_stock";
+        // Those without a final answer have a limit of their own.
+        if !expected && !outcome.starts_with("unknown") {
+            unexpected.push(format!("{count} orders ended with {outcome}"));
+        }
+    }
+    unexpected
+}
+
+/// Sends some of the acknowledged orders once more, under the same keys, and adds the answers
+/// to their records.
+async fn ask_again(records: &mut [Record], count: usize, settings: &Settings) {
+    let acknowledged =
+        || records.iter().filter(|record| record.outcome() == Outcome::Acknowledged);
+    // Evenly from all of them, so that there are some from before and after a kill.
+    let step = acknowledged().count().div_ceil(count.max(1)).max(1);
+    let again: Vec<Request> = acknowledged()
+        .step_by(step)
+        .take(count)
+        .map(|record| Request::post("/v1/orders", record.key.clone(), record.sent.clone()))
+        .collect();
+    let bar = progress("replays", again.len());
+    let replayed = run(again, Arrivals::Unpaced, settings, &bar).await;
+    bar.finish_and_clear();
+    let mut replayed: HashMap<String, Record> =
+        replayed.into_iter().map(|record| (record.key.clone(), record)).collect();
+    for record in records {
+        if let Some(replayed) = replayed.remove(&record.key) {
+            record.answers.extend(replayed.answers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rush_that_sells_nothing_does_not_pass() {
+        let missed = |outcomes: &[(&str, u64)]| {
+            unexpected(&outcomes.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect())
+        };
+        assert!(missed(&[("201", 1), ("409 out_of_stock", 9)]).is_empty());
+        assert!(missed(&[("201", 1), ("unknown after 500 internal", 9)]).is_empty());
+        assert_eq!(missed(&[("409 out_of_stock", 9)]), ["no order was acknowledged"]);
+        let invalid = missed(&[("201", 1), ("422 validation_failed", 3)]);
+        assert_eq!(invalid, ["3 orders ended with 422 validation_failed"]);
+    }
+}

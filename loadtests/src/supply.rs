@@ -1,0 +1,76 @@
+//! What a scenario needs before it begins: products, and stock to sell.
+
+use crate::client::Request;
+use crate::generator::{Arrivals, Settings, run};
+use crate::record::Record;
+use crate::target::{Target, progress};
+use anyhow::bail;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Makes one product per SKU, each with one variant at `price` minor units of GBP.
+pub async fn create_products(
+    target: &Target,
+    name: &str,
+    skus: &[String],
+    price: i64,
+) -> anyhow::Result<()> {
+    let requests = skus.iter().map(|sku| {
+        let body = json!({
+            "title": sku,
+            "variants": [{"sku": sku, "prices": [{"amount": price, "currency": "GBP"}]}],
+        });
+        admin_post(target, "/v1/admin/products", format!("{name}-product-{sku}"), &body)
+    });
+    send("products", requests.collect(), target).await
+}
+
+/// Receives so many units of each SKU.
+pub async fn receive(
+    target: &Target,
+    name: &str,
+    units: &BTreeMap<String, i64>,
+) -> anyhow::Result<()> {
+    let requests = units.iter().map(|(sku, quantity)| {
+        let body = json!({"sku": sku, "quantity": quantity, "reason": "received"});
+        let key = format!("{name}-stock-{sku}");
+        admin_post(target, "/v1/admin/stock/adjustments", key, &body)
+    });
+    send("stock", requests.collect(), target).await
+}
+
+fn admin_post(target: &Target, path: &str, key: String, body: &serde_json::Value) -> Request {
+    let mut request = Request::post(path, key, body.to_string());
+    request.bearer = Some(target.admin_key.clone());
+    request
+}
+
+async fn send(
+    label: &'static str,
+    requests: Vec<Request>,
+    target: &Target,
+) -> anyhow::Result<()> {
+    let bar = progress(label, requests.len());
+    // Few at a time and less patient: this is the back office, not the crowd.
+    let deadline = Duration::from_secs(10);
+    let settings = Settings { connections: 8, deadline, ..target.settings()? };
+    let records = run(requests, Arrivals::Unpaced, &settings, &bar).await;
+    bar.finish_and_clear();
+    match records.iter().find(|record| record.label() != "201") {
+        Some(record) => bail!("{}", explain(record)),
+        None => Ok(()),
+    }
+}
+
+fn explain(record: &Record) -> String {
+    let last = record.answers.last();
+    let body = last.map(|answer| String::from_utf8_lossy(&answer.body).into_owned());
+    format!(
+        "could not prepare the run: {} was answered {}\n  sent     {}\n  received {}",
+        record.key,
+        record.label(),
+        String::from_utf8_lossy(&record.sent),
+        body.unwrap_or_else(|| "nothing".to_owned()),
+    )
+}
