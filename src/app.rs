@@ -57,7 +57,8 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
         let database_runtime = database_runtime()?;
-        let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle().clone())?;
+        let postgres =
+            Postgres::new(&postgres_options(&config), database_runtime.handle().clone())?;
         match config.postgres.migrate {
             true => drop(migrate::run(&postgres).await?),
             false => migrate::check(&postgres).await?,
@@ -165,7 +166,9 @@ pub fn postgres_options(config: &Config) -> postgres::Options {
 async fn secrets(config: &Config, postgres: &Postgres) -> Result<Secrets, String> {
     let configured = config.order.token_secret.expose();
     let order_tokens = match configured.is_empty() {
-        true => shared_secret(postgres, "order_tokens").await.map_err(|error| error.to_string())?,
+        true => {
+            shared_secret(postgres, "order_tokens").await.map_err(|error| error.to_string())?
+        }
         false => configured.as_bytes().to_vec(),
     };
     if config.admin.secret_key.is_empty() {

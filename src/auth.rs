@@ -66,10 +66,10 @@ impl FromRequest for Admin {
 }
 
 fn admin(request: &HttpRequest) -> Result<Admin, Problem> {
-    let refused = || {
-        Problem::new(Code::Unauthorized, "Send the secret key: `Authorization: Bearer sk_…`.")
-    };
-    let value = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let refused =
+        || Problem::new(Code::Unauthorized, "Send the secret key: `Authorization: Bearer sk_…`.");
+    let value =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = value.and_then(|value| value.split_once(' '));
     let key = key.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key);
     let sent: [u8; 32] = Sha256::digest(key.ok_or_else(refused)?).into();

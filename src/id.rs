@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn other_spellings_of_an_id_are_no_ids() {
         let id = OrderId::new().to_string();
-        for wrong in [id.to_uppercase(), format!("{id} "), id.replace("ord_", ""), String::new()] {
+        for wrong in [id.to_uppercase(), format!("{id} "), id.replace("ord_", ""), String::new()]
+        {
             assert!(wrong.parse::<OrderId>().is_err(), "{wrong}");
         }
     }

@@ -53,7 +53,11 @@ impl Claim {
         hash.update(request.path());
         hash.update([0]);
         hash.update(body_hash);
-        Ok(Some(Self { scope: scope.into(), key: key.into(), request_hash: hash.finalize().into() }))
+        Ok(Some(Self {
+            scope: scope.into(),
+            key: key.into(),
+            request_hash: hash.finalize().into(),
+        }))
     }
 
     /// The claim of a request that must carry a key.

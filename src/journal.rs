@@ -395,7 +395,9 @@ impl<W: Work> Runner<W> {
                 Class::Guard if attempt.form == Form::Optimistic => {
                     open.push(Attempt { form: Form::Exact, runs: 0, ..attempt });
                 }
-                Class::Retry if attempt.runs < self.lane.limits.attempts_max => open.push(attempt),
+                Class::Retry if attempt.runs < self.lane.limits.attempts_max => {
+                    open.push(attempt)
+                }
                 _ => open.extend(self.bisect(attempt, &error)),
             }
         }

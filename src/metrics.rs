@@ -38,9 +38,8 @@ pub const ALL: &[(&str, Unit, &str)] = &[
 
 /// Installs the recorder of the process; once only.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
-    const SECONDS: &[f64] = &[
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-    ];
+    const SECONDS: &[f64] =
+        &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
     const ENTRIES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 150.0, 200.0, 250.0];
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
@@ -49,7 +48,9 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     for &(name, unit, help) in ALL {
         match name {
             _ if name.ends_with("_total") => describe_counter!(name, unit, help),
-            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT => describe_histogram!(name, unit, help),
+            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT => {
+                describe_histogram!(name, unit, help)
+            }
             _ => describe_gauge!(name, unit, help),
         }
     }
@@ -61,7 +62,8 @@ pub fn http_request(route: &str, method: &'static str, status: u16, took: Durati
     let route = route.to_owned();
     histogram!(HTTP_SECONDS, "route" => route.clone()).record(took.as_secs_f64());
     let status = status.to_string();
-    counter!(HTTP_REQUESTS, "route" => route, "method" => method, "status" => status).increment(1);
+    counter!(HTTP_REQUESTS, "route" => route, "method" => method, "status" => status)
+        .increment(1);
 }
 
 /// So many entries wait in the journal.

@@ -44,8 +44,10 @@ impl Postgres {
         if options.url.is_empty() {
             return Err("postgres.url is not set: where is the database?".to_owned());
         }
-        let mut config: Config =
-            options.url.parse().map_err(|error| format!("postgres.url cannot be read: {error}"))?;
+        let mut config: Config = options
+            .url
+            .parse()
+            .map_err(|error| format!("postgres.url cannot be read: {error}"))?;
         config
             .application_name("doorbuster")
             .connect_timeout(options.connect)
@@ -68,7 +70,8 @@ impl Postgres {
                 .build()
                 .map_err(|error| error.to_string())
         };
-        let (readers, writers) = (pool(options.read_connections)?, pool(options.write_connections)?);
+        let (readers, writers) =
+            (pool(options.read_connections)?, pool(options.write_connections)?);
         Ok(Self { config, runtime, readers, writers })
     }
 
@@ -86,7 +89,8 @@ impl Postgres {
     /// Whether a query is answered now.
     pub async fn is_up(&self) -> bool {
         let Ok(client) = self.readers.get().await else { return false };
-        let answer = tokio::time::timeout(Duration::from_secs(1), client.simple_query("SELECT 1"));
+        let answer =
+            tokio::time::timeout(Duration::from_secs(1), client.simple_query("SELECT 1"));
         matches!(answer.await, Ok(Ok(_)))
     }
 }

@@ -68,10 +68,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 
 /// Errors that may come before the body was read.
 fn is_early(code: Code) -> bool {
-    matches!(
-        code.status().as_u16(),
-        400 | 401 | 403 | 404 | 405 | 408 | 413 | 415
-    )
+    matches!(code.status().as_u16(), 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415)
 }
 
 /// The problem behind an error response, also behind one that the framework made.

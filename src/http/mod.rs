@@ -75,7 +75,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         post(
             "/v1/orders",
             to!(order::routes::place_order),
-            &[IdempotencyKeyRequired, OutOfStock, PriceChanged, DiscountNotApplicable, Overloaded],
+            &[
+                IdempotencyKeyRequired,
+                OutOfStock,
+                PriceChanged,
+                DiscountNotApplicable,
+                Overloaded,
+            ],
         )
         .body_max(ORDER_BODY_MAX),
         get("/v1/orders/{id}", to!(order::routes::get_order), &[NotFound]),
@@ -105,11 +111,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(inventory::routes::list_stock_levels),
             &[InvalidRequest, Unauthorized],
         ),
-        get(
-            "/v1/admin/orders",
-            to!(order::routes::list_orders),
-            &[InvalidRequest, Unauthorized],
-        ),
+        get("/v1/admin/orders", to!(order::routes::list_orders), &[InvalidRequest, Unauthorized]),
         // Operations
         get("/", to!(operations::get_index), &[]),
         get("/livez", to!(operations::get_livez), &[]),

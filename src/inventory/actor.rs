@@ -125,7 +125,9 @@ impl InventoryActor {
             actor.reading = false;
             match counts {
                 Ok(counts) => {
-                    counts.into_iter().for_each(|(key, count)| actor.view.observe(key, count, at));
+                    counts
+                        .into_iter()
+                        .for_each(|(key, count)| actor.view.observe(key, count, at));
                     actor.judge_waiting();
                 }
                 Err(problem) => {

@@ -146,9 +146,8 @@ async fn adjust(
     transaction: &Transaction<'_>,
     wanted: &NewAdjustment,
 ) -> Result<Adjustment, Problem> {
-    let unknown = |pointer: &str, detail: &str| {
-        Problem::validation(vec![FieldError::new(pointer, detail)])
-    };
+    let unknown =
+        |pointer: &str, detail: &str| Problem::validation(vec![FieldError::new(pointer, detail)]);
     let by_id = match &wanted.variant_id {
         Some(id) => Some(id.parse().map_err(|_| unknown("/variant_id", "no such variant"))?),
         None => None,

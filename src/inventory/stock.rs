@@ -61,11 +61,7 @@ impl Movement {
             Movement::ReleaseHeld => (1, -1, 0),
             Movement::ReleaseSold => (1, 0, -1),
         };
-        Level {
-            available: available * quantity,
-            held: held * quantity,
-            sold: sold * quantity,
-        }
+        Level { available: available * quantity, held: held * quantity, sold: sold * quantity }
     }
 }
 
@@ -142,10 +138,9 @@ mod tests {
     #[test]
     fn a_release_takes_back_what_its_counterpart_did() {
         let level = Level { available: 10, held: 3, sold: 4 };
-        for (there, back) in [
-            (Movement::Hold, Movement::ReleaseHeld),
-            (Movement::Sell, Movement::ReleaseSold),
-        ] {
+        for (there, back) in
+            [(Movement::Hold, Movement::ReleaseHeld), (Movement::Sell, Movement::ReleaseSold)]
+        {
             let moved = level.after(there.delta(2)).and_then(|moved| moved.after(back.delta(2)));
             assert_eq!(moved, Some(level));
         }

@@ -207,10 +207,8 @@ impl Handler<Done> for OrderActor {
     fn handle(&mut self, Done { claim, answered }: Done, context: &mut Self::Context) {
         let waiting = self.in_flight.remove(&(claim.scope.clone(), claim.key.clone()));
         for (ask, answer) in waiting.unwrap_or_default() {
-            let is_equal = ask
-                .claim
-                .as_ref()
-                .is_some_and(|other| other.request_hash == claim.request_hash);
+            let is_equal =
+                ask.claim.as_ref().is_some_and(|other| other.request_hash == claim.request_hash);
             match &answered {
                 Ok(reply) if is_equal => drop(answer.send(Ok(reply.clone().replay()))),
                 Ok(_) => drop(answer.send(Err(reused()))),

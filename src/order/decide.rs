@@ -321,7 +321,8 @@ impl World {
         };
         let (outcome, key) = match payment.terms {
             Terms::Invoice => {
-                let reply = OrderBody::new(placement, &facts, &state, Some(access_token)).created();
+                let reply =
+                    OrderBody::new(placement, &facts, &state, Some(access_token)).created();
                 (Outcome::Answered(reply.clone()), KeyWrite::Save(reply))
             }
             Terms::Charge => {
@@ -399,12 +400,16 @@ impl World {
         };
         let begun = self.begun(&order.placement, payment, transition.payment_status);
         let write = PaymentWrite::Insert(payment.clone(), begun.status);
-        self.apply(order, transition, |state| state.payments.push(begun), Some(write), |outcome| {
-            match payment.terms {
+        self.apply(
+            order,
+            transition,
+            |state| state.payments.push(begun),
+            Some(write),
+            |outcome| match payment.terms {
                 Terms::Invoice => outcome,
                 Terms::Charge => Outcome::Charge(order.clone()),
-            }
-        })
+            },
+        )
     }
 
     fn settle(
@@ -424,9 +429,8 @@ impl World {
         let Some(state) = self.orders.get(&order.placement.id) else {
             return Decision::unchanged(Outcome::Refused(Problem::not_found("order")));
         };
-        let is_open = |known: &&Payment| {
-            known.id == payment && known.status == PaymentStatus::Processing
-        };
+        let is_open =
+            |known: &&Payment| known.id == payment && known.status == PaymentStatus::Processing;
         let open = state.payments.iter().find(is_open);
         if open.is_none() || answer == Answer::Unknown {
             let reply = reply(state);
@@ -476,7 +480,9 @@ impl World {
         match transition::cancel(state) {
             Ok(Some(transition)) => {
                 let mut decision = self.apply(order, transition, |_| {}, None, |outcome| outcome);
-                if let Some(Write { order: OrderWrite::Update(_, kept), .. }) = &mut decision.write {
+                if let Some(Write { order: OrderWrite::Update(_, kept), .. }) =
+                    &mut decision.write
+                {
                     *kept = reason.map(str::to_owned);
                 }
                 decision
@@ -500,9 +506,7 @@ impl World {
             transition::expire(state, pay_by <= now, pay_by + max <= now)
         });
         match transition {
-            Some(transition) => {
-                self.apply(order, transition, |_| {}, None, |outcome| outcome)
-            }
+            Some(transition) => self.apply(order, transition, |_| {}, None, |outcome| outcome),
             None => Decision::unchanged(Outcome::Nothing),
         }
     }

@@ -161,9 +161,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn offer(sku: &str, prices: &[(i64, &str)]) -> Option<Arc<Offer>> {
-        let prices = prices.iter().map(|(amount, currency)| {
-            Money::new(*amount, currency.parse().expect("a currency"))
-        });
+        let prices = prices
+            .iter()
+            .map(|(amount, currency)| Money::new(*amount, currency.parse().expect("a currency")));
         Some(Arc::new(Offer {
             variant: VariantId::new(),
             sku: sku.to_owned(),
@@ -242,7 +242,8 @@ mod tests {
 
     #[test]
     fn lines_of_one_sku_become_one_line() {
-        let item = |sku: &str, quantity, index| DraftItem { sku: sku.to_owned(), quantity, index };
+        let item =
+            |sku: &str, quantity, index| DraftItem { sku: sku.to_owned(), quantity, index };
         let merged = Draft::merge(vec![item("A", 2, 0), item("B", 1, 1), item("A", 3, 2)]);
         assert_eq!(merged, Ok(vec![item("A", 5, 0), item("B", 1, 1)]));
         let problem = Draft::merge(vec![item("A", QUANTITY_MAX, 0), item("A", 1, 1)]);

@@ -106,7 +106,8 @@ pub fn cancel(state: &State) -> Result<Option<Transition>, Problem> {
 
 /// The order was not paid in time; a payment without an answer keeps it for a while longer.
 pub fn expire(state: &State, is_overdue: bool, is_long_overdue: bool) -> Option<Transition> {
-    let waits_for_provider = state.payment_status == PaymentStatus::Processing && !is_long_overdue;
+    let waits_for_provider =
+        state.payment_status == PaymentStatus::Processing && !is_long_overdue;
     if state.status != Status::PendingPayment || !is_overdue || waits_for_provider {
         return None;
     }

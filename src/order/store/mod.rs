@@ -19,13 +19,13 @@ use super::decide::{Command, Locked, Outcome, Periods, World, decide};
 use crate::error::Problem;
 use crate::inventory::{Inventory, Level, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
+use rows::Rows;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error};
-use rows::Rows;
 use trips::Statements;
 
 /// One command on its way through the journal, with the sender of its answer: a panicking actor
@@ -76,8 +76,7 @@ impl Work for OrderCommits {
             let Command::Place { placement, .. } = command else { return Form::Exact };
             for (index, line) in placement.lines.iter().enumerate() {
                 let Some(Some(available)) = seen.get(index) else { return Form::Exact };
-                let (sum, version) =
-                    wanted.entry(line.stock).or_insert((0, line.offer_version));
+                let (sum, version) = wanted.entry(line.stock).or_insert((0, line.offer_version));
                 *sum += line.quantity;
                 let is_plenty = sum.saturating_mul(self.plenty_factor) <= *available;
                 if !is_plenty || *version != line.offer_version {

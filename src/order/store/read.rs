@@ -120,8 +120,7 @@ fn order(
 ) -> Result<Order, Problem> {
     let currency: Currency = row.get::<_, &str>(5).parse().map_err(Problem::internal)?;
     let address: serde_json::Value = row.get(12);
-    let shipping_address: Address =
-        serde_json::from_value(address).map_err(Problem::internal)?;
+    let shipping_address: Address = serde_json::from_value(address).map_err(Problem::internal)?;
     let unknown = || Problem::internal("an order is in a state that this release does not know");
     Ok(Order {
         placement: Placement {

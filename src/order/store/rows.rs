@@ -171,8 +171,7 @@ impl<'d> Rows<'d> {
         let placement = command.placement();
         for line in &placement.lines {
             let delta = movement.delta(line.quantity);
-            let (sum, version) =
-                self.stock.entry(line.stock).or_insert((Level::default(), 0));
+            let (sum, version) = self.stock.entry(line.stock).or_insert((Level::default(), 0));
             sum.available += delta.available;
             sum.held += delta.held;
             sum.sold += delta.sold;

@@ -366,19 +366,57 @@ async fn insert(
     let (client, mark, now) = (transaction.client, &transaction.mark, &rows.now);
     let (o, l, p, m, e) = (&rows.orders, &rows.lines, &rows.payments, &rows.ledger, &rows.outbox);
     let orders: Params<'_> = &[
-        &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
-        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, mark,
+        &o.id,
+        &o.number,
+        &o.status,
+        &o.payment_status,
+        &o.currency,
+        &o.subtotal,
+        &o.discount,
+        &o.shipping,
+        &o.tax,
+        &o.total,
+        &o.email,
+        &o.address,
+        &o.pay_by,
+        &o.created_at,
+        mark,
     ];
     let lines: Params<'_> = &[
-        &l.order, &l.id, &l.variant, &l.location, &l.sku, &l.title, &l.quantity, &l.unit_price,
-        &l.total, &l.tax_rate, mark,
+        &l.order,
+        &l.id,
+        &l.variant,
+        &l.location,
+        &l.sku,
+        &l.title,
+        &l.quantity,
+        &l.unit_price,
+        &l.total,
+        &l.tax_rate,
+        mark,
     ];
     let payments: Params<'_> = &[
-        &p.order, &p.id, &p.provider, &p.token, &p.status, &p.amount, &p.currency, &p.key_scope,
-        &p.key, now, mark,
+        &p.order,
+        &p.id,
+        &p.provider,
+        &p.token,
+        &p.status,
+        &p.amount,
+        &p.currency,
+        &p.key_scope,
+        &p.key,
+        now,
+        mark,
     ];
     let ledger: Params<'_> = &[
-        &m.variant, &m.location, &m.cause, &m.reference, &m.available, &m.held, &m.sold, now,
+        &m.variant,
+        &m.location,
+        &m.cause,
+        &m.reference,
+        &m.available,
+        &m.held,
+        &m.sold,
+        now,
         mark,
     ];
     let outbox: Params<'_> = &[&e.aggregate, &e.kind, &e.payload, now, mark];
@@ -396,11 +434,7 @@ async fn insert(
     Ok(())
 }
 
-async fn update(
-    client: &Client,
-    statements: &Statements,
-    rows: &Rows<'_>,
-) -> Result<(), Error> {
+async fn update(client: &Client, statements: &Statements, rows: &Rows<'_>) -> Result<(), Error> {
     let ids: Vec<Uuid> = rows.changed.keys().copied().collect();
     let states = || rows.changed.values();
     let status: Vec<&str> = states().map(|(state, _)| state.status.as_str()).collect();
@@ -438,7 +472,14 @@ async fn move_stock(
     let unlocked = if form == Form::Optimistic { variants.len() } else { 0 };
     let lock: Params<'_> = &[&variants, &locations];
     let shift: Params<'_> = &[
-        &variants, &locations, &available, &held, &sold, &versions, &expected, &transaction.mark,
+        &variants,
+        &locations,
+        &available,
+        &held,
+        &sold,
+        &versions,
+        &expected,
+        &transaction.mark,
     ];
     // UPDATE … FROM locks in no order, so a sorted lock goes before it.
     let (locked, moved) = tokio::join!(

@@ -1,0 +1,140 @@
+//! The private pair that all tests of a binary share, and a database for each test.
+
+use serde::Deserialize;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Row};
+
+/// What `doorbuster services` says of itself.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Services {
+    pub postgres_url: String,
+    pub postgres_tcp_url: String,
+    pub redis_url: Option<String>,
+    pub postgres_pid: i32,
+    pub redis_pid: Option<i32>,
+    pub postgres_bin: String,
+    pub postgres_data: String,
+}
+
+/// A pair that ends when this value, or the whole test process, goes: its standard input closes.
+pub struct Pair {
+    pub services: Services,
+    pub data: std::path::PathBuf,
+    child: Child,
+}
+
+impl Pair {
+    pub fn start(name: &str) -> Self {
+        let data = std::env::temp_dir().join(format!("db-{name}-{}", std::process::id()));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
+            .args(["services", "--data"])
+            .arg(&data)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let services = serde_json::from_str(&line).expect("the private pair did not start");
+        Self { services, data, child }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
+
+/// The pair of this test binary.
+pub fn services() -> &'static Services {
+    static PAIR: OnceLock<Pair> = OnceLock::new();
+    &PAIR.get_or_init(|| Pair::start("tests")).services
+}
+
+/// A database of a test's own, cloned from one that is migrated once.
+#[derive(Clone)]
+pub struct Database {
+    pub url: String,
+    pub tcp_url: String,
+}
+
+impl Database {
+    /// A migrated database in the shared pair.
+    pub async fn new() -> Self {
+        Self::on(services()).await
+    }
+
+    /// A migrated database in a pair.
+    pub async fn on(services: &Services) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        static CLONING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        static MIGRATED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        let _one_at_a_time = CLONING.lock().await;
+        let admin = connect(&services.postgres_url).await;
+        let template = named(&services.postgres_url, "template_doorbuster");
+        if !MIGRATED.lock().unwrap().contains(&template) {
+            admin.batch_execute("CREATE DATABASE template_doorbuster").await.unwrap();
+            let migrate = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
+                .args(["migrate", "--database", &template])
+                .stdout(Stdio::null())
+                .status();
+            assert!(migrate.unwrap().success());
+            MIGRATED.lock().unwrap().push(template);
+        }
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("CREATE DATABASE {name} TEMPLATE template_doorbuster");
+        admin.batch_execute(&sql).await.unwrap();
+        Self {
+            url: named(&services.postgres_url, &name),
+            tcp_url: named(&services.postgres_tcp_url, &name),
+        }
+    }
+
+    pub async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+
+    /// The rows of a query.
+    pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        self.connect().await.query(sql, params).await.unwrap()
+    }
+
+    /// The single number that a query returns.
+    pub async fn number(&self, sql: &str) -> i64 {
+        self.connect().await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// `doorbuster verify` on this database: its exit code and its report.
+    pub fn verify(&self) -> (i32, serde_json::Value) {
+        let output = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
+            .args(["verify", "--json", "--database", &self.url])
+            .output()
+            .unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code().unwrap(), report)
+    }
+
+    /// Fails unless all invariants hold.
+    pub fn assert_clean(&self) {
+        let (code, report) = self.verify();
+        assert_eq!(code, 0, "{report:#}");
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn named(url: &str, database: &str) -> String {
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{database}")
+}

@@ -1,0 +1,11 @@
+//! Real parts for tests: one private PostgreSQL and Redis for the test binary, a database for
+//! each test, the server as a process of its own.
+#![allow(dead_code)]
+
+mod client;
+mod database;
+mod process;
+
+pub use client::*;
+pub use database::{Database, services};
+pub use process::App;

@@ -1,0 +1,86 @@
+//! The server as a process: started, killed, stopped.
+
+use super::Database;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The admin key of every test server.
+pub const ADMIN_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
+
+/// A running server.
+pub struct App {
+    pub url: String,
+    pub database: Database,
+    pub http: reqwest::Client,
+    child: Child,
+}
+
+impl App {
+    /// A server with a database of its own, without Redis.
+    pub async fn start() -> Self {
+        Self::with(&Database::new().await, &[]).await
+    }
+
+    /// A server with a database of its own and these settings: `("ORDER__TAX_RATE", "0.2")`.
+    pub async fn configured(settings: &[(&str, &str)]) -> Self {
+        Self::with(&Database::new().await, settings).await
+    }
+
+    /// A server on that database with these settings.
+    pub async fn with(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(&database.url);
+        command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("doorbuster: serving ").expect("it did not start");
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { url: url.to_owned(), database: database.clone(), http, child }
+    }
+
+    /// The command of a server, not started yet.
+    pub fn command(database_url: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorbuster"));
+        let inherited = std::env::vars().filter(|(key, _)| key.starts_with("DOORBUSTER__"));
+        inherited.for_each(|(key, _)| drop(command.env_remove(key)));
+        command.arg("serve").envs([
+            ("DOORBUSTER__SERVER__BIND", "127.0.0.1:0"),
+            ("DOORBUSTER__SERVER__WORKERS", "2"),
+            ("DOORBUSTER__POSTGRES__URL", database_url),
+            ("DOORBUSTER__POSTGRES__READ_CONNECTIONS", "2"),
+            ("DOORBUSTER__POSTGRES__WRITE_CONNECTIONS", "2"),
+            ("DOORBUSTER__ADMIN__SECRET_KEY", ADMIN_KEY),
+            ("DOORBUSTER__LOG__FILTER", "error"),
+        ]);
+        command
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end of a server that was asked to stop.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
