@@ -1,0 +1,13 @@
+//! The contract over HTTP, with SQL assertions beside.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod bad_input;
+mod catalog;
+mod command_line;
+mod idempotency;
+mod operations;
+mod orders;
+mod payments;
+mod stock;
