@@ -1,0 +1,11 @@
+//! The catalog: products with their variants and prices, what the store shows of them and what
+//! orders sell them for.
+//!
+//! A product is written by the admin API, by imports and by the demo; each gives every variant a
+//! stock row in the same transaction. Whoever changes a product's title or status, or a price,
+//! bumps `stock.offer_version` of the variants in the same transaction.
+
+mod draft;
+pub mod product;
+mod slug;
+
