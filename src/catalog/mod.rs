@@ -3,9 +3,12 @@
 //!
 //! A product is written by the admin API, by imports and by the demo; each gives every variant a
 //! stock row in the same transaction. Whoever changes a product's title or status, or a price,
-//! bumps `stock.offer_version` of the variants in the same transaction.
+//! bumps `stock.offer_version` of the variants in the same transaction (see [`Offers`]).
 
 mod draft;
+mod offers;
 pub mod product;
 mod slug;
+mod store;
 
+pub use offers::{Offer, Offers};
