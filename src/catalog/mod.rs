@@ -8,6 +8,7 @@
 mod draft;
 mod offers;
 pub mod product;
+pub mod routes;
 mod slug;
 mod store;
 
