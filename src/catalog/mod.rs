@@ -6,10 +6,12 @@
 //! bumps `stock.offer_version` of the variants in the same transaction (see [`Offers`]).
 
 mod draft;
+pub mod import;
 mod offers;
 pub mod product;
 pub mod routes;
 mod slug;
 mod store;
 
+pub use import::{ImportOptions, Report, import_file};
 pub use offers::{Offer, Offers};
