@@ -5,6 +5,7 @@
 //! stock row in the same transaction. Whoever changes a product's title or status, or a price,
 //! bumps `stock.offer_version` of the variants in the same transaction (see [`Offers`]).
 
+mod demo;
 mod draft;
 pub mod import;
 mod offers;
@@ -13,5 +14,6 @@ pub mod routes;
 mod slug;
 mod store;
 
+pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
 pub use offers::{Offer, Offers};
