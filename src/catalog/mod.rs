@@ -13,6 +13,8 @@ pub mod product;
 pub mod routes;
 mod slug;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
