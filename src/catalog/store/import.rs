@@ -1,0 +1,114 @@
+//! The SQL of imports: what a batch of SKUs is now, and its changes.
+
+use super::super::import::plan::{Change, Known};
+use super::super::product;
+use super::super::product::Status;
+use crate::id::{ProductId, VariantId};
+use deadpool_postgres::Transaction;
+use std::collections::{HashMap, HashSet};
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+/// What is known of the SKUs, each with its price in the currency beside it.
+pub async fn known(
+    transaction: &Transaction<'_>,
+    skus: &[&str],
+    currencies: &[&str],
+) -> Result<HashMap<String, Known>, Error> {
+    let sql = "SELECT v.sku, v.id, p.id, p.title, p.slug, p.description, p.status, c.amount,
+                   (SELECT count(*) FROM variants o WHERE o.product_id = p.id) > 1
+               FROM unnest($1::text[], $2::text[]) AS d (sku, currency)
+               JOIN variants v ON v.sku = d.sku
+               JOIN products p ON p.id = v.product_id
+               LEFT JOIN prices c ON c.variant_id = v.id AND c.currency = d.currency";
+    let statement = transaction.prepare_cached(sql).await?;
+    let rows = transaction.query(&statement, &[&skus, &currencies]).await?;
+    let known = rows.iter().map(|row| {
+        let known = Known {
+            variant: VariantId::from(row.get::<_, Uuid>(1)),
+            product: ProductId::from(row.get::<_, Uuid>(2)),
+            title: row.get(3),
+            slug: row.get(4),
+            description: row.get(5),
+            // A CHECK of the table keeps to the known ones.
+            status: product::status(row.get(6)).unwrap_or(Status::Draft),
+            amount: row.get(7),
+            has_siblings: row.get(8),
+        };
+        (row.get(0), known)
+    });
+    Ok(known.collect())
+}
+
+/// Those of the slugs that some product has.
+pub async fn taken_slugs(
+    transaction: &Transaction<'_>,
+    slugs: &[&str],
+) -> Result<HashSet<String>, Error> {
+    let sql = "SELECT slug FROM products WHERE slug = ANY($1)";
+    let statement = transaction.prepare_cached(sql).await?;
+    let rows = transaction.query(&statement, &[&slugs]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Writes changes of products and prices. The offer versions must grow in the same transaction:
+/// see [`bump_offers`].
+pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
+    let products: Vec<Uuid> = changes.iter().map(|change| change.product.uuid()).collect();
+    let lock = "SELECT id FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    let lock = transaction.prepare_cached(lock).await?;
+    transaction.query(&lock, &[&products]).await?;
+    let update = "UPDATE products p SET
+                      title = coalesce(d.title, p.title),
+                      slug = coalesce(d.slug, p.slug),
+                      description = coalesce(d.description, p.description),
+                      status = coalesce(d.status, p.status),
+                      version = p.version + 1,
+                      updated_at = now()
+                  FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])
+                       AS d (id, title, slug, description, status)
+                  WHERE p.id = d.id";
+    let update = transaction.prepare_cached(update).await?;
+    let titles: Vec<_> = changes.iter().map(|change| change.title.as_deref()).collect();
+    let slugs: Vec<_> = changes.iter().map(|change| change.slug.as_deref()).collect();
+    let descriptions: Vec<_> =
+        changes.iter().map(|change| change.description.as_deref()).collect();
+    let statuses: Vec<_> =
+        changes.iter().map(|change| change.status.map(Status::as_str)).collect();
+    transaction.execute(&update, &[&products, &titles, &slugs, &descriptions, &statuses]).await?;
+    change_prices(transaction, changes).await
+}
+
+async fn change_prices(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
+    let sql = "INSERT INTO prices (variant_id, currency, amount)
+               SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+                        AS d (variant_id, currency, amount)
+               ORDER BY variant_id, currency
+               ON CONFLICT (variant_id, currency) DO UPDATE SET amount = excluded.amount";
+    let priced = || changes.iter().filter_map(|change| Some((change.variant, change.price?)));
+    let variants: Vec<Uuid> = priced().map(|(variant, _)| variant.uuid()).collect();
+    let amounts: Vec<i64> = priced().map(|(_, price)| price.amount).collect();
+    let currencies: Vec<String> = priced().map(|(_, price)| price.currency.to_string()).collect();
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&variants, &currencies, &amounts]).await?;
+    Ok(())
+}
+
+/// All variants of the products.
+pub async fn variants_of(
+    transaction: &Transaction<'_>,
+    products: &[Uuid],
+) -> Result<Vec<Uuid>, Error> {
+    let sql = "SELECT id FROM variants WHERE product_id = ANY($1)";
+    let statement = transaction.prepare_cached(sql).await?;
+    let rows = transaction.query(&statement, &[&products]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Tells orders that what they know of the variants is old. Their stock must be locked.
+pub async fn bump_offers(transaction: &Transaction<'_>, variants: &[Uuid]) -> Result<(), Error> {
+    let sql = "UPDATE stock SET offer_version = offer_version + 1 WHERE variant_id = ANY($1)";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&variants]).await?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The SQL of the catalog: what the store shows and what orders need. `write.rs` makes products,
+//! `import.rs` changes them in batches.
+//!
+//! Lock order: products, variants, prices, then stock, each by key. Nothing that takes orders
+//! locks the first three.
+
+pub mod import;
+pub mod write;
+
+use super::offers::Offer;
+use super::product;
+use super::product::{Media, Product, Status, Variant};
+use crate::error::Problem;
+use crate::id::{ProductId, VariantId};
+use crate::money::Money;
+use crate::page::Page;
+use deadpool_postgres::{GenericClient, Pool};
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, HashMap};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+/// What [`read_product`] reads.
+const COLUMNS: &str = "id, slug, title, status, version, description, media, tags, options";
+
+/// What a product's address names.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'k> {
+    /// Its id.
+    Id(ProductId),
+    /// Its slug.
+    Slug(&'k str),
+}
+
+/// The product that the store shows at an address.
+pub async fn find_active(readers: &Pool, key: Key<'_>) -> Result<Option<Product>, Problem> {
+    let client = readers.get().await?;
+    let found = match key {
+        Key::Id(id) => select(&client, "status = 'active' AND id = $1", &[&id.uuid()]).await?,
+        Key::Slug(slug) => select(&client, "status = 'active' AND slug = $1", &[&slug]).await?,
+    };
+    Ok(found.into_iter().next())
+}
+
+/// The products that the store shows, by id: one more than the page holds.
+pub async fn list_active(readers: &Pool, page: Page) -> Result<Vec<Product>, Problem> {
+    let client = readers.get().await?;
+    let after = page.after.unwrap_or(Uuid::nil());
+    select(
+        &client,
+        "status = 'active' AND id > $1 ORDER BY id LIMIT $2",
+        &[&after, &page.fetch()],
+    )
+    .await
+}
+
+/// A product, whatever its status.
+pub async fn find(
+    client: &impl GenericClient,
+    id: ProductId,
+) -> Result<Option<Product>, Problem> {
+    Ok(select(client, "id = $1", &[&id.uuid()]).await?.into_iter().next())
+}
+
+/// Products with their variants, in two queries. The products come first: if something changes
+/// in between, the version is the older one and `If-Match` stays safe.
+async fn select(
+    client: &impl GenericClient,
+    condition: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Product>, Problem> {
+    let sql = format!("SELECT {COLUMNS} FROM products WHERE {condition}");
+    let statement = client.prepare_cached(&sql).await?;
+    let rows = client.query(&statement, parameters).await?;
+    let mut products = rows.iter().map(read_product).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<Uuid> = products.iter().map(|product| product.id.uuid()).collect();
+    let mut variants = variants(client, &ids).await?;
+    for product in &mut products {
+        product.variants = variants.remove(&product.id).unwrap_or_default();
+    }
+    Ok(products)
+}
+
+async fn variants(
+    client: &impl GenericClient,
+    products: &[Uuid],
+) -> Result<HashMap<ProductId, Vec<Variant>>, Problem> {
+    let sql = "SELECT v.product_id, v.id, v.sku, v.options,
+                   ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
+                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
+                   (SELECT coalesce(sum(available), 0)::bigint FROM stock
+                    WHERE variant_id = v.id)
+               FROM variants v WHERE v.product_id = ANY($1) ORDER BY v.product_id, v.position";
+    let statement = client.prepare_cached(sql).await?;
+    let mut variants: HashMap<ProductId, Vec<Variant>> = HashMap::new();
+    for row in client.query(&statement, &[&products]).await? {
+        let available: i64 = row.get(6);
+        let variant = Variant {
+            id: row.get::<_, Uuid>(1).into(),
+            sku: row.get(2),
+            options: read_json::<BTreeMap<String, String>>(&row, 3)?,
+            prices: read_prices(&row, 4)?,
+            in_stock: available > 0,
+            available,
+        };
+        variants.entry(row.get::<_, Uuid>(0).into()).or_default().push(variant);
+    }
+    Ok(variants)
+}
+
+fn read_product(row: &Row) -> Result<Product, Problem> {
+    Ok(Product {
+        id: row.get::<_, Uuid>(0).into(),
+        slug: row.get(1),
+        title: row.get(2),
+        status: read_status(row.get(3))?,
+        version: row.get(4),
+        description: row.get(5),
+        media: read_json::<Vec<Media>>(row, 6)?,
+        tags: row.get(7),
+        options: row.get(8),
+        variants: Vec::new(),
+    })
+}
+
+fn read_status(text: &str) -> Result<Status, Problem> {
+    product::status(text).map_err(|_| Problem::internal(format!("unknown status {text}")))
+}
+
+fn read_json<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, Problem> {
+    serde_json::from_value(row.get(column)).map_err(Problem::internal)
+}
+
+/// Reads prices from two columns: an array of currencies and one of amounts.
+fn read_prices(row: &Row, column: usize) -> Result<Vec<Money>, Problem> {
+    let (currencies, amounts): (Vec<&str>, Vec<i64>) = (row.get(column), row.get(column + 1));
+    let money = |(code, amount): (&str, i64)| Ok(Money::new(amount, code.parse()?));
+    let prices: Result<Vec<_>, String> = currencies.into_iter().zip(amounts).map(money).collect();
+    prices.map_err(Problem::internal)
+}
+
+/// What the SKUs are sold for now; those that are not for sale are left out.
+pub async fn offers(readers: &Pool, skus: &[&str]) -> Result<Vec<Offer>, Problem> {
+    let sql = "SELECT v.id, v.sku, p.title, s.offer_version,
+                   ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
+                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency)
+               FROM variants v
+               JOIN products p ON p.id = v.product_id AND p.status = 'active'
+               JOIN locations l ON l.code = 'default'
+               JOIN stock s ON s.variant_id = v.id AND s.location_id = l.id
+               WHERE v.sku = ANY($1)";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &[&skus]).await?;
+    let offer = |row: &Row| -> Result<Offer, Problem> {
+        Ok(Offer {
+            variant: VariantId::from(row.get::<_, Uuid>(0)),
+            sku: row.get(1),
+            title: row.get(2),
+            offer_version: row.get(3),
+            prices: read_prices(row, 4)?,
+        })
+    };
+    rows.iter().map(offer).collect()
+}
+
+/// Whether there is any product.
+pub async fn has_products(client: &impl GenericClient) -> Result<bool, Problem> {
+    let sql = "SELECT EXISTS (SELECT FROM products)";
+    Ok(client.query_one(sql, &[]).await?.get(0))
+}
