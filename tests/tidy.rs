@@ -1,0 +1,72 @@
+//! The architecture as a test: the tree is read as text, and every rule names the file, the line
+//! and how to mend it.
+//!
+//! A rule is a function from a file to findings. Next to it stand a test that the tree keeps it,
+//! which fails if there is nothing to look at, and one that a planted violation is found. What a
+//! rule cannot know by itself stands here: limits, exceptions with their reasons, checksums.
+
+mod tidy {
+    mod documents;
+    mod layers;
+    mod manifests;
+    mod migrations;
+    mod names;
+    mod paths;
+    mod roles;
+    mod routes;
+    mod scan;
+    mod size;
+    mod sql;
+    mod status;
+    mod tree;
+    mod words;
+}
+
+/// Lines in a file: what a reader keeps in mind.
+const FILE_LINES_MAX: usize = 500;
+
+/// Characters in a line: two files fit side by side.
+const COLUMNS_MAX: usize = 100;
+
+/// Lines in a function, from `fn` to its closing brace: one screen.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Words in a test's name: a sentence has a subject, a verb and what is claimed.
+const TEST_NAME_WORDS_MIN: usize = 4;
+
+/// Where standard output and error belong to the person at the terminal. Elsewhere `tracing`.
+const MAY_PRINT: &[&str] = &["src/main.rs", "src/cli/", "src/embedded/"];
+
+/// Where SQL may stand besides the stores of features.
+const MAY_HOLD_SQL: &[&str] = &[
+    "src/auth.rs",
+    "src/embedded/",
+    "src/idempotency.rs",
+    "src/migrate.rs",
+    "src/postgres.rs",
+    "src/verify.rs",
+];
+
+/// The only file that begins and ends transactions by hand: it must see every statement's answer.
+const MAY_BEGIN_AND_COMMIT: &str = "src/journal.rs";
+
+/// Where HTTP statuses may stand besides the routes of features: the middleware, the statuses of
+/// errors, and the statuses of replies that are saved and sent again.
+const MAY_KNOW_STATUSES: &[&str] = &["src/error.rs", "src/http/", "src/idempotency.rs"];
+
+/// Registers that anybody may use: they know no feature.
+const OPEN_REGISTERS: &[&str] = &["metrics", "migrate"];
+
+/// What handlers do. Their names are a verb and a noun, and are the ids of the operations.
+const VERBS: &[&str] =
+    &["add", "cancel", "create", "delete", "get", "list", "pay", "place", "remove", "update"];
+
+/// Handlers that serve pages for people, which the OpenAPI document does not describe.
+const UNDESCRIBED_HANDLERS: &[&str] = &["get_docs", "get_error_docs"];
+
+/// Folder and module names that say nothing about what is inside.
+const EMPTY_NAMES: &[&str] = &["common", "core", "helpers", "models", "services", "utils"];
+
+/// FNV-1a (64 bits) of every migration. A merged migration never changes: databases have run it,
+/// and refuse to start with another one. To change the schema, add a migration.
+const CHECKSUMS: &[(&str, u64)] = &[("0001_first_sale.sql", 0x373988eab9b54859)];

@@ -1,0 +1,131 @@
+//! Migrations are numbered without gaps, registered, and never change once they are merged.
+
+use super::tree::{File, Finding, file_name, files, none, read};
+use crate::CHECKSUMS;
+
+/// FNV-1a: enough to notice a change, and small enough to stand here.
+fn checksum(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The number and the words of `0001_first_sale.sql`.
+fn parts(name: &str) -> Option<(usize, &str)> {
+    let (number, words) = name.strip_suffix(".sql")?.split_once('_')?;
+    let is_number = number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let is_named = is_number && words.split('_').all(is_word);
+    is_named.then(|| number.parse().ok()).flatten().map(|number| (number, words))
+}
+
+fn misnamed(migrations: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (at, File { path, .. }) in migrations.iter().enumerate() {
+        let what = match parts(file_name(path)) {
+            None => "a migration is named `NNNN_snake_case.sql`: rename it".to_owned(),
+            Some((number, _)) if number != at + 1 => {
+                format!("number {number} stands where {:04} belongs: close the gap", at + 1)
+            }
+            Some(_) => continue,
+        };
+        findings.push(Finding::new(path, 1, what));
+    }
+    findings
+}
+
+/// `register` is the text of `src/migrate.rs`, `MIGRATIONS` therein.
+fn unregistered(migrations: &[File], register: &str) -> Vec<Finding> {
+    let register: String = register.split_whitespace().collect();
+    let finding = |File { path, .. }: &File| {
+        let (number, words) = parts(file_name(path))?;
+        let entry = format!("(\"V{number}__{words}\", include_str!(\"../{path}\"))");
+        let is_listed = register.contains(&*entry.split_whitespace().collect::<String>());
+        let what = format!("it is not applied: add `{entry}` to MIGRATIONS in src/migrate.rs");
+        (!is_listed).then(|| Finding::new(path, 1, what))
+    };
+    migrations.iter().filter_map(finding).collect()
+}
+
+fn changed(migrations: &[File], checksums: &[(&str, u64)]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for File { path, text } in migrations {
+        let (name, sum) = (file_name(path), checksum(text));
+        let what = match checksums.iter().find(|(known, _)| *known == name) {
+            Some((_, known)) if *known == sum => continue,
+            Some(_) => format!(
+                "a merged migration never changes, databases have run it: restore it, and add a \
+                 new one for the change (only before its first release: {sum:#018x})"
+            ),
+            None => format!("add `(\"{name}\", {sum:#018x})` to CHECKSUMS in tests/tidy.rs"),
+        };
+        findings.push(Finding::new(path, 1, what));
+    }
+    for (name, _) in checksums {
+        if !migrations.iter().any(|File { path, .. }| file_name(path) == *name) {
+            let what = format!("`{name}` is gone, but databases have run it: restore it");
+            findings.push(Finding::new("tests/tidy.rs", 1, what));
+        }
+    }
+    findings
+}
+
+fn migrations() -> Vec<File> {
+    let files = files("migrations", &[".sql"]);
+    assert!(!files.is_empty(), "there are no migrations");
+    files
+}
+
+#[test]
+fn migrations_are_numbered_without_gaps() {
+    none(&misnamed(&migrations()));
+}
+
+#[test]
+fn every_migration_is_registered_under_its_name() {
+    let register = read("src/migrate.rs").expect("src/migrate.rs");
+    none(&unregistered(&migrations(), &register));
+}
+
+#[test]
+fn a_merged_migration_never_changes_again() {
+    none(&changed(&migrations(), CHECKSUMS));
+}
+
+fn sample(names: &[&str]) -> Vec<File> {
+    let file = |name: &&str| File { path: format!("migrations/{name}"), text: "a".to_owned() };
+    names.iter().map(file).collect()
+}
+
+#[test]
+fn planted_gaps_and_bad_names_are_found() {
+    let paths = |names: &[&str]| misnamed(&sample(names)).len();
+    assert_eq!(paths(&["0001_first.sql", "0002_second_2.sql"]), 0);
+    assert_eq!(paths(&["0001_first.sql", "0003_third.sql"]), 1);
+    for name in ["1_first.sql", "0001_First.sql", "0001-first.sql", "0001_a__b.sql"] {
+        assert_eq!(paths(&[name]), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_planted_migration_that_is_not_registered_is_found() {
+    let register = "&[(\n    \"V1__a\",\n    include_str!(\"../migrations/0001_a.sql\"))]";
+    let found = unregistered(&sample(&["0001_a.sql", "0002_b.sql"]), register);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].path, "migrations/0002_b.sql");
+}
+
+#[test]
+fn planted_changes_new_files_and_lost_files_are_found() {
+    // FNV-1a's published test vector for "a".
+    const A: u64 = 0xaf63_dc4c_8601_ec8c;
+    assert_eq!(changed(&sample(&["0001_a.sql"]), &[("0001_a.sql", A)]), []);
+    let found = changed(&sample(&["0001_a.sql"]), &[("0001_a.sql", 1)]);
+    assert!(found[0].what.contains("never changes") && found[0].what.contains("0xaf63dc4c"));
+    let found = changed(&sample(&["0001_a.sql"]), &[]);
+    assert!(found[0].what.contains("add `(\"0001_a.sql\", 0xaf63dc4c8601ec8c)`"));
+    let found = changed(&sample(&[]), &[("0001_a.sql", A)]);
+    assert!(found[0].what.contains("gone"));
+}
