@@ -196,9 +196,9 @@ CREATE TABLE server_secrets (
 
 -- The counterpart in SQL of an assertion: a statement whose row count must be right fails the
 -- whole transaction, also when COMMIT is already on its way in the same pipeline.
-CREATE FUNCTION expect_rows(found bigint, expected bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION expect_rows(actual bigint, expected bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF found IS DISTINCT FROM expected THEN
-        RAISE EXCEPTION 'expected % rows, found %', expected, found USING ERRCODE = 'DB001';
+    IF actual IS DISTINCT FROM expected THEN
+        RAISE EXCEPTION 'expected % rows, found %', expected, actual USING ERRCODE = 'DB001';
     END IF;
 END $$;

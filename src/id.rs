@@ -153,7 +153,12 @@ impl<K: StaticType> utoipa::PartialSchema for Id<K> {
     }
 }
 
-impl<K: StaticType> utoipa::ToSchema for Id<K> {}
+impl<K: StaticType> utoipa::ToSchema for Id<K> {
+    /// Each kind has a pattern, so each has a schema.
+    fn name() -> Cow<'static, str> {
+        Cow::Owned(format!("Id_{}", K::TYPE))
+    }
+}
 
 #[cfg(test)]
 mod tests {

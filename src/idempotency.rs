@@ -90,9 +90,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A fresh answer.
-    pub fn new(status: u16, location: Option<String>, body: impl Into<Bytes>) -> Self {
-        Self { status, location, body: body.into(), replayed: false }
+    /// The answer to a request that made what is at `location`.
+    pub fn created(location: Option<String>, body: impl Into<Bytes>) -> Self {
+        Self { status: 201, location, body: body.into(), replayed: false }
+    }
+
+    /// The answer to a request that changed something.
+    pub fn ok(body: impl Into<Bytes>) -> Self {
+        Self { status: 200, location: None, body: body.into(), replayed: false }
     }
 
     /// The same answer, marked as replayed.
@@ -140,9 +145,12 @@ impl Saved {
         let status: Option<i16> = row.get(4);
         let body: Option<Vec<u8>> = row.get(6);
         let location: Option<String> = row.get(5);
-        let reply = status
-            .zip(body)
-            .map(|(status, body)| Reply::new(status.unsigned_abs(), location, body).replay());
+        let reply = status.zip(body).map(|(status, body)| Reply {
+            status: status.unsigned_abs(),
+            location,
+            body: body.into(),
+            replayed: true,
+        });
         let id = (row.get::<_, &str>(0).into(), row.get::<_, &str>(1).into());
         (id, Self { request_hash: row.get(2), resource_id: row.get(3), reply })
     }

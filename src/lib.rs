@@ -30,5 +30,5 @@ pub mod telemetry;
 // Features.
 pub mod catalog;
 pub mod inventory;
-pub mod order;
 pub mod payment;
+pub mod order;

@@ -69,7 +69,7 @@ async fn create(transaction: &Transaction<'_>, product: NewProduct) -> Result<Re
     let id = made.first().map(|made| made.id).unwrap_or_default();
     let product = store::find(transaction, id).await?;
     let product = product.ok_or_else(|| Problem::internal("a new product is not there"))?;
-    Ok(Reply::new(201, Some(format!("/v1/products/{id}")), to_bytes(&product)))
+    Ok(Reply::created(Some(format!("/v1/products/{id}")), to_bytes(&product)))
 }
 
 fn conflict(taken: &[Taken]) -> Problem {

@@ -7,36 +7,24 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, FromRequest, Handler};
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the answer its request id, its problem body, its security headers and its metrics; a
-/// panic becomes a 500.
+/// Gives the answer its request id, its problem body, its security headers and its metrics.
 pub async fn frame<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let http = request.request().clone();
     let has_body = has_body(request.headers());
-    let called = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let mut response = match called {
-        Ok(Ok(response)) => response.map_into_left_body(),
-        Ok(Err(error)) => {
-            let response = HttpResponse::from_error(error);
-            ServiceResponse::new(http, response).map_into_right_body()
-        }
-        Err(_) => {
-            let response = HttpResponse::from_error(Problem::internal("a handler panicked"));
-            ServiceResponse::new(http, response).map_into_right_body()
-        }
-    };
+    let mut response = next.call(request).await?.map_into_left_body();
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
         if has_body && is_early(problem.code) {
@@ -48,6 +36,23 @@ pub async fn frame<B: MessageBody + 'static>(
     decorate(response.headers_mut(), &id, is_page);
     record(&response, &id, started);
     Ok(response)
+}
+
+/// A handler whose panic is the 500 of one request, not the end of its connection.
+#[derive(Clone)]
+pub struct Guarded<H>(pub H);
+
+impl<H: Handler<Args>, Args: FromRequest + 'static> Handler<Args> for Guarded<H> {
+    type Output = Result<H::Output, Problem>;
+    type Future = LocalBoxFuture<'static, Self::Output>;
+
+    fn call(&self, args: Args) -> Self::Future {
+        let handler = self.0.clone();
+        let handled = AssertUnwindSafe(async move { handler.call(args).await }).catch_unwind();
+        handled
+            .map(|handled| handled.map_err(|_| Problem::internal("a handler panicked")))
+            .boxed_local()
+    }
 }
 
 /// The client's id if it is a sensible one, else a new one.

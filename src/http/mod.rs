@@ -65,7 +65,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     use Code::*;
     macro_rules! to {
         ($handler:path) => {
-            || Route::new().to($handler)
+            || Route::new().to(frame::Guarded($handler))
         };
     }
     vec![

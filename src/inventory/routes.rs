@@ -120,7 +120,7 @@ pub async fn create_stock_adjustment(
         let adjustment = adjust(transaction, &body.value).await?;
         let reply = serde_json::to_vec(&adjustment).map_err(Problem::internal)?;
         adjusted = Some(adjustment);
-        Ok(Reply::new(201, None, reply))
+        Ok(Reply::created(None, reply))
     });
     let reply = reply.await?;
     if let Some(Adjustment { variant_id: variant, location_id: location, level, .. }) = adjusted {

@@ -3,7 +3,8 @@
 //! A duplicate of a request in flight waits for the first one's answer. Work runs in tasks of its
 //! own, so it outlives a client that hangs up, and the actor never waits for anything.
 
-use super::decide::{Command, Known, NewPayment, Outcome};
+use super::command::{Command, Known, NewPayment, Outcome};
+use super::order::Placement;
 use super::pricing::{Draft, Terms};
 use super::store::{self, Entry};
 use crate::auth::Secrets;
@@ -310,8 +311,7 @@ impl Desk {
         let access_token = self.secrets.order_token(id);
         let skus: Vec<&str> = draft.items.iter().map(|item| item.sku.as_str()).collect();
         for _ in 0..PRICINGS_MAX {
-            let offers = self.offers.get(&skus).await?;
-            let placement = match draft.price(&offers, &self.terms, id, LineId::new) {
+            let placement = match self.price(draft, &skus, id).await? {
                 Ok(placement) => Arc::new(placement),
                 Err(problem) => return self.unless_known(me, claim, problem).await,
             };
@@ -351,6 +351,23 @@ impl Desk {
             }
         }
         Err(Problem::new(Code::PriceChanged, "The prices keep changing; look at them again."))
+    }
+
+    /// Prices the draft; nobody is refused on an offer that is only remembered.
+    async fn price(
+        &self,
+        draft: &Draft,
+        skus: &[&str],
+        id: OrderId,
+    ) -> Result<Result<Placement, Problem>, Problem> {
+        let offers = self.offers.get(skus).await?;
+        let priced = draft.price(&offers, &self.terms, id, LineId::new);
+        if priced.is_ok() {
+            return Ok(priced);
+        }
+        self.offers.forget(skus);
+        let offers = self.offers.get(skus).await?;
+        Ok(draft.price(&offers, &self.terms, id, LineId::new))
     }
 
     /// Pays or cancels an order that exists.

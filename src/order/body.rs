@@ -144,7 +144,7 @@ impl<'a> OrderBody<'a> {
 
     /// The answer to the request that placed the order.
     pub fn created(&self) -> Reply {
-        Reply::new(201, Some(format!("/v1/orders/{}", self.id)), self.to_bytes())
+        Reply::created(Some(format!("/v1/orders/{}", self.id)), self.to_bytes())
     }
 }
 

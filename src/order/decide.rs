@@ -4,206 +4,17 @@
 //! those before it left.
 
 use super::body::OrderBody;
+use super::command::{
+    Command, KeyWrite, Known, Locked, NewPayment, OrderWrite, Outcome, PaymentWrite, World, Write,
+};
 use super::order::{Facts, Payment, PaymentStatus, Placement, State, Status};
 use super::transition::{self, Transition};
 use crate::error::{Code, Problem};
-use crate::id::{OrderId, PaymentId};
-use crate::idempotency::{Claim, Reply, Saved, in_progress, reused};
+use crate::id::PaymentId;
+use crate::idempotency::{Claim, Reply, in_progress, reused};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-use time::OffsetDateTime;
-
-/// A payment that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewPayment {
-    /// The id.
-    pub id: PaymentId,
-    /// The provider's name.
-    pub provider: &'static str,
-    /// What the provider needs.
-    pub token: Option<String>,
-    /// Whether the provider must be asked.
-    pub terms: Terms,
-}
-
-/// An order that exists, as its commands carry it: nothing of this ever changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// Fixed before the commit.
-    pub placement: Arc<Placement>,
-    /// Fixed by the commit.
-    pub facts: Facts,
-}
-
-/// What the journal can be asked to do with orders.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Place an order.
-    Place {
-        /// The key, required.
-        claim: Claim,
-        /// What is ordered.
-        placement: Arc<Placement>,
-        /// How it is paid.
-        payment: NewPayment,
-        /// The order's secret, for the reply.
-        access_token: String,
-    },
-    /// Begin another payment of an order.
-    Pay { claim: Option<Claim>, order: Known, payment: NewPayment },
-    /// Record a provider's answer.
-    Settle {
-        /// The key whose reply waits for the answer.
-        claim: Option<Claim>,
-        order: Known,
-        payment: PaymentId,
-        answer: Answer,
-        /// Set if the payment came with the order: then the reply is its 201.
-        access_token: Option<String>,
-    },
-    /// Give up an order.
-    Cancel { claim: Option<Claim>, order: Known, reason: Option<String> },
-    /// Give up an order that was not paid in time.
-    Expire { order: Known },
-}
-
-impl Command {
-    /// The key that the command takes; `Settle` has its key already.
-    pub fn new_claim(&self) -> Option<&Claim> {
-        match self {
-            Command::Place { claim, .. } => Some(claim),
-            Command::Pay { claim, .. } | Command::Cancel { claim, .. } => claim.as_ref(),
-            Command::Settle { .. } | Command::Expire { .. } => None,
-        }
-    }
-
-    /// The key that the command answers.
-    pub fn claim(&self) -> Option<&Claim> {
-        match self {
-            Command::Settle { claim, .. } => claim.as_ref(),
-            command => command.new_claim(),
-        }
-    }
-
-    /// What the taken key stands for: the payment of `Pay`, else the order.
-    pub fn resource(&self) -> uuid::Uuid {
-        match self {
-            Command::Pay { payment, .. } => payment.id.uuid(),
-            command => command.placement().id.uuid(),
-        }
-    }
-
-    /// The order's fixed part.
-    pub fn placement(&self) -> &Arc<Placement> {
-        match self {
-            Command::Place { placement, .. } => placement,
-            Command::Pay { order, .. }
-            | Command::Settle { order, .. }
-            | Command::Cancel { order, .. }
-            | Command::Expire { order } => &order.placement,
-        }
-    }
-}
-
-/// What a command came to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
-    /// This is the answer.
-    Answered(Reply),
-    /// Durable; now the provider must be asked.
-    Charge(Known),
-    /// Durable since an earlier run whose answer was lost; the provider must be asked.
-    Resume,
-    /// Not enough; what is available for each line.
-    SoldOut(Vec<i64>),
-    /// A line's price is from an older offer.
-    OfferChanged,
-    /// Refused.
-    Refused(Problem),
-    /// Nothing was to be done.
-    Nothing,
-}
-
-/// A stock row as the lock returned it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Locked {
-    /// Its counts.
-    pub level: Level,
-    /// Its offer's version.
-    pub offer_version: i64,
-}
-
-/// Everything a batch is decided on.
-pub struct World {
-    /// PostgreSQL's clock.
-    pub now: OffsetDateTime,
-    /// The number of the first order that is placed; the others follow.
-    pub next_number: i64,
-    /// Keys that others, or an earlier run, have taken.
-    pub keys: HashMap<(Arc<str>, Arc<str>), Saved>,
-    /// Locked stock rows; one that does not exist has nothing.
-    pub stock: HashMap<StockKey, Locked>,
-    /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).
-    pub orders: HashMap<OrderId, State>,
-    /// The times that count.
-    pub periods: Periods,
-}
-
-/// How long orders wait.
-#[derive(Debug, Clone, Copy)]
-pub struct Periods {
-    /// An unpaid order is held for this long.
-    pub pay_within: Duration,
-    /// A payment without an answer keeps its order for this long beyond.
-    pub processing_max: Duration,
-}
-
-/// What becomes of an order's row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OrderWrite {
-    /// A new one.
-    Insert(State),
-    /// Another state.
-    Update(State, Option<String>),
-}
-
-/// What becomes of a payment's row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PaymentWrite {
-    /// A new one.
-    Insert(NewPayment, PaymentStatus),
-    /// Another status.
-    Update(PaymentId, PaymentStatus),
-}
-
-/// What becomes of the command's key.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeyWrite {
-    /// The reply is saved.
-    Save(Reply),
-    /// It waits for the provider's answer.
-    Wait,
-    /// Refused, so the key is free again.
-    Drop,
-}
-
-/// What a decided command writes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Write {
-    /// The order's row.
-    pub order: OrderWrite,
-    /// The commit's part of the order.
-    pub facts: Facts,
-    /// The payment's row.
-    pub payment: Option<PaymentWrite>,
-    /// How the units of all its lines move.
-    pub movement: Option<(Movement, Cause)>,
-    /// The event for the outbox.
-    pub event: &'static str,
-}
 
 /// A command's decision.
 #[derive(Debug, Clone, PartialEq)]
@@ -423,7 +234,7 @@ impl World {
             let body = OrderBody::new(&order.placement, &order.facts, state, access_token);
             match access_token {
                 Some(_) => body.created(),
-                None => Reply::new(200, None, body.to_bytes()),
+                None => Reply::ok(body.to_bytes()),
             }
         };
         let Some(state) = self.orders.get(&order.placement.id) else {
@@ -553,7 +364,7 @@ impl World {
         match self.orders.get(&order.placement.id) {
             Some(state) => {
                 let body = OrderBody::new(&order.placement, &order.facts, state, None);
-                Outcome::Answered(Reply::new(200, None, body.to_bytes()))
+                Outcome::Answered(Reply::ok(body.to_bytes()))
             }
             None => Outcome::Refused(Problem::not_found("order")),
         }

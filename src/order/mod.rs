@@ -2,6 +2,7 @@
 
 mod actor;
 mod body;
+mod command;
 mod decide;
 #[allow(clippy::module_inception)]
 mod order;
@@ -13,7 +14,7 @@ mod transition;
 
 pub use actor::{Desk, Orders};
 pub use body::{ItemBody, OrderBody, PaymentBody};
-pub use decide::{Command, NewPayment, Outcome, Periods};
+pub use command::{Command, Known, NewPayment, Outcome, Periods};
 pub use order::{Address, Facts, Line, PaymentStatus, Placement, State, Status, Totals};
 pub use pricing::{Draft, DraftItem, Terms};
 pub use reaper::{Reaper, Schedule};

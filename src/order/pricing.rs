@@ -104,7 +104,7 @@ impl Draft {
         let tax_rate = terms.tax_rate;
         let placement =
             Placement { id, lines, currency, totals, tax_rate, email, shipping_address };
-        self.expect(placement)
+        self.as_expected(placement)
     }
 
     /// The currency of the expected total, else the shop's, else the one that all items share.
@@ -129,7 +129,7 @@ impl Draft {
         }
     }
 
-    fn expect(&self, placement: Placement) -> Result<Placement, Problem> {
+    fn as_expected(&self, placement: Placement) -> Result<Placement, Problem> {
         match self.expected_total {
             Some(expected) if expected != placement.total() => {
                 let total = placement.total();

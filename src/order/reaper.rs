@@ -2,7 +2,7 @@
 //! every instance; what it finds is only a candidate, the decision falls under locks.
 
 use super::actor::Desk;
-use super::decide::{Command, Outcome};
+use super::command::{Command, Outcome};
 use super::store::{self, Unsettled};
 use crate::error::Problem;
 use crate::idempotency::Claim;

@@ -2,7 +2,7 @@
 
 use super::actor::Orders;
 use super::body::OrderBody;
-use super::decide::{Known, NewPayment};
+use super::command::{Known, NewPayment};
 use super::order::{Address, Order};
 use super::pricing::{Draft, DraftItem};
 use super::store;

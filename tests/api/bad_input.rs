@@ -79,8 +79,12 @@ async fn right_types_with_wrong_values_fail_the_validation_all_at_once() {
     order["shipping_address"]["name"] = json!(" ");
     order["shipping_option"] = json!("rocket");
     let problem = app.place(&order).await.problem(422, "validation_failed");
-    let pointers: Vec<&str> = problem["errors"].as_array().unwrap().iter()
-        .map(|error| error["pointer"].as_str().unwrap()).collect();
+    let pointers: Vec<&str> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap())
+        .collect();
     assert_eq!(
         pointers,
         [
@@ -143,7 +147,9 @@ async fn ids_that_are_unknown_malformed_or_foreign_are_not_found() {
 #[tokio::test]
 async fn queries_that_make_no_sense_are_invalid_requests() {
     let app = App::start().await;
-    for query in ["limit=0", "limit=101", "limit=x", "limit=-1", "cursor=x", "offset=1", "limit=1&limit=2"] {
+    for query in
+        ["limit=0", "limit=101", "limit=x", "limit=-1", "cursor=x", "offset=1", "limit=1&limit=2"]
+    {
         app.get(&format!("/v1/products?{query}")).await.problem(400, "invalid_request");
         let admin = app.admin_get(&format!("/v1/admin/orders?{query}")).await;
         admin.problem(400, "invalid_request");
@@ -154,7 +160,8 @@ async fn queries_that_make_no_sense_are_invalid_requests() {
 async fn only_plain_json_is_read() {
     let app = App::start().await;
     let post = |content_type: &str, encoding: Option<&str>| {
-        let request = app.request(Method::POST, "/v1/orders").header("Content-Type", content_type);
+        let request =
+            app.request(Method::POST, "/v1/orders").header("Content-Type", content_type);
         let request = request.header("Idempotency-Key", "k").body("{}");
         match encoding {
             Some(encoding) => request.header("Content-Encoding", encoding),

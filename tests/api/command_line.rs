@@ -59,8 +59,12 @@ async fn a_changed_migration_is_refused() {
 #[tokio::test]
 async fn two_instances_may_start_on_an_empty_database_together() {
     let database = Database::new().await;
-    database.connect().await.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        .await.unwrap();
+    database
+        .connect()
+        .await
+        .batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        .await
+        .unwrap();
     let (one, two) = tokio::join!(
         tokio::task::spawn_blocking({
             let url = database.url.clone();
@@ -86,7 +90,10 @@ async fn verify_names_what_is_violated() {
     app.database.assert_clean();
     let client = app.database.connect().await;
     for (damage, expected) in [
-        ("UPDATE order_lines SET quantity = 2, total = 200 WHERE order_id = $1", vec!["I3", "I4"]),
+        (
+            "UPDATE order_lines SET quantity = 2, total = 200 WHERE order_id = $1",
+            vec!["I3", "I4"],
+        ),
         ("DELETE FROM orders WHERE id = $1", vec!["I3", "I4", "I5"]),
         ("DELETE FROM idempotency_keys WHERE resource_id = $1", vec!["I5"]),
         ("DELETE FROM outbox WHERE aggregate_id = $1", vec!["I8"]),

@@ -75,7 +75,8 @@ async fn fifty_duplicates_over_two_instances_are_one_order_with_fifty_equal_answ
     app.stocked("A", 100, 100).await;
     for order in [order_of(&[("A", 1)]), paid_with("ok", &[("A", 1)])] {
         let key = fresh_key();
-        let asked = (0..25).flat_map(|_| [app.place_as(&key, &order), other.place_as(&key, &order)]);
+        let asked =
+            (0..25).flat_map(|_| [app.place_as(&key, &order), other.place_as(&key, &order)]);
         let answers = join_all(asked).await;
         for answer in &answers {
             assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.bytes));

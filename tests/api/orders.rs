@@ -3,7 +3,8 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn an_order_is_acknowledged_with_what_the_database_holds() {
-    let app = App::configured(&[("ORDER__SHIPPING_PRICE", "399"), ("ORDER__TAX_RATE", "0.2")]).await;
+    let app =
+        App::configured(&[("ORDER__SHIPPING_PRICE", "399"), ("ORDER__TAX_RATE", "0.2")]).await;
     app.stocked("MUG", 1299, 10).await;
     let placed = app.place(&order_of(&[("MUG", 2)])).await;
     let order = placed.ok(201);

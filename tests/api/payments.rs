@@ -1,4 +1,4 @@
-use crate::harness::{App, Answer, fresh_key, order_of, paid_with};
+use crate::harness::{Answer, App, fresh_key, order_of, paid_with};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -91,8 +91,9 @@ async fn paying_twice_at_once_captures_once() {
     app.stocked("A", 100, 10).await;
     let order = app.place(&paid_with("decline", &[("A", 1)])).await.ok(201);
     let card = json!({"provider": "test", "token": "ok"});
-    let tries = (0..10)
-        .flat_map(|_| [app.order_post(&order, "payments", &card), other.order_post(&order, "payments", &card)]);
+    let tries = (0..10).flat_map(|_| {
+        [app.order_post(&order, "payments", &card), other.order_post(&order, "payments", &card)]
+    });
     let answers: Vec<Answer> = futures_util::future::join_all(tries).await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
     let captured = "SELECT count(*) FROM payments WHERE status = 'captured'";
@@ -193,7 +194,8 @@ async fn a_payment_begun_by_a_killed_instance_is_finished_by_another() {
 async fn providers_and_tokens_that_do_not_exist_are_named() {
     let app = App::configured(&[("PAYMENT__TEST_PROVIDER", "false")]).await;
     app.stocked("A", 100, 10).await;
-    let problem = app.place(&paid_with("ok", &[("A", 1)])).await.problem(422, "validation_failed");
+    let problem =
+        app.place(&paid_with("ok", &[("A", 1)])).await.problem(422, "validation_failed");
     assert_eq!(problem["errors"][0]["pointer"], "/payment/provider");
     let app = App::start().await;
     app.stocked("A", 100, 10).await;

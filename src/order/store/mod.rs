@@ -15,7 +15,8 @@ pub use read::{
     Unsettled, candidates_for_expiry, find, known, list, look_up, processing_payments,
 };
 
-use super::decide::{Command, Locked, Outcome, Periods, World, decide};
+use super::command::{Command, Locked, Outcome, Periods, World};
+use super::decide::decide;
 use crate::error::Problem;
 use crate::inventory::{Inventory, Level, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};

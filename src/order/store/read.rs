@@ -1,6 +1,6 @@
 //! Reading orders and keys.
 
-use super::super::decide::Known;
+use super::super::command::Known;
 use super::super::order::{
     Address, Facts, Line, Order, PaymentStatus, Placement, State, Status, Totals,
 };

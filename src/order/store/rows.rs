@@ -1,8 +1,7 @@
 //! The rows that a decided batch writes, column by column, as `unnest` takes them.
 
-use super::super::decide::{
-    Command, Decision, KeyWrite, NewPayment, OrderWrite, PaymentWrite, Write,
-};
+use super::super::command::{Command, KeyWrite, NewPayment, OrderWrite, PaymentWrite, Write};
+use super::super::decide::Decision;
 use super::super::order::{PaymentStatus, State};
 use crate::idempotency::{Claim, Reply};
 use crate::inventory::{Cause, Level, Movement, StockKey};

@@ -4,7 +4,7 @@
 //! failed they would commit by themselves, and so they do nothing. Statements whose row count
 //! must be right check it in SQL (`expect_rows`), because COMMIT may already be on its way.
 
-use super::super::decide::{Command, Locked};
+use super::super::command::{Command, Locked};
 use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
 use crate::id::OrderId;
