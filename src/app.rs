@@ -24,7 +24,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 /// A running instance.
 pub struct App {
@@ -34,7 +34,7 @@ pub struct App {
     reaper: Reaper,
     lanes: Lanes,
     arbiter: Arbiter,
-    database_runtime: Runtime,
+    _database_runtime: DatabaseRuntime,
 }
 
 /// What the handlers use. Cheap to clone.
@@ -56,9 +56,8 @@ impl App {
         config: Config,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
-        let database_runtime = database_runtime()?;
-        let postgres =
-            Postgres::new(&postgres_options(&config), database_runtime.handle().clone())?;
+        let database_runtime = DatabaseRuntime::start()?;
+        let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle())?;
         match config.postgres.migrate {
             true => drop(migrate::run(&postgres).await?),
             false => migrate::check(&postgres).await?,
@@ -77,7 +76,7 @@ impl App {
         let is_ready = Arc::new(AtomicBool::new(true));
         let openapi = http::document().to_json().map_err(|error| error.to_string())?;
         if let Some(metrics) = metrics.clone() {
-            database_runtime.spawn(upkeep(metrics));
+            database_runtime.handle().spawn(upkeep(metrics));
         }
         let services = Services {
             inventory: web::Data::new(desk.inventory.clone()),
@@ -94,7 +93,15 @@ impl App {
             postgres: web::Data::new(postgres),
         };
         let config = Arc::new(config);
-        Ok(Self { config, services, is_ready, reaper, lanes, arbiter, database_runtime })
+        Ok(Self {
+            config,
+            services,
+            is_ready,
+            reaper,
+            lanes,
+            arbiter,
+            _database_runtime: database_runtime,
+        })
     }
 
     /// Serves the listener until it is stopped.
@@ -137,18 +144,42 @@ impl App {
         self.reaper.stop();
         self.lanes.close().await;
         self.arbiter.stop();
-        self.database_runtime.shutdown_background();
     }
 }
 
 /// One runtime for all database connections, away from the HTTP workers.
-pub fn database_runtime() -> Result<Runtime, String> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("database")
-        .enable_all()
-        .build()
-        .map_err(|error| format!("no thread for the database can be started: {error}"))
+pub struct DatabaseRuntime(Option<Runtime>);
+
+impl DatabaseRuntime {
+    /// Starts its threads.
+    pub fn start() -> Result<Self, String> {
+        let built = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("database")
+            .enable_all()
+            .build();
+        let runtime = built
+            .map_err(|error| format!("no thread for the database can be started: {error}"))?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// To run things on it.
+    pub fn handle(&self) -> Handle {
+        match &self.0 {
+            Some(runtime) => runtime.handle().clone(),
+            // Only `drop` takes it.
+            None => Handle::current(),
+        }
+    }
+}
+
+impl Drop for DatabaseRuntime {
+    /// Without waiting, because a runtime must not be waited for inside another one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// How to reach the configured database.

@@ -1,7 +1,7 @@
 //! `dev`: a whole shop on this machine, from one command.
 
 use super::serve::{Stop, serve};
-use doorbuster::app::{database_runtime, postgres_options};
+use doorbuster::app::{DatabaseRuntime, postgres_options};
 use doorbuster::catalog::load_demo;
 use doorbuster::config::{Config, Sources};
 use doorbuster::embedded::{self, Pair};
@@ -42,12 +42,10 @@ pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, Str
 
 /// Migrates, and loads the demo catalog into an empty shop.
 async fn prepare(config: &Config) -> Result<(), String> {
-    let runtime = database_runtime()?;
-    let postgres = Postgres::new(&postgres_options(config), runtime.handle().clone())?;
+    let runtime = DatabaseRuntime::start()?;
+    let postgres = Postgres::new(&postgres_options(config), runtime.handle())?;
     migrate::run(&postgres).await?;
-    let loaded = load_demo(&postgres).await.map_err(|error| error.to_string());
-    runtime.shutdown_background();
-    loaded.map(|_| ())
+    load_demo(&postgres).await.map(drop).map_err(|error| error.to_string())
 }
 
 fn banner(address: SocketAddr, admin_key: &str, data: &Path, pair: &Pair) -> String {

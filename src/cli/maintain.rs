@@ -1,7 +1,7 @@
 //! `migrate`, `import` and `verify`: work on a database without serving.
 
 use super::Database;
-use doorbuster::app::{database_runtime, postgres_options};
+use doorbuster::app::{DatabaseRuntime, postgres_options};
 use doorbuster::catalog::{ImportOptions, import_file};
 use doorbuster::config::Sources;
 use doorbuster::postgres::Postgres;
@@ -19,11 +19,9 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let config = database.config(sources)?;
-    let runtime = database_runtime()?;
-    let postgres = Postgres::new(&postgres_options(&config), runtime.handle().clone())?;
-    let done = runtime.block_on(work(postgres));
-    runtime.shutdown_background();
-    done
+    let runtime = DatabaseRuntime::start()?;
+    let postgres = Postgres::new(&postgres_options(&config), runtime.handle())?;
+    runtime.handle().block_on(work(postgres))
 }
 
 /// Brings the schema up to this binary's version.
