@@ -3,27 +3,35 @@
 use crate::error::{Code, Problem};
 use crate::metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, Handler};
-use futures_util::FutureExt;
+use actix_web::{Error, FromRequest, Handler, HttpMessage};
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the answer its request id, its problem body, its security headers and its metrics.
 pub async fn frame<B: MessageBody + 'static>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let started = Instant::now();
     let id = request_id(request.headers());
     let has_body = has_body(request.headers());
+    if has_body {
+        let payload = request.take_payload();
+        request.set_payload(Payload::from(Box::pin(Unread(Some(payload))) as BoxedBody));
+    }
     let mut response = next.call(request).await?.map_into_left_body();
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
@@ -37,6 +45,44 @@ pub async fn frame<B: MessageBody + 'static>(
     record(&response, &id, started);
     Ok(response)
 }
+
+/// A body that nobody has read to its end yet.
+///
+/// Chunks that nobody reads would be drained for as long as the client cares to send them. While
+/// somebody still holds the body, the server closes the connection after the answer instead.
+struct Unread(Option<Payload>);
+
+impl Stream for Unread {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        let Some(payload) = &mut self.0 else { return Poll::Ready(None) };
+        let next = ready!(payload.poll_next_unpin(context));
+        if next.is_none() {
+            self.0 = None;
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        if let Some(payload) = self.0.take() {
+            actix_web::rt::spawn(async move {
+                tokio::time::sleep(HOLD).await;
+                drop(payload);
+            });
+        }
+    }
+}
+
+type BoxedBody = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
+
+/// Long enough for the answer to be on its way.
+const HOLD: Duration = Duration::from_secs(1);
 
 /// A handler whose panic is the 500 of one request, not the end of its connection.
 #[derive(Clone)]

@@ -81,13 +81,8 @@ impl<T: DeserializeOwned, const EMPTY: bool> FromRequest for Json<T, EMPTY> {
         let head = check_head(request, rules.limit);
         let mut payload = payload.take();
         Box::pin(async move {
-            match gather(head, &mut payload, rules, EMPTY).await {
-                Ok(body) => Self::parse(&body),
-                Err(problem) => {
-                    hold_until_answered(payload);
-                    Err(problem)
-                }
-            }
+            let body = gather(head, &mut payload, rules, EMPTY).await?;
+            Self::parse(&body)
         })
     }
 }
@@ -108,15 +103,6 @@ async fn gather(
         return Err(unsupported());
     }
     Ok(body)
-}
-
-/// Chunks that nobody reads would be drained for as long as the client cares to send them. While
-/// somebody still holds the body, the server closes the connection after the answer instead.
-fn hold_until_answered(payload: Payload) {
-    actix_web::rt::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        drop(payload);
-    });
 }
 
 /// Judges what the headers tell before a byte of the body is read: whether there is a content

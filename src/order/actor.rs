@@ -9,7 +9,7 @@ use super::pricing::{Draft, Terms};
 use super::store::{self, Entry};
 use crate::auth::Secrets;
 use crate::catalog::Offers;
-use crate::error::{Code, FieldError, Problem};
+use crate::error::{Code, Problem};
 use crate::id::{LineId, OrderId};
 use crate::idempotency::{Claim, Reply, Saved, in_progress, reused};
 use crate::inventory::{Inventory, Passed, Want};
@@ -67,6 +67,7 @@ impl Orders {
         draft: Draft,
         payment: NewPayment,
     ) -> Result<Reply, Problem> {
+        let draft = Box::new(draft);
         self.ask(Some(claim), Task::Place { draft, payment }).await
     }
 
@@ -110,7 +111,7 @@ impl Orders {
 
 /// What can be asked of the orders.
 enum Task {
-    Place { draft: Draft, payment: NewPayment },
+    Place { draft: Box<Draft>, payment: NewPayment },
     Pay { order: Known, payment: NewPayment },
     Cancel { order: Known, reason: Option<String> },
 }
@@ -321,7 +322,7 @@ impl Desk {
                 Passed::Go(seen) => seen,
                 Passed::SoldOut(available) => {
                     metrics::refused_by_view();
-                    return self.unless_known(me, claim, out_of_stock(draft, &available)).await;
+                    return self.unless_known(me, claim, draft.out_of_stock(&available)).await;
                 }
             };
             let command = Command::Place {
@@ -341,7 +342,7 @@ impl Desk {
                     let order = orders.pop().ok_or_else(unknown_outcome)?;
                     return self.charge(order, payment, Some(claim), token).await;
                 }
-                Outcome::SoldOut(available) => return Err(out_of_stock(draft, &available)),
+                Outcome::SoldOut(available) => return Err(draft.out_of_stock(&available)),
                 Outcome::OfferChanged => self.offers.forget(&skus),
                 Outcome::Refused(problem) => match self.wait(me, claim, problem).await? {
                     Some(reply) => return Ok(reply),
@@ -497,19 +498,4 @@ async fn look_up(me: &Addr<OrderActor>, claim: &Claim) -> Result<Option<Saved>, 
 fn unknown_outcome() -> Problem {
     let detail = "The outcome is unknown; try again with the same Idempotency-Key.";
     Problem::new(Code::StorageUnavailable, detail)
-}
-
-/// Names every line that is short, at its place in the request.
-fn out_of_stock(draft: &Draft, available: &[i64]) -> Problem {
-    let short = draft.items.iter().zip(available).filter(|(item, count)| item.quantity > **count);
-    let errors = short.map(|(item, available)| FieldError {
-        sku: Some(item.sku.clone()),
-        requested: Some(item.quantity),
-        available: Some(*available),
-        ..FieldError::new(
-            format!("/items/{}/quantity", item.index),
-            format!("only {available} of {} available", item.sku),
-        )
-    });
-    Problem::of_fields(Code::OutOfStock, errors.collect())
 }

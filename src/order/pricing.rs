@@ -129,6 +129,22 @@ impl Draft {
         }
     }
 
+    /// Names every line that is short, at its place in the request; `available` is per line.
+    pub fn out_of_stock(&self, available: &[i64]) -> Problem {
+        let lines = self.items.iter().zip(available);
+        let short = lines.filter(|(item, available)| item.quantity > **available);
+        let errors = short.map(|(item, available)| FieldError {
+            sku: Some(item.sku.clone()),
+            requested: Some(item.quantity),
+            available: Some(*available),
+            ..FieldError::new(
+                format!("/items/{}/quantity", item.index),
+                format!("only {available} of {} available", item.sku),
+            )
+        });
+        Problem::of_fields(Code::OutOfStock, errors.collect())
+    }
+
     fn as_expected(&self, placement: Placement) -> Result<Placement, Problem> {
         match self.expected_total {
             Some(expected) if expected != placement.total() => {

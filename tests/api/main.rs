@@ -1,5 +1,7 @@
 //! The contract over HTTP, with SQL assertions beside.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

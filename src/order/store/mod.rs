@@ -171,7 +171,7 @@ impl Numbers {
     /// The first of `count` successive numbers; a crash or a refusal leaves a gap.
     async fn take(&self, client: &Client, count: usize) -> Result<i64, Error> {
         let count = i64::try_from(count).unwrap_or(Self::BLOCK).min(Self::BLOCK);
-        if let Some(first) = self.from_block(count) {
+        if let Some(first) = self.within_block(count) {
             return Ok(first);
         }
         let row = client.query_one("SELECT nextval('order_numbers')", &[]).await?;
@@ -181,7 +181,7 @@ impl Numbers {
         Ok(first)
     }
 
-    fn from_block(&self, count: i64) -> Option<i64> {
+    fn within_block(&self, count: i64) -> Option<i64> {
         let mut block = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (next, end) = *block;
         (next + count <= end).then(|| {

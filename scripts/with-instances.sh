@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs a command beside N instances that share one private PostgreSQL and Redis:
+#   scripts/with-instances.sh N COMMAND…
+# The command finds DOORBUSTER__POSTGRES__URL and DOORBUSTER__ADMIN__SECRET_KEY in its environment
+# and the instances in URL_1 … URL_N and PID_1 … PID_N.  Afterwards the invariants are verified.
+# PROFILE names the folder of the binaries below the target folder (default: debug).
+set -euo pipefail
+instances=$1
+shift
+target=${CARGO_TARGET_DIR:-target}/${PROFILE:-debug}
+data=$(mktemp -d)
+chmod 755 "$data"
+exec {hold}> >(exec "$target/doorbuster" services --data "$data/pair" > "$data/services.json")
+pids=()
+finish() {
+    if [ ${#pids[@]} -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; fi
+    exec {hold}>&- || true
+    sleep 1
+    rm -rf "$data"
+}
+trap finish EXIT
+for _ in $(seq 100); do [ -s "$data/services.json" ] && break; sleep 0.1; done
+url_of() { sed -E "s/.*\"$1\":\"([^\"]*)\".*/\1/" "$data/services.json"; }
+DOORBUSTER__POSTGRES__URL=$(url_of postgres_url)
+DOORBUSTER__ADMIN__SECRET_KEY="sk_$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
+export DOORBUSTER__POSTGRES__URL DOORBUSTER__ADMIN__SECRET_KEY
+export DOORBUSTER__LOG__FILTER=${DOORBUSTER__LOG__FILTER:-warn}
+"$target/doorbuster" migrate
+for n in $(seq "$instances"); do
+    DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$target/doorbuster" serve > "$data/serve.$n" &
+    pids+=($!)
+    export "PID_$n=$!"
+    for _ in $(seq 100); do [ -s "$data/serve.$n" ] && break; sleep 0.1; done
+    export "URL_$n=$(sed 's/doorbuster: serving //' "$data/serve.$n")"
+done
+"$@"
+"$target/doorbuster" verify
