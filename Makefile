@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench loadtest ci services
+.PHONY: help run test lint bench loadtest openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,13 @@ lint: ## formatting and lints, as strict as in CI
 bench: services ## the benchmarks
 	cargo bench
 
-loadtest: services ## a flash sale against this machine, judged and reported
-	cargo run --release -p loadtests -- rush
+loadtest: services ## a flash sale on this machine: 20,000 buyers, 1,000 units, two instances
+	cargo build --release --workspace
+	PROFILE=release scripts/with-instances.sh 2 sh -c \
+	    '$${CARGO_TARGET_DIR:-target}/release/loadtests rush --url $$URL_1 --url $$URL_2'
+
+openapi: ## docs/openapi.json from the code
+	cargo run --quiet -- openapi > docs/openapi.json
 
 ci: ## everything that CI runs
 	bash .ci/run
