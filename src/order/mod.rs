@@ -10,6 +10,8 @@ mod pricing;
 mod reaper;
 pub mod routes;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod transition;
 
 pub use actor::{Desk, Orders};

@@ -8,6 +8,7 @@
 mod checks;
 mod read;
 mod rows;
+mod statements;
 mod trips;
 
 pub use checks::CHECKS;
@@ -21,13 +22,13 @@ use crate::error::Problem;
 use crate::inventory::{Inventory, Level, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
 use rows::Rows;
+use statements::Statements;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Instant;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error};
-use trips::Statements;
 
 /// One command on its way through the journal, with the sender of its answer: a panicking actor
 /// loses none.

@@ -1,12 +1,9 @@
-//! The statements of a batch, and its two trips to PostgreSQL.
-//!
-//! Statements that may travel behind an unconfirmed BEGIN carry the transaction's mark: if BEGIN
-//! failed they would commit by themselves, and so they do nothing. Statements whose row count
-//! must be right check it in SQL (`expect_rows`), because COMMIT may already be on its way.
+//! The two trips of a batch to PostgreSQL.
 
 use super::super::command::{Command, Locked};
 use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
+use super::statements::Statements;
 use crate::id::OrderId;
 use crate::idempotency::{Claim, Saved};
 use crate::inventory::{Level, StockKey, store};
@@ -17,138 +14,6 @@ use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
-
-macro_rules! statements {
-    ($($name:ident: $sql:expr;)+) => {
-        /// The prepared statements of one connection.
-        pub struct Statements { $($name: Statement,)+ }
-
-        impl Statements {
-            /// Prepares them in one round trip.
-            pub async fn prepare(client: &Client) -> Result<Self, Error> {
-                let ($($name,)+) = tokio::try_join!($(client.prepare($sql)),+)?;
-                Ok(Self { $($name,)+ })
-            }
-        }
-    };
-}
-
-statements! {
-    take_keys: "
-        INSERT INTO idempotency_keys (scope, key, request_hash, resource_id)
-        SELECT k.scope, k.key, k.hash, k.resource_id
-        FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
-             AS k (scope, key, hash, resource_id)
-        WHERE current_setting('doorbuster.batch', true) = $5
-        ORDER BY k.scope, k.key
-        ON CONFLICT DO NOTHING RETURNING scope, key";
-    known_keys: Saved::LOOK_UP;
-    lock_stock: "
-        SELECT s.variant_id, s.location_id, s.available, s.held, s.sold, s.offer_version
-        FROM unnest($1::uuid[], $2::uuid[]) AS k (variant_id, location_id)
-        JOIN stock s USING (variant_id, location_id)
-        ORDER BY s.variant_id, s.location_id FOR UPDATE OF s";
-    now: "SELECT now()";
-    lock_orders: "
-        SELECT id, status, payment_status, fulfillment_status FROM orders
-        WHERE id = ANY($1) ORDER BY id FOR UPDATE";
-    lock_expiring: "
-        SELECT id, status, payment_status, fulfillment_status FROM orders
-        WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED";
-    payments: "
-        SELECT order_id, id, provider, status, amount, created_at FROM payments
-        WHERE order_id = ANY($1) ORDER BY order_id, id";
-    insert_keys: "
-        INSERT INTO idempotency_keys
-            (scope, key, request_hash, resource_id, status, location, body)
-        SELECT k.scope, k.key, k.hash, k.resource_id, k.status, k.location, k.body
-        FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[], $5::smallint[],
-                    $6::text[], $7::bytea[])
-             AS k (scope, key, hash, resource_id, status, location, body)
-        WHERE current_setting('doorbuster.batch', true) = $8
-        ORDER BY k.scope, k.key";
-    insert_orders: "
-        INSERT INTO orders (id, number, status, payment_status, fulfillment_status, currency,
-            subtotal, discount, shipping, tax, total, email, shipping_address, pay_by, created_at)
-        SELECT o.id, o.number, o.status, o.payment_status, 'unfulfilled', o.currency,
-            o.subtotal, o.discount, o.shipping, o.tax, o.total, o.email, o.address::jsonb,
-            o.pay_by, o.created_at
-        FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                    $12::text[], $13::timestamptz[], $14::timestamptz[])
-             AS o (id, number, status, payment_status, currency, subtotal, discount, shipping,
-                   tax, total, email, address, pay_by, created_at)
-        WHERE current_setting('doorbuster.batch', true) = $15";
-    insert_lines: "
-        INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title, quantity,
-            unit_price, total, tax_rate)
-        SELECT l.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[],
-                    $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[])
-             AS l (order_id, id, variant_id, location_id, sku, title, quantity, unit_price,
-                   total, tax_rate)
-        WHERE current_setting('doorbuster.batch', true) = $11";
-    insert_payments: "
-        INSERT INTO payments (order_id, id, provider, token, status, amount, currency, key_scope,
-            key, created_at, updated_at)
-        SELECT p.order_id, p.id, p.provider, p.token, p.status, p.amount, p.currency,
-            p.key_scope, p.key, $10, $10
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                    $7::text[], $8::text[], $9::text[])
-             AS p (order_id, id, provider, token, status, amount, currency, key_scope, key)
-        WHERE current_setting('doorbuster.batch', true) = $11";
-    insert_ledger: "
-        INSERT INTO stock_ledger (variant_id, location_id, cause, reference, supplied, available,
-            held, sold, created_at)
-        SELECT m.variant_id, m.location_id, m.cause, m.reference, 0, m.available, m.held, m.sold,
-            $8
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[],
-                    $7::bigint[])
-             AS m (variant_id, location_id, cause, reference, available, held, sold)
-        WHERE current_setting('doorbuster.batch', true) = $9";
-    insert_outbox: "
-        INSERT INTO outbox (aggregate_id, type, payload, created_at)
-        SELECT e.aggregate_id, e.type, e.payload::jsonb, $4
-        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS e (aggregate_id, type, payload)
-        WHERE current_setting('doorbuster.batch', true) = $5";
-    update_orders: "
-        WITH changed AS (
-            UPDATE orders o SET status = c.status, payment_status = c.payment_status,
-                cancel_reason = coalesce(c.reason, o.cancel_reason)
-            FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-                 AS c (id, status, payment_status, reason)
-            WHERE o.id = c.id RETURNING 1)
-        SELECT expect_rows(count(*), $5) FROM changed";
-    update_payments: "
-        WITH changed AS (
-            UPDATE payments p SET status = c.status, updated_at = now()
-            FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS c (order_id, id, status)
-            WHERE p.order_id = c.order_id AND p.id = c.id RETURNING 1)
-        SELECT expect_rows(count(*), $4) FROM changed";
-    save_replies: "
-        WITH changed AS (
-            UPDATE idempotency_keys i SET status = k.status, location = k.location, body = k.body
-            FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bytea[])
-                 AS k (scope, key, status, location, body)
-            WHERE i.scope = k.scope AND i.key = k.key AND i.status IS NULL RETURNING 1)
-        SELECT expect_rows(count(*), $6) FROM changed";
-    drop_keys: "
-        DELETE FROM idempotency_keys i
-        USING unnest($1::text[], $2::text[]) AS k (scope, key)
-        WHERE i.scope = k.scope AND i.key = k.key";
-    move_stock: "
-        WITH moved AS (
-            UPDATE stock s SET available = s.available + d.available, held = s.held + d.held,
-                sold = s.sold + d.sold
-            FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
-                        $6::bigint[])
-                 AS d (variant_id, location_id, available, held, sold, offer_version)
-            WHERE s.variant_id = d.variant_id AND s.location_id = d.location_id
-                AND (d.offer_version = 0 OR s.offer_version = d.offer_version)
-                AND current_setting('doorbuster.batch', true) = $8
-            RETURNING s.variant_id, s.location_id, s.available)
-        SELECT array_agg(variant_id), array_agg(location_id), array_agg(available),
-            expect_rows(count(*), $7) FROM moved";
-}
 
 type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 
@@ -358,79 +223,63 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
+/// The rows of new orders, and the entries of whatever moved.
 async fn insert(
     transaction: &Transaction<'_>,
     statements: &Statements,
     rows: &Rows<'_>,
 ) -> Result<(), Error> {
     let (client, mark, now) = (transaction.client, &transaction.mark, &rows.now);
-    let (o, l, p, m, e) = (&rows.orders, &rows.lines, &rows.payments, &rows.ledger, &rows.outbox);
-    let orders: Params<'_> = &[
-        &o.id,
-        &o.number,
-        &o.status,
-        &o.payment_status,
-        &o.currency,
-        &o.subtotal,
-        &o.discount,
-        &o.shipping,
-        &o.tax,
-        &o.total,
-        &o.email,
-        &o.address,
-        &o.pay_by,
-        &o.created_at,
-        mark,
-    ];
-    let lines: Params<'_> = &[
-        &l.order,
-        &l.id,
-        &l.variant,
-        &l.location,
-        &l.sku,
-        &l.title,
-        &l.quantity,
-        &l.unit_price,
-        &l.total,
-        &l.tax_rate,
-        mark,
-    ];
+    let (p, m, e) = (&rows.payments, &rows.ledger, &rows.outbox);
+    #[rustfmt::skip]
     let payments: Params<'_> = &[
-        &p.order,
-        &p.id,
-        &p.provider,
-        &p.token,
-        &p.status,
-        &p.amount,
-        &p.currency,
-        &p.key_scope,
-        &p.key,
-        now,
-        mark,
+        &p.order, &p.id, &p.provider, &p.token, &p.status, &p.amount, &p.currency, &p.key_scope,
+        &p.key, now, mark,
     ];
+    #[rustfmt::skip]
     let ledger: Params<'_> = &[
-        &m.variant,
-        &m.location,
-        &m.cause,
-        &m.reference,
-        &m.available,
-        &m.held,
-        &m.sold,
-        now,
+        &m.variant, &m.location, &m.cause, &m.reference, &m.available, &m.held, &m.sold, now,
         mark,
     ];
     let outbox: Params<'_> = &[&e.aggregate, &e.kind, &e.payload, now, mark];
-    let (orders, lines, payments, ledger, outbox) = tokio::join!(
+    let (placed, payments, ledger, outbox) = tokio::join!(
         biased;
-        query(client, &statements.insert_orders, o.id.len(), orders),
-        query(client, &statements.insert_lines, l.id.len(), lines),
+        insert_placed(transaction, statements, rows),
         query(client, &statements.insert_payments, p.id.len(), payments),
         query(client, &statements.insert_ledger, m.variant.len(), ledger),
         query(client, &statements.insert_outbox, e.aggregate.len(), outbox),
     );
-    for inserted in [orders, lines, payments, ledger, outbox] {
+    placed?;
+    for inserted in [payments, ledger, outbox] {
         inserted?;
     }
+    Ok(())
+}
+
+async fn insert_placed(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    rows: &Rows<'_>,
+) -> Result<(), Error> {
+    let (client, mark) = (transaction.client, &transaction.mark);
+    let (o, l) = (&rows.orders, &rows.lines);
+    #[rustfmt::skip]
+    let orders: Params<'_> = &[
+        &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
+        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, mark,
+    ];
+    #[rustfmt::skip]
+    let lines: Params<'_> = &[
+        &l.order, &l.id, &l.variant, &l.location, &l.sku, &l.title, &l.quantity, &l.unit_price,
+        &l.total, &l.tax_rate, mark,
+    ];
+    let (orders, lines) = tokio::join!(
+        biased;
+        query(client, &statements.insert_orders, o.id.len(), orders),
+        query(client, &statements.insert_lines, l.id.len(), lines),
+    );
+    orders?;
+    lines?;
     Ok(())
 }
 
