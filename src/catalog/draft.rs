@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_bounded() {
+    fn lists_are_refused_beyond_a_bound() {
         let media: Vec<Value> = (0..51).map(|_| json!({"url": "https://a.b/c"})).collect();
         let tags: Vec<String> = (0..101).map(|number| number.to_string()).collect();
         let wrong = pointers(json!({

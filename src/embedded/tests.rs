@@ -5,9 +5,8 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio_postgres::{Client, NoTls};
@@ -44,44 +43,6 @@ async fn ping(url: &str) -> Result<()> {
 fn lives(pid: u32) -> bool {
     // What ended but was not waited for has no command line left.
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
-}
-
-/// Another process that owns a folder: this test binary, running `the_other_owner`.
-struct OtherOwner {
-    process: Child,
-    told: serde_json::Value,
-    /// Kept open: the process would fail when it writes to a closed pipe.
-    _output: BufReader<ChildStdout>,
-}
-
-impl OtherOwner {
-    fn start(data: &Path) -> Result<Self> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .args(["embedded::tests::the_other_owner", "--exact", "--ignored", "--nocapture"])
-            .env("DOORBUSTER_TEST_DATA", data)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut output = BufReader::new(process.stdout.take().context("stdout")?);
-        let mut line = String::new();
-        while output.read_line(&mut line)? > 0 {
-            if let Some(start) = line.find('{') {
-                let told = serde_json::from_str(&line[start..])?;
-                return Ok(Self { process, told, _output: output });
-            }
-            line.clear();
-        }
-        anyhow::bail!("the other owner did not start")
-    }
-}
-
-#[tokio::test]
-#[ignore = "not a test: the other process of the tests below"]
-async fn the_other_owner() -> Result<()> {
-    match std::env::var_os("DOORBUSTER_TEST_DATA") {
-        Some(data) => Ok(serve_until_stdin_closes(Path::new(&data)).await?),
-        None => Ok(()),
-    }
 }
 
 #[tokio::test]
@@ -126,48 +87,6 @@ async fn nobody_enters_without_the_password() -> Result<()> {
         assert!(ping(&url.replace(password.trim(), "guess")).await.is_err());
     }
     assert_eq!(fs::metadata(&pair.home.sockets)?.mode() & 0o777, 0o700);
-    Ok(pair.stop().await?)
-}
-
-#[tokio::test]
-async fn a_second_owner_is_refused_and_told_the_first_ones_id() -> Result<()> {
-    let data = Scratch::new();
-    let OtherOwner { process: mut owner, told, _output } = OtherOwner::start(&data.0)?;
-    let found = running(&data.0).context("a running pair")?;
-    assert_eq!(found.pid, owner.id());
-    assert_eq!(told["postgres_url"], found.postgres_url);
-    connect(&found.postgres_url).await?;
-
-    let refused = Pair::start(&data.0).await.err().context("two owners")?.to_string();
-    assert!(refused.contains(&format!("in use by process {}", owner.id())), "{refused}");
-    connect(&found.postgres_url).await?;
-
-    drop(owner.stdin.take());
-    assert!(owner.wait()?.success());
-    assert!(running(&data.0).is_none());
-    assert!(!told["postgres_pid"].as_u64().is_some_and(|pid| lives(pid as u32)));
-    Ok(())
-}
-
-#[tokio::test]
-async fn after_a_killed_owner_the_next_one_takes_over() -> Result<()> {
-    let data = Scratch::new();
-    let OtherOwner { process: mut owner, told, .. } = OtherOwner::start(&data.0)?;
-    let url = told["postgres_url"].as_str().context("url")?;
-    connect(url).await?.batch_execute("CREATE TABLE kept ()").await?;
-    owner.kill()?;
-    owner.wait()?;
-    let left: Vec<u32> = ["postgres_pid", "redis_pid"]
-        .iter()
-        .filter_map(|name| told[name].as_u64())
-        .map(|pid| pid as u32)
-        .collect();
-    ensure!(left.iter().all(|pid| lives(*pid)), "the servers should outlive their owner");
-    assert!(running(&data.0).is_none());
-
-    let pair = Pair::start(&data.0).await?;
-    assert!(!left.iter().any(|pid| lives(*pid)));
-    connect(&pair.postgres_url).await?.batch_execute("TABLE kept").await?;
     Ok(pair.stop().await?)
 }
 

@@ -12,4 +12,5 @@ mod idempotency;
 mod operations;
 mod orders;
 mod payments;
+mod private_services;
 mod stock;
