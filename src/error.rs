@@ -248,7 +248,7 @@ impl ResponseError for Problem {
     }
 
     /// Headers and the problem itself; the outermost middleware writes the body, because only
-    /// it knows the request (see `http.rs`).
+    /// it knows the request (see `http/frame.rs`).
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after() {

@@ -1,10 +1,11 @@
 //! Idempotency: key, effect and reply commit in one transaction.
 //!
 //! Only a committed effect is saved. A refusal saves nothing, and the same key is judged anew
-//! next time. The journal claims keys for whole batches (see `order/store.rs`); here is what
+//! next time. The journal claims keys for whole batches (see `order/store`); here is what
 //! everybody needs, and [`once`] for effects that have a transaction of their own.
 
 use crate::error::{Code, Problem};
+use crate::postgres::Class;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -196,7 +197,13 @@ where
         let status = i16::try_from(reply.status).map_err(Problem::internal)?;
         transaction.execute(sql, &[&scope, &key, &status, &reply.location, &body]).await?;
     }
-    transaction.commit().await?;
+    transaction.commit().await.map_err(|error| match crate::postgres::class(&error) {
+        Class::Lost => Problem::new(
+            Code::StorageUnavailable,
+            "The outcome is unknown; try again with the same Idempotency-Key.",
+        ),
+        _ => error.into(),
+    })?;
     Ok(reply)
 }
 

@@ -107,10 +107,12 @@ impl<'c> Transaction<'c> {
         Self { client, mark, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
 
-    /// BEGIN, with the mark. A paused instance must not keep its locks for ever.
+    /// BEGIN, with the mark. A paused instance must not keep its locks for ever, and nobody waits
+    /// for them for ever.
     pub async fn begin(&self) -> Result<(), Error> {
         let begin = format!(
             "BEGIN; SET LOCAL doorbuster.batch = '{}'; \
+             SET LOCAL lock_timeout = '2s'; \
              SET LOCAL idle_in_transaction_session_timeout = '10s'",
             self.mark
         );
@@ -355,7 +357,7 @@ impl<W: Work> Runner<W> {
             }
             let batch = lane.intake.lock().await.next(&lane).await;
             let Some(batch) = batch else { break };
-            let batch = self.in_time(batch, "It waited too long for its turn; nothing was done.");
+            let batch = self.in_time(batch, Code::Overloaded, "It waited too long for its turn.");
             if self.connect().await {
                 let form = lane.work.form(&batch);
                 self.settle(Attempt { batch, form, runs: 0 }).await;
@@ -425,7 +427,8 @@ impl<W: Work> Runner<W> {
         let Attempt { mut batch, runs, .. } = attempt;
         loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
-            batch = self.in_time(batch, "The outcome is unknown; try again with the same key.");
+            let unknown = "The outcome is unknown; try again with the same key.";
+            batch = self.in_time(batch, Code::StorageUnavailable, unknown);
             if batch.is_empty() {
                 return None;
             }
@@ -453,12 +456,12 @@ impl<W: Work> Runner<W> {
     }
 
     /// Answers the entries whose deadline has passed, and keeps the others.
-    fn in_time(&self, batch: Vec<W::Entry>, why: &str) -> Vec<W::Entry> {
+    fn in_time(&self, batch: Vec<W::Entry>, code: Code, why: &str) -> Vec<W::Entry> {
         let now = Instant::now();
         let (late, in_time): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|entry| self.lane.work.deadline(entry) <= now);
         for entry in late {
-            self.lane.work.answer(entry, Err(Problem::new(Code::StorageUnavailable, why)));
+            self.lane.work.answer(entry, Err(Problem::new(code, why)));
         }
         in_time
     }

@@ -31,7 +31,7 @@ pub async fn run(postgres: &Postgres) -> Result<usize, String> {
     Ok(report.applied_migrations().len())
 }
 
-/// Fails unless the schema is exactly the one this binary was built for or one it can serve.
+/// Fails unless the schema is exactly the one this binary was built for.
 pub async fn check(postgres: &Postgres) -> Result<(), String> {
     let client = connect(postgres).await?;
     refuse_newer_schema(&client).await?;

@@ -141,7 +141,9 @@ pub fn class(error: &tokio_postgres::Error) -> Class {
     let Some(state) = error.code() else { return Class::Lost };
     match state.code() {
         "23514" | "23505" | "DB001" => Class::Guard,
-        "40001" | "40P01" | "55P03" => Class::Retry,
+        "40001" | "40P01" => Class::Retry,
+        // Somebody else keeps a lock, or we were idle for too long: again, until the deadline.
+        "55P03" | "25P03" => Class::Lost,
         code => match &code[..2] {
             "08" | "53" | "57" | "58" => Class::Lost,
             _ => Class::Culprit,
@@ -151,7 +153,7 @@ pub fn class(error: &tokio_postgres::Error) -> Class {
 
 /// The answer while PostgreSQL is away.
 pub fn unavailable() -> Problem {
-    Problem::new(Code::StorageUnavailable, "The storage is not available; nothing was changed.")
+    Problem::new(Code::StorageUnavailable, "The storage is not available; try again.")
 }
 
 impl From<tokio_postgres::Error> for Problem {

@@ -3,6 +3,7 @@
 use doorbuster::app::App;
 use doorbuster::config::{Config, Sources};
 use doorbuster::{metrics, telemetry};
+use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -46,6 +47,17 @@ impl Stop {
     }
 }
 
+/// Connections that may wait to be accepted; std's 128 is little when everybody comes at once.
+const BACKLOG: i32 = 4096;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// Starts the app, says that it is there, and stops it in order when asked to.
 pub async fn serve(
     config: Config,
@@ -53,8 +65,8 @@ pub async fn serve(
     announce: impl FnOnce(SocketAddr),
 ) -> Result<(), String> {
     let bind = config.server.bind;
-    let listener = TcpListener::bind(bind)
-        .map_err(|error| format!("{bind} cannot be listened on: {error}"))?;
+    let listener =
+        listen(bind).map_err(|error| format!("{bind} cannot be listened on: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let metrics = metrics::install().map_err(|error| error.to_string())?;
     let app = App::start(config, Some(metrics)).await?;

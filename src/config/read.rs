@@ -279,7 +279,7 @@ fn order(r: &mut Reader, token_secret: Secret) -> Option<Order> {
 
 fn journal(r: &mut Reader) -> Journal {
     Journal {
-        batch_max: r.number("journal.batch_max", 1..=10_000),
+        batch_max: r.number("journal.batch_max", 1..=1_000),
         // The largest order has 2,000 lines and comes in a body of 256 KiB.
         lines_max: r.number("journal.lines_max", 2_000..=1_000_000),
         bytes_max: r.number("journal.bytes_max", 1_048_576..=536_870_912),
@@ -426,8 +426,7 @@ pub(super) fn masked(url: &str) -> String {
     if url.is_empty() {
         return "\"\"".to_owned();
     }
-    let Some((scheme, rest)) = url.split_once("://").filter(|_| !url.contains("password="))
-    else {
+    let Some((scheme, rest)) = url.split_once("://").filter(|_| !url.contains("pass")) else {
         return "<set>".to_owned();
     };
     match rest.rsplit_once('@') {

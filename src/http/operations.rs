@@ -2,6 +2,7 @@
 
 use crate::error::{Code, Problem};
 use crate::metrics;
+use crate::order::Orders;
 use crate::postgres::Postgres;
 use crate::redis::Redis;
 use actix_web::http::header;
@@ -106,10 +107,14 @@ pub async fn get_readyz(operations: web::Data<Operations>) -> HttpResponse {
 /// The metrics, in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")))]
-pub async fn get_metrics(operations: web::Data<Operations>) -> HttpResponse {
+pub async fn get_metrics(
+    operations: web::Data<Operations>,
+    orders: web::Data<Orders>,
+) -> HttpResponse {
     let Postgres { readers, writers, .. } = &operations.postgres;
     metrics::pool_waiting("readers", readers.status().waiting);
     metrics::pool_waiting("writers", writers.status().waiting);
+    metrics::orders_in_flight(orders.in_flight());
     let text = operations.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

@@ -95,9 +95,12 @@ impl Orders {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
             return Err(Problem::new(Code::Overloaded, "Too many orders are being placed."));
         };
-        let free = self.permits.available_permits();
-        metrics::orders_in_flight(self.in_flight_max as usize - free);
         self.actor.send(Ask { claim, task, _permit: permit }).await?
+    }
+
+    /// How many requests are worked on.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight_max as usize - self.permits.available_permits()
     }
 
     /// Waits until nothing is in flight, and lets nothing new in.
@@ -351,7 +354,7 @@ impl Desk {
                 Outcome::Nothing => return Err(unknown_outcome()),
             }
         }
-        Err(Problem::new(Code::PriceChanged, "The prices keep changing; look at them again."))
+        Err(Problem::new(Code::Overloaded, "The prices keep changing; try again."))
     }
 
     /// Prices the draft; nobody is refused on an offer that is only remembered.

@@ -6,7 +6,7 @@ use crate::id::{OrderId, PaymentId};
 use crate::idempotency::{Claim, Reply, Saved};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -159,6 +159,8 @@ pub struct World {
     pub next_number: i64,
     /// Keys that others, or an earlier run, have taken.
     pub keys: HashMap<(Arc<str>, Arc<str>), Saved>,
+    /// Keys that commands of this batch have taken.
+    pub taken: HashSet<(Arc<str>, Arc<str>)>,
     /// Locked stock rows; one that does not exist has nothing.
     pub stock: HashMap<StockKey, Locked>,
     /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).

@@ -81,8 +81,13 @@ impl World {
     }
 
     /// The decision if the key is known already; our own earlier run counts as fresh.
-    fn known_key(&self, claim: &Claim, command: &Command) -> Option<Decision> {
-        let saved = self.keys.get(&(claim.scope.clone(), claim.key.clone()))?;
+    fn known_key(&mut self, claim: &Claim, command: &Command) -> Option<Decision> {
+        let id = (claim.scope.clone(), claim.key.clone());
+        let Some(saved) = self.keys.get(&id) else {
+            let is_first = self.taken.insert(id);
+            let again = || Decision::unchanged(Outcome::Refused(in_progress()));
+            return (!is_first).then(again);
+        };
         if saved.request_hash != claim.request_hash {
             return Some(Decision::unchanged(Outcome::Refused(reused())));
         }

@@ -73,7 +73,7 @@ pub struct Address {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Postal code.
-    #[schema(example = "SW1Y 4JH", max_length = 20)]
+    #[schema(example = "SW1Y 4JH", max_length = 200)]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2.
     #[schema(example = "GB", pattern = "^[A-Z]{2}$")]

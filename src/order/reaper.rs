@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 
 /// Candidates of one round, so that a round stays short.
 const ROUND_MAX: i64 = 500;
+/// Payments that are asked after in one round: a provider may be slow.
+const RESOLVED_MAX: i64 = 50;
 
 /// When the reaper works.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +38,8 @@ impl Reaper {
         Self(runtime.spawn(async move {
             loop {
                 tokio::time::sleep(schedule.interval).await;
-                let rounds = [expire(&desk, &schedule).await, resolve(&desk, &schedule).await];
-                for problem in rounds.into_iter().filter_map(Result::err) {
+                let rounds = tokio::join!(expire(&desk, &schedule), resolve(&desk, &schedule));
+                for problem in [rounds.0, rounds.1].into_iter().filter_map(Result::err) {
                     tracing::warn!(%problem, "the reaper's round failed; the next one follows");
                 }
             }
@@ -70,8 +72,8 @@ async fn expire(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
 
 /// Asks the providers about payments whose answer was lost, and records what they say.
 async fn resolve(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
-    let readers = &desk.postgres.readers;
-    let payments = store::processing_payments(readers, schedule.resolve_after, ROUND_MAX).await?;
+    let writers = &desk.postgres.writers;
+    let payments = store::take_unsettled(writers, schedule.resolve_after, RESOLVED_MAX).await?;
     let resolved = payments.into_iter().map(|unsettled| resolve_one(desk, unsettled));
     join_all(resolved).await.into_iter().collect()
 }

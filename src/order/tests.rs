@@ -12,7 +12,7 @@ use crate::idempotency::{Claim, Saved};
 use crate::inventory::{Level, StockKey};
 use crate::payment::{Answer, Terms};
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -45,6 +45,7 @@ impl Model {
             next_number: 1,
             keys,
             stock: self.stock.clone(),
+            taken: HashSet::new(),
             orders: self.orders.iter().map(state).collect(),
             periods: PERIODS,
         }

@@ -7,8 +7,8 @@ fn doorbuster(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorbuster"));
     let inherited = std::env::vars().filter(|(key, _)| key.starts_with("DOORBUSTER__"));
     inherited.for_each(|(key, _)| {
-            command.env_remove(key);
-        });
+        command.env_remove(key);
+    });
     command.args(arguments).output().unwrap()
 }
 

@@ -75,6 +75,12 @@ pub const CHECKS: &[Check] = &[
               GROUP BY o.id HAVING count(k.key) <> 1",
     },
     Check {
+        id: "I5",
+        rule: "order numbers are unique",
+        sql: "SELECT format('%s orders have number %s', count(*), number)
+              FROM orders GROUP BY number HAVING count(*) > 1",
+    },
+    Check {
         id: "I6",
         rule: "captured money is on paid orders, and a paid order has its total captured once",
         sql: "SELECT format('order %s is %s, captured %s of %s', o.id, o.status, p.captured,

@@ -12,9 +12,7 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use read::{
-    Unsettled, candidates_for_expiry, find, known, list, look_up, processing_payments,
-};
+pub use read::{Unsettled, candidates_for_expiry, find, known, list, look_up, take_unsettled};
 
 use super::command::{Command, Locked, Outcome, Periods, World};
 use super::decide::decide;
@@ -23,9 +21,9 @@ use crate::inventory::{Inventory, Level, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
 use rows::Rows;
 use statements::Statements;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error};
@@ -107,28 +105,31 @@ impl Work for OrderCommits {
             Form::Optimistic => self.presume(&commands, next_number),
             Form::Exact => {
                 let locked = trips::lock(transaction, statements, &commands).await?;
-                self.clock.set(locked.now);
+                self.clock.set(locked.now, at);
                 World {
                     now: locked.now,
                     next_number,
                     keys: locked.keys,
                     stock: locked.stock,
+                    taken: HashSet::new(),
                     orders: locked.orders,
                     periods: self.periods,
                 }
             }
         };
-        let seen = available(&world);
+        let mut seen = match form {
+            Form::Exact => available(&world),
+            Form::Optimistic => HashMap::new(),
+        };
         let now = world.now;
         let decisions = decide(commands.iter().copied(), world);
         let rows = Rows::of(&commands, &decisions, now);
-        let moved = if rows.is_empty() {
+        if rows.is_empty() {
             transaction.roll_back().await?;
-            seen
         } else {
-            trips::write(transaction, statements, &rows, form).await?
-        };
-        self.inventory.observe(moved, at).await;
+            seen.extend(trips::write(transaction, statements, &rows, form).await?);
+        }
+        self.inventory.observe(seen.into_iter().collect(), at).await;
         Ok(decisions.into_iter().map(|decision| decision.outcome).collect())
     }
 
@@ -151,13 +152,14 @@ impl OrderCommits {
             next_number,
             keys: HashMap::new(),
             stock,
+            taken: HashSet::new(),
             orders: HashMap::new(),
             periods: self.periods,
         }
     }
 }
 
-fn available(world: &World) -> Vec<(StockKey, i64)> {
+fn available(world: &World) -> HashMap<StockKey, i64> {
     world.stock.iter().map(|(key, row)| (*key, row.level.available)).collect()
 }
 
@@ -171,7 +173,9 @@ impl Numbers {
 
     /// The first of `count` successive numbers; a crash or a refusal leaves a gap.
     async fn take(&self, client: &Client, count: usize) -> Result<i64, Error> {
-        let count = i64::try_from(count).unwrap_or(Self::BLOCK).min(Self::BLOCK);
+        // A batch has at most 1,000 entries: the configuration refuses more.
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        assert!(count <= Self::BLOCK, "a batch larger than a block of numbers");
         if let Some(first) = self.within_block(count) {
             return Ok(first);
         }
@@ -192,20 +196,24 @@ impl Numbers {
     }
 }
 
+/// After this long the clock is read again, by a batch in the exact form.
+const CLOCK_MAX: Duration = Duration::from_secs(60);
+
 /// PostgreSQL's clock as last read, carried on by the monotonic one: all instances agree.
 #[derive(Default)]
 pub struct Clock(Mutex<Option<(OffsetDateTime, Instant)>>);
 
 impl Clock {
-    fn set(&self, now: OffsetDateTime) {
+    /// `now` was read by a transaction that began at `at`.
+    fn set(&self, now: OffsetDateTime, at: Instant) {
         let mut read = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *read = Some((now, Instant::now()));
+        *read = Some((now, at));
     }
 
     /// To the microsecond, as PostgreSQL stores it.
     fn now(&self) -> Option<OffsetDateTime> {
         let read = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        read.map(|(now, at)| {
+        read.filter(|(_, at)| at.elapsed() < CLOCK_MAX).map(|(now, at)| {
             let elapsed = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
             now + time::Duration::microseconds(elapsed)
         })

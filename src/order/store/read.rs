@@ -194,18 +194,23 @@ pub struct Unsettled {
     pub is_first: bool,
 }
 
-/// Payments without an answer for longer than `after`.
-pub async fn processing_payments(
-    readers: &Pool,
+/// Takes payments without an answer for longer than `after`: for that long again, no other
+/// instance takes them.
+pub async fn take_unsettled(
+    writers: &Pool,
     after: Duration,
     limit: i64,
 ) -> Result<Vec<Unsettled>, Problem> {
-    let sql = "SELECT p.order_id, p.id, p.provider, p.token, p.key_scope, p.key,
-                   p.created_at = o.created_at
-               FROM payments p JOIN orders o ON o.id = p.order_id
-               WHERE p.status = 'processing' AND p.updated_at + make_interval(secs => $1) <= now()
-               ORDER BY p.updated_at LIMIT $2";
-    let client = readers.get().await?;
+    let sql = "UPDATE payments p SET updated_at = now()
+               FROM (SELECT order_id, id FROM payments
+                     WHERE status = 'processing'
+                       AND updated_at + make_interval(secs => $1) <= now()
+                     ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED) t
+               JOIN orders o ON o.id = t.order_id
+               WHERE p.order_id = t.order_id AND p.id = t.id
+               RETURNING p.order_id, p.id, p.provider, p.token, p.key_scope, p.key,
+                   p.created_at = o.created_at";
+    let client = writers.get().await?;
     let rows = client.query(sql, &[&after.as_secs_f64(), &limit]).await?;
     let unsettled = rows.iter().map(|row| Unsettled {
         order: row.get::<_, Uuid>(0).into(),
