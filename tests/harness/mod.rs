@@ -7,5 +7,5 @@ mod database;
 mod process;
 
 pub use client::*;
-pub use database::{Database, services};
-pub use process::App;
+pub use database::{Database, Pair, services};
+pub use process::{ADMIN_KEY, App};
