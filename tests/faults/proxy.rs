@@ -58,9 +58,10 @@ impl Proxy {
         Self { url, plan, runtime: Some(runtime) }
     }
 
-    /// From now on does this to the next `count` transactions.
-    pub fn arm(&self, fault: Fault, count: usize) {
-        *self.plan.armed.lock().unwrap() = Some((fault, count));
+    /// From now on does this to the next `count` transactions. If the first one of a connection
+    /// is spared, what a fault has hit comes through at its next run; else it may be hit again.
+    pub fn arm(&self, fault: Fault, count: usize, spares_first: bool) {
+        *self.plan.armed.lock().unwrap() = Some(Armed { fault, count, spares_first });
     }
 
     /// Faults that happened. A COMMIT whose transaction had failed is none.
@@ -97,9 +98,15 @@ impl Drop for Proxy {
     }
 }
 
+struct Armed {
+    fault: Fault,
+    count: usize,
+    spares_first: bool,
+}
+
 #[derive(Default)]
 struct Plan {
-    armed: Mutex<Option<(Fault, usize)>>,
+    armed: Mutex<Option<Armed>>,
     faults: AtomicUsize,
     committed: AtomicUsize,
     pipelined: AtomicUsize,
@@ -108,20 +115,18 @@ struct Plan {
 }
 
 impl Plan {
-    fn take(&self, wanted: &[Fault]) -> Option<Fault> {
-        match &mut *self.armed.lock().unwrap() {
-            Some((fault, count)) if *count > 0 && wanted.contains(fault) => {
-                *count -= 1;
-                Some(*fault)
-            }
-            _ => None,
+    fn take(&self, wanted: &[Fault], is_first: bool) -> Option<Fault> {
+        let mut armed = self.armed.lock().unwrap();
+        let armed = armed.as_mut().filter(|armed| armed.count > 0)?;
+        if !wanted.contains(&armed.fault) || is_first && armed.spares_first {
+            return None;
         }
+        armed.count -= 1;
+        Some(armed.fault)
     }
 
     fn give_back(&self) {
-        if let Some((_, count)) = &mut *self.armed.lock().unwrap() {
-            *count += 1;
-        }
+        self.armed.lock().unwrap().iter_mut().for_each(|armed| armed.count += 1);
     }
 }
 
@@ -181,6 +186,7 @@ struct Wire {
     plan: Arc<Plan>,
     sent: usize,
     answered: usize,
+    transactions: usize,
     /// The BEGIN of the current transaction, if it is a journal's.
     begin: Option<usize>,
     fault: Option<Ongoing>,
@@ -199,7 +205,7 @@ struct Ongoing {
 
 impl Wire {
     fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, sent: 1, answered: 0, begin: None, fault: None }
+        Self { plan, sent: 1, answered: 0, transactions: 0, begin: None, fault: None }
     }
 
     async fn pass(mut self, mut client: End, mut server: End) -> Result<()> {
@@ -247,6 +253,7 @@ impl Wire {
         let text = text.trim_end_matches('\0');
         if text.starts_with("BEGIN") && text.contains("SET LOCAL doorbuster.batch") {
             self.begin = Some(self.sent);
+            self.transactions += 1;
             self.start(&[Fault::SwallowBegin, Fault::HoldBegin]);
         } else if text == "COMMIT" && self.begin.is_some() {
             self.start(&[Fault::SwallowCommit, Fault::DropCommit]);
@@ -265,7 +272,7 @@ impl Wire {
     }
 
     fn start(&mut self, kinds: &[Fault]) {
-        let Some(kind) = self.plan.take(kinds) else { return };
+        let Some(kind) = self.plan.take(kinds, self.transactions == 1) else { return };
         self.fault = Some(Ongoing {
             kind,
             from: self.sent,

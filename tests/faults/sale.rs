@@ -106,10 +106,10 @@ impl Sale {
             acknowledged.filter(|record| record.outcome() == Outcome::Acknowledged).collect();
         let post = |key: &String, body| Request::post("/v1/orders", key.clone(), body);
         let again = acknowledged.iter().map(|record| post(&record.key, record.sent.clone()));
-        let settings = Settings { bases: vec![app.url.parse().unwrap()], ..self.settings.clone() };
+        let settings =
+            Settings { bases: vec![app.url.parse().unwrap()], ..self.settings.clone() };
         let bar = ProgressBar::hidden();
-        let replays =
-            generator::run(again.collect(), Arrivals::Unpaced, &settings, &bar).await;
+        let replays = generator::run(again.collect(), Arrivals::Unpaced, &settings, &bar).await;
         let mut replays: BTreeMap<String, _> =
             replays.into_iter().map(|record| (record.key, record.answers)).collect();
         for record in &mut acknowledged {

@@ -4,6 +4,7 @@
 
 mod client;
 mod database;
+mod outage;
 mod process;
 
 pub use client::*;
