@@ -356,6 +356,9 @@ impl<W: Work> Runner<W> {
             let batch = lane.intake.lock().await.next(&lane).await;
             let Some(batch) = batch else { break };
             let batch = self.in_time(batch, "It waited too long for its turn; nothing was done.");
+            if batch.is_empty() {
+                continue;
+            }
             if self.connect().await {
                 let form = lane.work.form(&batch);
                 self.settle(Attempt { batch, form, runs: 0 }).await;
@@ -433,6 +436,7 @@ impl<W: Work> Runner<W> {
                 // Exact, because the first run may have taken the keys.
                 return Some(Attempt { batch, form: Form::Exact, runs });
             }
+            self.refuse_waiting().await;
         }
     }
 
