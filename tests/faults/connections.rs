@@ -1,10 +1,12 @@
 //! Connections that are cut in the middle of a transaction.
 
-use crate::harness::{App, Database};
+use crate::harness::{App, Database, fresh_key, order_of};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::{BUYERS_PER_SKU, Sale};
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Buyers of one round.
 const ROUND: usize = 100;
@@ -106,4 +108,43 @@ async fn a_commit_that_does_not_arrive_is_made_again() {
     assert!(proxy.pipelined() > 30, "{} were optimistic", proxy.pipelined());
     let proxy = sell_through(Fault::DropCommit, 60, Stock::Scarce, Provider::Test).await;
     assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
+}
+
+#[tokio::test]
+async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
+    let settings = [
+        ("POSTGRES__JOURNAL_CONNECTIONS", "1"),
+        ("POSTGRES__WAIT_SECONDS", "1"),
+        ("ORDER__DEADLINE_SECONDS", "1"),
+    ];
+    let app = App::configured(&settings).await;
+    app.stocked("A", 100, 10).await;
+    let client = app.database.connect().await;
+    client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
+    let order = order_of(&[("A", 1)]);
+    let (first, second) = (fresh_key(), fresh_key());
+    let later = async {
+        sleep(Duration::from_millis(300)).await;
+        app.place_as(&second, &order).await
+    };
+    // The first one waits for the lock, the second one for its turn.
+    let (locked, queued) = tokio::join!(app.place_as(&first, &order), later);
+    locked.problem(503, "storage_unavailable");
+    queued.problem(503, "storage_unavailable");
+    client.batch_execute("COMMIT").await.unwrap();
+    // Time for a batch that consists of the late one alone.
+    sleep(Duration::from_millis(500)).await;
+    app.place(&order).await.ok(201);
+    assert_eq!(
+        app.level("A").await,
+        [10, 8, 0, 2],
+        "the first one was on its way, the second not"
+    );
+    let known = app.place_as(&first, &order).await;
+    known.ok(201);
+    assert_eq!(known.header("idempotent-replayed"), Some("true"));
+    app.place_as(&second, &order).await.ok(201);
+    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
+    assert!(!metrics.contains("doorbuster_actor_restarts_total"), "{metrics}");
+    app.database.assert_clean();
 }

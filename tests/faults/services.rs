@@ -37,7 +37,7 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     let outage = async {
         sleep(Duration::from_secs(2)).await;
         assert_ready(&app, "ok", None).await;
-        pair.stop_postgres();
+        pair.stop_postgres().await;
         let until = Instant::now() + Duration::from_secs(3);
         let mut refused = 0;
         while Instant::now() < until {
@@ -48,8 +48,9 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
             assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
             assert_ready(&app, "degraded", None).await;
             refused += 1;
+            sleep(Duration::from_millis(20)).await;
         }
-        pair.start_postgres();
+        pair.start_postgres().await;
         becomes_ready(&app, "ok", None).await;
         refused
     };

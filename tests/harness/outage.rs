@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 impl Pair {
     /// PostgreSQL dies without a word to its clients, as in a crash.
-    pub fn stop_postgres(&self) {
-        assert!(self.pg_ctl(&["stop", "-m", "immediate"]).status().unwrap().success());
+    pub async fn stop_postgres(&self) {
+        succeed(self.pg_ctl(&["stop", "-m", "immediate"])).await;
     }
 
     /// Starts it as it was started before, and waits until it has recovered.
-    pub fn start_postgres(&mut self) {
+    pub async fn start_postgres(&mut self) {
         // A restart takes the options of the last start, and only says that nothing was running.
-        assert!(self.pg_ctl(&["restart"]).status().unwrap().success());
+        succeed(self.pg_ctl(&["restart"])).await;
         self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
     }
 
@@ -53,4 +53,8 @@ impl Pair {
         stop.args(["-s", "KILL", &child.id().to_string()]);
         self.stops.push(stop);
     }
+}
+
+async fn succeed(command: Command) {
+    assert!(tokio::process::Command::from(command).status().await.unwrap().success());
 }
