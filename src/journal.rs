@@ -358,6 +358,9 @@ impl<W: Work> Runner<W> {
             let batch = lane.intake.lock().await.next(&lane).await;
             let Some(batch) = batch else { break };
             let batch = self.in_time(batch, Code::Overloaded, "It waited too long for its turn.");
+            if batch.is_empty() {
+                continue;
+            }
             if self.connect().await {
                 let form = lane.work.form(&batch);
                 self.settle(Attempt { batch, form, runs: 0 }).await;
@@ -436,6 +439,7 @@ impl<W: Work> Runner<W> {
                 // Exact, because the first run may have taken the keys.
                 return Some(Attempt { batch, form: Form::Exact, runs });
             }
+            self.refuse_waiting().await;
         }
     }
 

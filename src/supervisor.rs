@@ -67,3 +67,49 @@ impl<A: Actor<Context = Context<A>> + Send> Supervised<A> {
         current.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix::Arbiter;
+
+    /// Counts what it has handled.
+    struct Counter(u32);
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "u32")]
+    enum Ask {
+        Count,
+        Panic,
+    }
+
+    impl Handler<Ask> for Counter {
+        type Result = u32;
+
+        fn handle(&mut self, ask: Ask, _: &mut Self::Context) -> u32 {
+            match ask {
+                Ask::Count => self.0 += 1,
+                Ask::Panic => panic!("asked to panic"),
+            }
+            self.0
+        }
+    }
+
+    #[actix::test]
+    async fn an_actor_that_panics_fails_one_request_and_comes_back_knowing_nothing() {
+        let counter = Supervised::start("counter", Arbiter::new().handle(), || Counter(0));
+        assert_eq!(counter.send(Ask::Count).await.unwrap(), 1);
+        assert_eq!(counter.send(Ask::Count).await.unwrap(), 2);
+        let dead = counter.address();
+        for _ in 0..3 {
+            let problem = counter.send(Ask::Panic).await.unwrap_err();
+            assert_eq!(problem.code, crate::error::Code::Internal);
+            assert_eq!(counter.clone().send(Ask::Count).await.unwrap(), 1);
+        }
+        assert!(!dead.connected());
+    }
+}

@@ -25,6 +25,8 @@ pub struct Pair {
     pub services: Services,
     pub data: std::path::PathBuf,
     child: Child,
+    /// What stops the servers that a test has started again.
+    pub(super) stops: Vec<Command>,
 }
 
 impl Pair {
@@ -40,12 +42,13 @@ impl Pair {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let services = serde_json::from_str(&line).expect("the private pair did not start");
-        Self { services, data, child }
+        Self { services, data, child, stops: Vec::new() }
     }
 }
 
 impl Drop for Pair {
     fn drop(&mut self) {
+        self.stops.iter_mut().for_each(|stop| drop(stop.status()));
         drop(self.child.stdin.take());
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.data);

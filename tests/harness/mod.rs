@@ -4,8 +4,9 @@
 
 mod client;
 mod database;
+mod outage;
 mod process;
 
 pub use client::*;
-pub use database::{Database, services};
-pub use process::App;
+pub use database::{Database, Pair, services};
+pub use process::{ADMIN_KEY, App};

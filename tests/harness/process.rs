@@ -29,7 +29,12 @@ impl App {
 
     /// A server on that database with these settings.
     pub async fn with(database: &Database, settings: &[(&str, &str)]) -> Self {
-        let mut command = Self::command(&database.url);
+        Self::reaching(&database.url, database, settings).await
+    }
+
+    /// The same, but the server reaches its database by another URL, that of a proxy say.
+    pub async fn reaching(url: &str, database: &Database, settings: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(url);
         command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -1,0 +1,150 @@
+//! Connections that are cut in the middle of a transaction.
+
+use crate::harness::{App, Database, fresh_key, order_of};
+use crate::proxy::{Fault, Proxy};
+use crate::sale::{BUYERS_PER_SKU, Sale};
+use loadtests::generator::Arrivals;
+use loadtests::order::Provider;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Buyers of one round.
+const ROUND: usize = 100;
+
+/// Faults of a test: `DOORBUSTER_FAULTS_COMMITS`, for a longer run.
+fn commits() -> usize {
+    let configured = std::env::var("DOORBUSTER_FAULTS_COMMITS");
+    configured.map_or(200, |count| count.parse().unwrap())
+}
+
+/// How much there is of a SKU.
+#[derive(Clone, Copy, PartialEq)]
+enum Stock {
+    /// For everybody, of one SKU.
+    Plenty,
+    /// One unit less than buyers want, of each of many SKUs.
+    Scarce,
+}
+
+/// Sells until the fault has happened so often, asks for every order again, and judges.
+async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provider) -> Proxy {
+    let database = Database::new().await;
+    let proxy = Proxy::before(&database);
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
+    let app = App::reaching(&proxy.url, &database, &settings).await;
+    let mut sale = Sale::at(&[&app], provider, 16);
+    if stock == Stock::Plenty {
+        sale.offer(1, 1_000_000).await;
+        // The view and the clock are learnt from a first order.
+        sale.sell(1, Arrivals::Unpaced).await;
+    }
+    // Scarce stock sees the hardest case: the same batch is hit again and again.
+    proxy.arm(fault, count, stock == Stock::Plenty);
+    while proxy.faults() < count {
+        if stock == Stock::Scarce {
+            sale.offer(ROUND / BUYERS_PER_SKU, BUYERS_PER_SKU as i64 - 1).await;
+        }
+        let before = proxy.faults();
+        sale.sell(ROUND, Arrivals::Unpaced).await;
+        assert!(proxy.faults() > before, "buyers came and no connection was cut");
+    }
+    sale.ask_again(&app).await;
+    let checked = sale.judged().await;
+    println!(
+        "{fault:?} {} times, {} committed, {} pipelined",
+        proxy.faults(),
+        proxy.committed(),
+        proxy.pipelined()
+    );
+    assert_eq!(checked.unknown, 0);
+    assert_eq!(checked.replays, checked.acknowledged);
+    match stock {
+        Stock::Plenty => assert_eq!(checked.refused, 0),
+        Stock::Scarce => {
+            assert_eq!(checked.refused as usize, sale.run.records.len() / BUYERS_PER_SKU)
+        }
+    }
+    proxy
+}
+
+#[tokio::test]
+async fn lost_answers_to_commit_lose_and_double_nothing_while_there_is_plenty() {
+    let count = commits();
+    let proxy = sell_through(Fault::SwallowCommit, count, Stock::Plenty, Provider::Manual).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (count, count));
+    assert!(proxy.pipelined() > count / 2, "{} were optimistic", proxy.pipelined());
+}
+
+#[tokio::test]
+async fn lost_answers_to_commit_lose_and_double_nothing_while_stock_is_scarce() {
+    let count = commits();
+    let proxy = sell_through(Fault::SwallowCommit, count, Stock::Scarce, Provider::Manual).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (count, count));
+    assert_eq!(proxy.pipelined(), 0);
+}
+
+#[tokio::test]
+async fn lost_answers_to_commit_charge_nobody_twice() {
+    let count = commits();
+    let proxy = sell_through(Fault::SwallowCommit, count, Stock::Plenty, Provider::Test).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (count, count));
+}
+
+#[tokio::test]
+async fn lost_answers_to_begin_lose_and_double_nothing_while_there_is_plenty() {
+    let proxy = sell_through(Fault::SwallowBegin, 60, Stock::Plenty, Provider::Manual).await;
+    assert!(proxy.committed() > 30, "{} committed", proxy.committed());
+}
+
+#[tokio::test]
+async fn lost_answers_to_begin_lose_and_double_nothing_while_stock_is_scarce() {
+    sell_through(Fault::SwallowBegin, 60, Stock::Scarce, Provider::Test).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_arrive_is_made_again() {
+    let proxy = sell_through(Fault::DropCommit, 60, Stock::Plenty, Provider::Manual).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
+    assert!(proxy.pipelined() > 30, "{} were optimistic", proxy.pipelined());
+    let proxy = sell_through(Fault::DropCommit, 60, Stock::Scarce, Provider::Test).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
+}
+
+#[tokio::test]
+async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
+    let settings = [
+        ("POSTGRES__JOURNAL_CONNECTIONS", "1"),
+        ("POSTGRES__WAIT_SECONDS", "1"),
+        ("ORDER__DEADLINE_SECONDS", "1"),
+    ];
+    let app = App::configured(&settings).await;
+    app.stocked("A", 100, 10).await;
+    let client = app.database.connect().await;
+    client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
+    let order = order_of(&[("A", 1)]);
+    let (first, second) = (fresh_key(), fresh_key());
+    let later = async {
+        sleep(Duration::from_millis(300)).await;
+        app.place_as(&second, &order).await
+    };
+    // The first one waits for the lock, the second one for its turn.
+    let (locked, queued) = tokio::join!(app.place_as(&first, &order), later);
+    locked.problem(503, "storage_unavailable");
+    queued.problem(503, "storage_unavailable");
+    client.batch_execute("COMMIT").await.unwrap();
+    // Time for a batch that consists of the late one alone.
+    sleep(Duration::from_millis(500)).await;
+    app.place(&order).await.ok(201);
+    assert_eq!(
+        app.level("A").await,
+        [10, 8, 0, 2],
+        "the first one was on its way, the second not"
+    );
+    let known = app.place_as(&first, &order).await;
+    known.ok(201);
+    assert_eq!(known.header("idempotent-replayed"), Some("true"));
+    app.place_as(&second, &order).await.ok(201);
+    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
+    assert!(!metrics.contains("doorbuster_actor_restarts_total"), "{metrics}");
+    app.database.assert_clean();
+}

@@ -1,0 +1,112 @@
+//! Instances that are killed, stopped or paused while they sell.
+
+use crate::harness::{App, Database};
+use crate::proxy::{Fault, Proxy};
+use crate::sale::Sale;
+use loadtests::generator::Arrivals;
+use loadtests::kill::KillSwitch;
+use loadtests::order::Provider;
+use loadtests::record::{Outcome, Record};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+async fn kill_one_of_two(provider: Provider) {
+    let killed = App::start().await;
+    let survivor = App::with(&killed.database, &[]).await;
+    let mut sale = Sale::at(&[&killed, &survivor], provider, 64);
+    sale.offer(1, 1_000).await;
+    let kill = Arc::new(KillSwitch::new(0, killed.pid() as u32, 100, 20));
+    sale.settings.kill = Some(kill.clone());
+    sale.sell(2_500, Arrivals::Unpaced).await;
+    let shot = kill.shot().unwrap();
+    println!("{shot:?}");
+    let is_cut = |record: &&Record| record.lost > 0;
+    let cut: Vec<&Record> = sale.run.records.iter().filter(is_cut).collect();
+    assert!(cut.len() >= shot.in_flight, "{} were in flight, {} lost", shot.in_flight, cut.len());
+    assert!(cut.iter().any(|record| record.outcome() == Outcome::Acknowledged));
+    sale.ask_again(&survivor).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (1_000, 1_500, 0));
+    let sku = sale.run.supplied.keys().next().unwrap();
+    assert_eq!(survivor.level(sku).await, [1_000, 0, 0, 1_000]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_killed_in_a_sale_takes_nothing_with_it() {
+    kill_one_of_two(Provider::Manual).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_killed_between_order_and_payment_leaves_both_to_the_other() {
+    kill_one_of_two(Provider::Test).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_asked_to_stop_answers_everything_it_accepted() {
+    let mut app = App::start().await;
+    let mut sale = Sale::at(&[&app], Provider::Manual, 64);
+    sale.offer(1, 1_000_000).await;
+    // Nobody tries again, so an order without an answer is one that was accepted and forgotten.
+    sale.settings.deadline = Duration::ZERO;
+    let before = Duration::from_millis(700);
+    let stop = async {
+        sleep(before).await;
+        app.signal("TERM");
+    };
+    tokio::join!(sale.sell(10_000, Arrivals::Unpaced), stop);
+    assert_eq!(app.wait(), Some(0));
+    let records = &sale.run.records;
+    let acknowledged =
+        || records.iter().filter(|record| record.outcome() == Outcome::Acknowledged);
+    let late = acknowledged()
+        .filter(|record| Duration::from_micros(record.timing.answered_at_us) > before)
+        .count();
+    let lost = records.iter().filter(|record| record.lost > 0).count();
+    println!("{late} answered after the signal, {lost} not accepted");
+    assert!(late > 0 && lost > 0, "it was not stopped in the middle of the sale");
+    assert!(acknowledged().count() > late + 100);
+    for record in records.iter().filter(|record| record.lost == 0) {
+        assert!(["201", "unknown after 503 overloaded"].contains(&record.label().as_str()));
+    }
+    assert_eq!(sale.judged().await.unknown_with_order, 0);
+}
+
+#[tokio::test]
+async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_long() {
+    let database = Database::new().await;
+    let proxy = Proxy::before(&database);
+    // Always the exact form, which holds its locks for a round trip.
+    let exact = [("POSTGRES__JOURNAL_CONNECTIONS", "1"), ("INVENTORY__PLENTY_FACTOR", "1000000")];
+    let sleeper = App::reaching(&proxy.url, &database, &exact).await;
+    let other = App::with(&database, &[]).await;
+    let mut sale = Sale::at(&[&sleeper, &other], Provider::Manual, 64);
+    sale.settings.attempt_timeout = Duration::from_secs(2);
+    sale.offer(1, 1_000).await;
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let orders = "SELECT count(*) FROM orders";
+    let pause = async {
+        sleep(Duration::from_secs(1)).await;
+        proxy.arm(Fault::HoldBegin, 1, false);
+        proxy.held().await;
+        sleeper.signal("STOP");
+        proxy.release();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(database.number(open).await, 1);
+        let before = database.number(orders).await;
+        // PostgreSQL ends a transaction that was idle for 10 s.
+        sleep(Duration::from_secs(12)).await;
+        assert_eq!(database.number(open).await, 0);
+        let after = database.number(orders).await;
+        sleeper.signal("CONT");
+        (before, after)
+    };
+    let (_, (before, after)) = tokio::join!(sale.sell(1_800, Arrivals::Rate(90.0)), pause);
+    println!("{before} orders when it fell asleep, {after} when it woke up");
+    assert_eq!(proxy.faults(), 1);
+    assert!(after > before, "nothing was sold while it slept");
+    sale.ask_again(&sleeper).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.unknown), (1_000, 0));
+}

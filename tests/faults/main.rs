@@ -1,0 +1,11 @@
+//! What is acknowledged stays true, whatever is killed or cut. Faults are killed processes and
+//! cut connections, never mocks; a test fails if its fault did not happen.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod connections;
+mod instances;
+mod proxy;
+mod sale;
+mod services;

@@ -1,0 +1,88 @@
+//! PostgreSQL and Redis that go away and come back.
+
+use crate::harness::{App, Database, Pair, order_of};
+use crate::sale::Sale;
+use loadtests::generator::Arrivals;
+use loadtests::order::Provider;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Fails unless the server answers that it gets requests, with this health of its services.
+async fn assert_ready(app: &App, postgres: &str, redis: Option<&str>) {
+    let ready = app.get("/readyz").await.ok(200);
+    assert_eq!((&ready["postgres"], &ready["redis"]), (&postgres.into(), &redis.into()));
+    app.get("/livez").await.ok(200);
+}
+
+/// The readiness within the time that a service needs to be noticed.
+async fn becomes_ready(app: &App, postgres: &str, redis: Option<&str>) {
+    let until = Instant::now() + Duration::from_secs(2);
+    loop {
+        let ready = app.get("/readyz").await.ok(200);
+        if ready["postgres"] == postgres && ready["redis"].as_str() == redis {
+            return;
+        }
+        assert!(Instant::now() < until, "{ready}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() {
+    let mut pair = Pair::start("postgres-stops");
+    let app = App::with(&Database::on(&pair.services).await, &[]).await;
+    let mut sale = Sale::at(&[&app], Provider::Manual, 32);
+    sale.offer(1, 1_000_000).await;
+    let sku = sale.run.supplied.keys().next().unwrap().clone();
+    let outage = async {
+        sleep(Duration::from_secs(2)).await;
+        assert_ready(&app, "ok", None).await;
+        pair.stop_postgres().await;
+        let until = Instant::now() + Duration::from_secs(3);
+        let mut refused = 0;
+        while Instant::now() < until {
+            let asked = Instant::now();
+            let answer = app.place(&order_of(&[(&sku, 1)])).await;
+            answer.problem(503, "storage_unavailable");
+            assert!(answer.header("retry-after").is_some());
+            assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+            assert_ready(&app, "degraded", None).await;
+            refused += 1;
+            sleep(Duration::from_millis(20)).await;
+        }
+        pair.start_postgres().await;
+        becomes_ready(&app, "ok", None).await;
+        refused
+    };
+    let (_, refused) = tokio::join!(sale.sell(800, Arrivals::Rate(80.0)), outage);
+    println!("{refused} refused beside the sale");
+    assert!(refused > 10);
+    sale.ask_again(&app).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.unknown), (800, 0));
+    let met = sale.run.records.iter().filter(|record| record.answers.len() > 2).count();
+    assert!(met > 100, "only {met} buyers met the outage");
+}
+
+#[tokio::test]
+async fn without_redis_orders_go_on() {
+    let mut pair = Pair::start("redis-stops");
+    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let database = Database::on(&pair.services).await;
+    let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
+    let mut sale = Sale::at(&[&app], Provider::Manual, 16);
+    sale.offer(1, 1_000_000).await;
+    assert_ready(&app, "ok", Some("ok")).await;
+    sale.sell(100, Arrivals::Unpaced).await;
+    pair.kill_redis();
+    becomes_ready(&app, "ok", Some("degraded")).await;
+    sale.sell(300, Arrivals::Unpaced).await;
+    assert_ready(&app, "ok", Some("degraded")).await;
+    pair.start_redis();
+    becomes_ready(&app, "ok", Some("ok")).await;
+    sale.sell(100, Arrivals::Unpaced).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.unknown), (500, 0));
+    // Nobody was asked to come again.
+    assert!(sale.run.records.iter().all(|record| record.answers.len() == 1));
+}

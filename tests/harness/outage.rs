@@ -1,0 +1,60 @@
+//! The servers of a pair go away and come back, with the same data at the same place.
+
+use super::Pair;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+impl Pair {
+    /// PostgreSQL dies without a word to its clients, as in a crash.
+    pub async fn stop_postgres(&self) {
+        succeed(self.pg_ctl(&["stop", "-m", "immediate"])).await;
+    }
+
+    /// Starts it as it was started before, and waits until it has recovered.
+    pub async fn start_postgres(&mut self) {
+        // A restart takes the options of the last start, and only says that nothing was running.
+        succeed(self.pg_ctl(&["restart"])).await;
+        self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
+    }
+
+    /// `pg_ctl` as the owner of the data: PostgreSQL refuses to run as root.
+    fn pg_ctl(&self, arguments: &[&str]) -> Command {
+        let data = Path::new(&self.services.postgres_data);
+        let owner = std::fs::metadata(data).unwrap();
+        let mut command = Command::new(format!("{}/pg_ctl", self.services.postgres_bin));
+        command.args(arguments).arg("-D").arg(data).arg("-l").arg(data.join("again.log"));
+        command.current_dir("/").uid(owner.uid()).gid(owner.gid());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// SIGKILL.
+    pub fn kill_redis(&self) {
+        let pid = self.services.redis_pid.expect("redis-server is needed").to_string();
+        assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
+    }
+
+    /// Starts Redis at the same socket with the same password.
+    pub fn start_redis(&mut self) {
+        let url = self.services.redis_url.as_deref().expect("redis-server is needed");
+        let (socket, password) =
+            url.strip_prefix("redis+unix://").unwrap().split_once("?pass=").unwrap();
+        let settings = format!(
+            "port 0\nunixsocket {socket}\nrequirepass {password}\nsave \"\"\nappendonly no\n"
+        );
+        let mut command = Command::new("redis-server");
+        command.arg("-").stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(settings.as_bytes()).unwrap();
+        let mut stop = Command::new("kill");
+        stop.args(["-s", "KILL", &child.id().to_string()]);
+        self.stops.push(stop);
+    }
+}
+
+async fn succeed(command: Command) {
+    assert!(tokio::process::Command::from(command).status().await.unwrap().success());
+}
