@@ -15,10 +15,10 @@ pub use read::{
     Unsettled, candidates_for_expiry, find, known, list, look_up, processing_payments,
 };
 
-use super::command::{Command, Locked, Outcome, Periods, World};
+use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;
 use crate::error::Problem;
-use crate::inventory::{Inventory, Level, StockKey};
+use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
 use rows::Rows;
 use std::collections::HashMap;
@@ -103,7 +103,10 @@ impl Work for OrderCommits {
         let next_number = self.numbers.take(transaction.client, batch.len()).await?;
         let at = Instant::now();
         let world = match form {
-            Form::Optimistic => self.presume(&commands, next_number),
+            Form::Optimistic => {
+                let now = self.clock.now().unwrap_or(OffsetDateTime::UNIX_EPOCH);
+                World::presumed(&commands, now, next_number, self.periods)
+            }
             Form::Exact => {
                 let locked = trips::lock(transaction, statements, &commands).await?;
                 self.clock.set(locked.now);
@@ -134,25 +137,6 @@ impl Work for OrderCommits {
     fn answer(&self, entry: Entry, outcome: Result<Outcome, Problem>) {
         // The client may have left; its work is done all the same.
         let _ = entry.answer.send(outcome);
-    }
-}
-
-impl OrderCommits {
-    /// The world of the optimistic form: keys are new, offers are current, there is plenty.
-    fn presume(&self, commands: &[&Command], next_number: i64) -> World {
-        let level = Level { available: i64::MAX / 4, held: 0, sold: 0 };
-        let lines = commands.iter().flat_map(|command| &command.placement().lines);
-        let stock = lines
-            .map(|line| (line.stock, Locked { level, offer_version: line.offer_version }))
-            .collect();
-        World {
-            now: self.clock.now().unwrap_or(OffsetDateTime::UNIX_EPOCH),
-            next_number,
-            keys: HashMap::new(),
-            stock,
-            orders: HashMap::new(),
-            periods: self.periods,
-        }
     }
 }
 
