@@ -9,9 +9,9 @@ use crate::catalog::Offers;
 use crate::config::Config;
 use crate::http::{self, Operations};
 use crate::inventory::{self, Inventory};
-use crate::journal::{self, Lanes};
+use crate::journal::{self, Journal, Lanes};
 use crate::migrate;
-use crate::order::store::{Clock, Numbers, OrderCommits};
+use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
 use crate::order::{Desk, Orders, Periods, Reaper, Schedule, Terms};
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
@@ -37,6 +37,10 @@ pub struct App {
     _database_runtime: DatabaseRuntime,
 }
 
+/// Starts the journal of orders: [`journal::start`], or one that commits nothing.
+pub type StartJournal =
+    fn(Arc<OrderCommits>, journal::Limits, &Postgres) -> (Journal<Entry>, Lanes);
+
 /// What the handlers use. Cheap to clone.
 #[derive(Clone)]
 struct Services {
@@ -56,6 +60,15 @@ impl App {
         config: Config,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
+        Self::start_with(journal::start, config, metrics).await
+    }
+
+    /// The same with another journal, for benches.
+    pub async fn start_with(
+        start_journal: StartJournal,
+        config: Config,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, String> {
         let database_runtime = DatabaseRuntime::start()?;
         let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle())?;
         match config.postgres.migrate {
@@ -65,7 +78,8 @@ impl App {
         let secrets = Arc::new(secrets(&config, &postgres).await?);
         let redis = connect_redis(&config).await?;
         let arbiter = Arbiter::new();
-        let (desk, lanes) = desk(&config, &postgres, secrets.clone(), arbiter.handle());
+        let (desk, lanes) =
+            desk(start_journal, &config, &postgres, secrets.clone(), arbiter.handle());
         let in_flight_max = match config.limits.enabled {
             true => config.order.in_flight_max,
             false => config.journal.queue_max,
@@ -222,6 +236,7 @@ async fn connect_redis(config: &Config) -> Result<Option<Redis>, String> {
 
 /// The journal and everything that works on orders.
 fn desk(
+    start_journal: StartJournal,
     config: &Config,
     postgres: &Postgres,
     secrets: Arc<Secrets>,
@@ -247,7 +262,7 @@ fn desk(
         queue_max: config.journal.queue_max,
         attempts_max: config.journal.attempts_max,
     };
-    let (journal, lanes) = journal::start(Arc::new(commits), limits, postgres);
+    let (journal, lanes) = start_journal(Arc::new(commits), limits, postgres);
     let desk = Desk {
         journal,
         inventory,

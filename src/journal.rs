@@ -102,7 +102,8 @@ pub struct Transaction<'c> {
 }
 
 impl<'c> Transaction<'c> {
-    fn new(client: &'c Client) -> Self {
+    /// One that is not begun yet.
+    pub fn new(client: &'c Client) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
         Self { client, mark, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
@@ -195,10 +196,12 @@ impl Lanes {
 
 impl<E> Journal<E> {
     /// A journal that commits nothing, for benches and tests: entries arrive at the receiver.
-    pub fn detached(queue_max: usize) -> (Self, mpsc::Receiver<E>) {
+    pub fn detached(queue_max: usize) -> (Self, Lanes, mpsc::Receiver<E>) {
         let (queue, entries) = mpsc::channel(queue_max);
-        let (_, closing) = watch::channel(false);
-        (Self { queue, connected: Arc::new(AtomicUsize::new(1)), closing }, entries)
+        let (closing, closed) = watch::channel(false);
+        let connected = Arc::new(AtomicUsize::new(1));
+        let lanes = Lanes { tasks: Vec::new(), closing };
+        (Self { queue, connected, closing: closed }, lanes, entries)
     }
 
     /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or

@@ -88,7 +88,9 @@ struct Share {
 
 impl Share {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self { latency_us: Histogram::new(3)?, statuses: BTreeMap::new(), failures: 0 })
+        // Up to a minute; `saturating_record` does not let a histogram grow.
+        let latency_us = Histogram::new_with_bounds(1, 60_000_000, 3)?;
+        Ok(Self { latency_us, statuses: BTreeMap::new(), failures: 0 })
     }
 
     async fn measure(&mut self, connection: &mut Connection, request: &Request) {

@@ -169,6 +169,24 @@ pub struct World {
     pub periods: Periods,
 }
 
+impl World {
+    /// What the optimistic form presumes: keys are new, offers are current, there is plenty.
+    pub fn presumed(
+        commands: &[&Command],
+        now: OffsetDateTime,
+        next_number: i64,
+        periods: Periods,
+    ) -> Self {
+        let level = Level { available: i64::MAX / 4, held: 0, sold: 0 };
+        let lines = commands.iter().flat_map(|command| &command.placement().lines);
+        let stock = lines
+            .map(|line| (line.stock, Locked { level, offer_version: line.offer_version }))
+            .collect();
+        let (keys, taken, orders) = (HashMap::new(), HashSet::new(), HashMap::new());
+        Self { now, next_number, keys, taken, stock, orders, periods }
+    }
+}
+
 /// How long orders wait.
 #[derive(Debug, Clone, Copy)]
 pub struct Periods {

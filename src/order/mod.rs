@@ -16,7 +16,8 @@ mod transition;
 
 pub use actor::{Desk, Orders};
 pub use body::{ItemBody, OrderBody, PaymentBody};
-pub use command::{Command, Known, NewPayment, Outcome, Periods};
+pub use command::{Command, Known, NewPayment, Outcome, Periods, World};
+pub use decide::decide;
 pub use order::{Address, Facts, Line, PaymentStatus, Placement, State, Status, Totals};
 pub use pricing::{Draft, DraftItem, Terms};
 pub use reaper::{Reaper, Schedule};

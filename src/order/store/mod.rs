@@ -14,10 +14,10 @@ mod trips;
 pub use checks::CHECKS;
 pub use read::{Unsettled, candidates_for_expiry, find, known, list, look_up, take_unsettled};
 
-use super::command::{Command, Locked, Outcome, Periods, World};
+use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;
 use crate::error::Problem;
-use crate::inventory::{Inventory, Level, StockKey};
+use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
 use rows::Rows;
 use statements::Statements;
@@ -101,12 +101,14 @@ impl Work for OrderCommits {
         let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
         let next_number = self.numbers.take(transaction.client, batch.len()).await?;
         let at = Instant::now();
-        let world = match form {
-            Form::Optimistic => self.presume(&commands, next_number),
-            Form::Exact => {
+        let (form, world) = match (form, self.clock.now()) {
+            (Form::Optimistic, Some(now)) => {
+                (form, World::presumed(&commands, now, next_number, self.periods))
+            }
+            _ => {
                 let locked = trips::lock(transaction, statements, &commands).await?;
                 self.clock.set(locked.now, at);
-                World {
+                let world = World {
                     now: locked.now,
                     next_number,
                     keys: locked.keys,
@@ -114,7 +116,8 @@ impl Work for OrderCommits {
                     taken: HashSet::new(),
                     orders: locked.orders,
                     periods: self.periods,
-                }
+                };
+                (Form::Exact, world)
             }
         };
         let mut seen = match form {
@@ -136,26 +139,6 @@ impl Work for OrderCommits {
     fn answer(&self, entry: Entry, outcome: Result<Outcome, Problem>) {
         // The client may have left; its work is done all the same.
         let _ = entry.answer.send(outcome);
-    }
-}
-
-impl OrderCommits {
-    /// The world of the optimistic form: keys are new, offers are current, there is plenty.
-    fn presume(&self, commands: &[&Command], next_number: i64) -> World {
-        let level = Level { available: i64::MAX / 4, held: 0, sold: 0 };
-        let lines = commands.iter().flat_map(|command| &command.placement().lines);
-        let stock = lines
-            .map(|line| (line.stock, Locked { level, offer_version: line.offer_version }))
-            .collect();
-        World {
-            now: self.clock.now().unwrap_or(OffsetDateTime::UNIX_EPOCH),
-            next_number,
-            keys: HashMap::new(),
-            stock,
-            taken: HashSet::new(),
-            orders: HashMap::new(),
-            periods: self.periods,
-        }
     }
 }
 
