@@ -293,12 +293,12 @@ impl Desk {
             (Task::Pay { order, payment }, claim) => {
                 let (order, payment, claim) = (order.clone(), payment.clone(), claim.clone());
                 let command = Command::Pay { claim, order, payment };
-                self.change(me, ask.claim.as_ref(), command).await
+                self.change(me, command).await
             }
             (Task::Cancel { order, reason }, claim) => {
                 let (order, reason, claim) = (order.clone(), reason.clone(), claim.clone());
                 let command = Command::Cancel { claim, order, reason };
-                self.change(me, ask.claim.as_ref(), command).await
+                self.change(me, command).await
             }
         }
     }
@@ -375,12 +375,8 @@ impl Desk {
     }
 
     /// Pays or cancels an order that exists.
-    async fn change(
-        &self,
-        me: &Addr<OrderActor>,
-        claim: Option<&Claim>,
-        command: Command,
-    ) -> Answered {
+    async fn change(&self, me: &Addr<OrderActor>, command: Command) -> Answered {
+        let claim = command.new_claim();
         loop {
             match self.commit(command.clone(), Vec::new()).await? {
                 Outcome::Answered(reply) => return Ok(reply),

@@ -1,6 +1,6 @@
 //! Real parts for tests: one private PostgreSQL and Redis for the test binary, a database for
 //! each test, the server as a process of its own.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::zombie_processes)]
 
 mod client;
 mod database;

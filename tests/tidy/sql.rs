@@ -34,7 +34,7 @@ fn stray_sql(source: &Source) -> Vec<Finding> {
     if is_store(&source.path) || source.is_among(MAY_HOLD_SQL) {
         return Vec::new();
     }
-    let is_journal = source.path == MAY_BEGIN_AND_COMMIT;
+    let is_journal = source.path.starts_with(MAY_BEGIN_AND_COMMIT);
     let stray = source.literals.iter().filter(|literal| {
         is_statement(&literal.text) && !(is_journal && is_transaction_control(&literal.text))
     });
@@ -48,7 +48,8 @@ fn sql_stands_only_in_stores_and_a_few_named_files() {
     let has_sql = |source: &&Source| source.literals.iter().any(|text| is_statement(&text.text));
     let holders: Vec<&str> = sources.iter().filter(has_sql).map(|source| &*source.path).collect();
     assert!(holders.iter().any(|path| is_store(path)), "no SQL was found in {holders:?}");
-    assert!(holders.contains(&MAY_BEGIN_AND_COMMIT), "the journal holds no BEGIN any more");
+    let begins = holders.iter().any(|holder| holder.starts_with(MAY_BEGIN_AND_COMMIT));
+    assert!(begins, "the journal holds no BEGIN any more");
     hold(&sources, stray_sql);
 }
 
@@ -66,7 +67,7 @@ fn planted_statements_are_found_outside_of_stores() {
         const F: &str = "DELETE FROM stock";
     "##;
     assert_eq!(planted(stray_sql, "src/order/routes.rs", text), [2, 3, 5, 7]);
-    assert_eq!(planted(stray_sql, "src/journal.rs", text), [2, 3, 5]);
+    assert_eq!(planted(stray_sql, "src/journal/mod.rs", text), [2, 3, 5]);
     for path in ["src/order/store.rs", "src/order/store/read.rs", "src/verify.rs"] {
         assert_eq!(planted(stray_sql, path, text), [], "{path}");
     }

@@ -111,7 +111,7 @@ fn planted_shortcuts_are_found_and_tests_may_take_them() {
 fn planted_output_is_found_outside_of_the_command_line() {
     let text =
         "fn a() {\n    println!(\"{}\", 1);\n    writeln!(f, \"println!\");\n    eprint!();\n}";
-    assert_eq!(planted(prints, "src/journal.rs", text), [2, 4]);
+    assert_eq!(planted(prints, "src/journal/mod.rs", text), [2, 4]);
     assert_eq!(planted(prints, "src/cli/dev.rs", text), []);
     assert_eq!(planted(prints, "src/cli.rs", text), [2, 4]);
 }

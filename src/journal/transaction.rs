@@ -1,0 +1,59 @@
+//! A transaction that writes BEGIN and COMMIT itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::{Client, Error};
+use uuid::Uuid;
+
+/// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
+pub struct Transaction<'c> {
+    /// The connection, for statements between BEGIN and COMMIT.
+    pub client: &'c Client,
+    /// This transaction's mark. A statement that is pipelined behind BEGIN would commit by
+    /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
+    /// lets it do nothing then.
+    pub mark: String,
+    began: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl<'c> Transaction<'c> {
+    /// One that is not begun yet.
+    pub fn new(client: &'c Client) -> Self {
+        let mark = Uuid::now_v7().simple().to_string();
+        Self { client, mark, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
+    }
+
+    /// BEGIN, with the mark. A paused instance must not keep its locks for ever, and nobody waits
+    /// for them for ever.
+    pub async fn begin(&self) -> Result<(), Error> {
+        let begin = format!(
+            "BEGIN; SET LOCAL doorbuster.batch = '{}'; \
+             SET LOCAL lock_timeout = '2s'; \
+             SET LOCAL idle_in_transaction_session_timeout = '10s'",
+            self.mark
+        );
+        self.client.batch_execute(&begin).await?;
+        self.began.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// COMMIT. Ok says nothing unless every statement before it was Ok as well.
+    pub async fn commit(&self) -> Result<(), Error> {
+        self.client.batch_execute("COMMIT").await?;
+        self.ended.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// ROLLBACK, when it turned out that nothing is to be written: what the locks showed was
+    /// true, and no flush is spent on it.
+    pub async fn roll_back(&self) -> Result<(), Error> {
+        self.client.batch_execute("ROLLBACK").await?;
+        self.ended.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether it began and ended as it should.
+    pub(super) fn is_complete(&self) -> bool {
+        self.began.load(Ordering::Relaxed) && self.ended.load(Ordering::Relaxed)
+    }
+}
