@@ -1,6 +1,6 @@
 //! Real parts for tests: one private PostgreSQL and Redis for the test binary, a database for
 //! each test, the server as a process of its own.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod client;
 mod database;
