@@ -150,13 +150,16 @@ impl App {
     /// Stops in order: nothing acknowledged is lost, nothing accepted goes unanswered.
     pub async fn stop(self, server: ServerHandle) {
         self.is_ready.store(false, Ordering::Relaxed);
+        tokio::time::sleep(self.config.server.notice).await;
         server.stop(true).await;
         let drained = self.services.orders.drained();
         if tokio::time::timeout(self.config.server.drain, drained).await.is_err() {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
         self.reaper.stop();
-        self.lanes.close().await;
+        if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
+            tracing::warn!("the journal did not get its last answers from the database");
+        }
         self.arbiter.stop();
     }
 }

@@ -40,12 +40,14 @@ impl Claim {
         scope: &str,
         body_hash: &[u8; 32],
     ) -> Result<Option<Self>, Problem> {
-        let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-        let key = value.to_str().ok().filter(|key| {
+        let mut sent = request.headers().get_all("idempotency-key");
+        let Some(value) = sent.next() else { return Ok(None) };
+        let only = Some(value).filter(|_| sent.next().is_none());
+        let key = only.and_then(|value| value.to_str().ok()).filter(|key| {
             (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
         });
         let Some(key) = key else {
-            let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
+            let detail = "must be there once, with 1 to 255 visible ASCII characters";
             return Err(Problem::invalid("Idempotency-Key", detail));
         };
         let mut hash = Sha256::new();
@@ -59,6 +61,13 @@ impl Claim {
             key: key.into(),
             request_hash: hash.finalize().into(),
         }))
+    }
+
+    /// The key as if its request were in flight elsewhere.
+    pub fn in_flight(&self) -> ((Arc<str>, Arc<str>), Saved) {
+        let request_hash = self.request_hash.to_vec();
+        let saved = Saved { request_hash, resource_id: None, reply: None };
+        ((self.scope.clone(), self.key.clone()), saved)
     }
 
     /// The claim of a request that must carry a key.
@@ -135,11 +144,12 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// What is known of the keys with these scopes (`$1`) and names (`$2`).
+    /// What is known of the keys with these scopes (`$1`) and names (`$2`). `OFFSET 0` keeps it
+    /// to the index: planned on a fresh database, a join would scan the table for a long time.
     pub const LOOK_UP: &'static str =
-        "SELECT scope, key, request_hash, resource_id, status, location, body
-         FROM unnest($1::text[], $2::text[]) AS k (scope, key)
-         JOIN idempotency_keys USING (scope, key)";
+        "SELECT s.* FROM unnest($1::text[], $2::text[]) AS k (scope, key), LATERAL (
+             SELECT scope, key, request_hash, resource_id, status, location, body
+             FROM idempotency_keys i WHERE i.scope = k.scope AND i.key = k.key OFFSET 0) s";
 
     /// Reads a row of [`Saved::LOOK_UP`].
     pub fn read(row: &tokio_postgres::Row) -> ((Arc<str>, Arc<str>), Self) {

@@ -70,6 +70,7 @@ pub struct List<T> {
     /// The items.
     pub items: Vec<T>,
     /// The next page's cursor, if there is one.
+    #[schema(required)]
     pub next_cursor: Option<String>,
 }
 

@@ -52,6 +52,8 @@ impl Postgres {
             .application_name("doorbuster")
             .connect_timeout(options.connect)
             .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(2))
+            .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(10));
         let pool = |size| {
             let manager = Manager::from_connect(
@@ -142,8 +144,9 @@ pub fn class(error: &tokio_postgres::Error) -> Class {
     match state.code() {
         "23514" | "23505" | "DB001" => Class::Guard,
         "40001" | "40P01" => Class::Retry,
-        // Somebody else keeps a lock, or we were idle for too long: again, until the deadline.
-        "55P03" | "25P03" => Class::Lost,
+        // Somebody else keeps a lock, we were idle for too long, or this server is read-only since
+        // a failover: again on another connection, until the deadline.
+        "55P03" | "25P03" | "25006" => Class::Lost,
         code => match &code[..2] {
             "08" | "53" | "57" | "58" => Class::Lost,
             _ => Class::Culprit,

@@ -197,7 +197,7 @@ fn address() -> Address {
         line2: None,
         city: "London".to_owned(),
         region: None,
-        postal_code: "SW1Y 4JH".to_owned(),
+        postal_code: Some("SW1Y 4JH".to_owned()),
         country: "GB".to_owned(),
         phone: None,
     }

@@ -21,6 +21,7 @@ pub const AMOUNT_MAX: i64 = 1_000_000_000_000;
 /// Whether a product is sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ProductStatus)]
 pub enum Status {
     /// Being prepared: the store does not show it.
     Draft,

@@ -1,6 +1,6 @@
 //! `dev`: a whole shop on this machine, from one command.
 
-use super::serve::{Stop, serve};
+use super::serve::{Stop, listen, serve};
 use doorbuster::app::{DatabaseRuntime, postgres_options};
 use doorbuster::catalog::load_demo;
 use doorbuster::config::{Config, Sources};
@@ -15,13 +15,16 @@ use std::process::ExitCode;
 pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, String> {
     actix_web::rt::System::new().block_on(async {
         let stop = Stop::listen()?;
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], port)))?;
         let pair = Pair::start(data).await.map_err(|error| error.to_string())?;
         let served = async {
             let admin_key = embedded::admin_key(data).map_err(|error| error.to_string())?;
             let mut set = |key: &str, value: &str| {
                 sources.overrides.entry(key.to_owned()).or_insert(value.to_owned());
             };
-            set("server.bind", &format!("127.0.0.1:{port}"));
+            // Storefronts in development come from anywhere, and nobody waits for a balancer.
+            set("server.cors_origins", "*");
+            set("server.notice_seconds", "0");
             set("postgres.url", &pair.postgres_url);
             set("admin.secret_key", &admin_key);
             if let Some(url) = &pair.redis_url {
@@ -31,7 +34,10 @@ pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, Str
             telemetry::install(&config.log)?;
             prepare(&config).await?;
             let key = config.admin.secret_key.expose().to_owned();
-            serve(config, stop, |address| print!("{}", banner(address, &key, data, &pair))).await
+            serve(config, listener, stop, |address| {
+                print!("{}", banner(address, &key, data, &pair))
+            })
+            .await
         };
         let served = served.await;
         let stopped = pair.stop().await.map_err(|error| error.to_string());

@@ -15,7 +15,9 @@ pub fn run(sources: &Sources) -> Result<ExitCode, String> {
     telemetry::install(&config.log)?;
     actix_web::rt::System::new().block_on(async {
         let stop = Stop::listen()?;
-        serve(config, stop, |address| println!("doorbuster: serving http://{address}")).await
+        let listener = listen(config.server.bind)?;
+        serve(config, listener, stop, |address| println!("doorbuster: serving http://{address}"))
+            .await
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -24,6 +26,7 @@ pub fn run(sources: &Sources) -> Result<ExitCode, String> {
 pub struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
@@ -35,6 +38,7 @@ impl Stop {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
@@ -43,6 +47,7 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }
@@ -50,23 +55,25 @@ impl Stop {
 /// Connections that may wait to be accepted; std's 128 is little when everybody comes at once.
 const BACKLOG: i32 = 4096;
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+/// Listens, before anything else is started: a taken port is found out at once.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    let listening = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok::<_, std::io::Error>(socket.into())
+    };
+    listening().map_err(|error| format!("{address} cannot be listened on: {error}"))
 }
 
 /// Starts the app, says that it is there, and stops it in order when asked to.
 pub async fn serve(
     config: Config,
+    listener: TcpListener,
     mut stop: Stop,
     announce: impl FnOnce(SocketAddr),
 ) -> Result<(), String> {
-    let bind = config.server.bind;
-    let listener =
-        listen(bind).map_err(|error| format!("{bind} cannot be listened on: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let metrics = metrics::install().map_err(|error| error.to_string())?;
     let app = App::start(config, Some(metrics)).await?;

@@ -78,6 +78,8 @@ pub struct Server {
     pub connections_max: usize,
     /// For requests in flight after SIGTERM.
     pub drain: Duration,
+    /// Between the end of readiness and the end of accepting.
+    pub notice: Duration,
     /// Origins allowed by CORS; `*` is any.
     pub cors_origins: Vec<String>,
 }

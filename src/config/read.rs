@@ -232,6 +232,7 @@ fn server(r: &mut Reader) -> Server {
         body_timeout: r.seconds("server.body_timeout_seconds", 1..=600),
         body_rate_min_bytes: r.number("server.body_rate_min_bytes", 0..=1_000_000),
         connections_max: r.number("server.connections_max", 1..=1_000_000),
+        notice: r.seconds("server.notice_seconds", 0..=300),
         drain: r.seconds("server.drain_seconds", 0..=3600),
         cors_origins: r.origins("server.cors_origins"),
     }

@@ -12,7 +12,7 @@ pub use operations::Operations;
 
 use crate::config::Config;
 use crate::error::{Code, Problem};
-use crate::json::{BodyLimit, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
+use crate::json::{BodyLimit, GRACE, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
 use crate::{catalog, inventory, order};
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
@@ -160,6 +160,7 @@ pub fn json_config(config: &Config) -> JsonConfig {
     JsonConfig {
         limit: STORE_BODY_MAX,
         timeout: config.server.body_timeout,
+        grace: GRACE,
         rate_min: config.server.body_rate_min_bytes,
     }
 }

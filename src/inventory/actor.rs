@@ -4,15 +4,19 @@ use super::stock::StockKey;
 use super::store;
 use super::view::{Passed, Verdict, View, Want};
 use crate::error::Problem;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, unavailable};
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Rows that the view remembers, at most.
 const ROWS_MAX: usize = 1_000_000;
+
+/// A shared read that takes longer answers nobody.
+const READ_MAX: Duration = Duration::from_secs(2);
 
 /// The settings of the view.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +69,7 @@ struct Observe {
 
 struct Waiting {
     wants: Vec<Want>,
+    asked: Instant,
     answer: oneshot::Sender<Result<Passed, Problem>>,
 }
 
@@ -90,7 +95,7 @@ impl Handler<Check> for InventoryActor {
             Verdict::Passed(passed) => Box::pin(std::future::ready(Ok(passed))),
             Verdict::Look(rows) => {
                 let (answer, answered) = oneshot::channel();
-                self.waiting.push(Waiting { wants, answer });
+                self.waiting.push(Waiting { wants, asked: Instant::now(), answer });
                 self.wanted.extend(rows);
                 self.read(context);
                 Box::pin(async {
@@ -120,7 +125,10 @@ impl InventoryActor {
         self.reading = true;
         let rows: Vec<StockKey> = std::mem::take(&mut self.wanted).into_iter().collect();
         let (postgres, at) = (self.postgres.clone(), Instant::now());
-        let read = async move { store::available(&postgres.readers, &rows).await };
+        let read = async move {
+            let counts = timeout(READ_MAX, store::available(&postgres.readers, &rows)).await;
+            counts.unwrap_or_else(|_| Err(unavailable()))
+        };
         context.spawn(read.into_actor(self).map(move |counts, actor, context| {
             actor.reading = false;
             match counts {
@@ -128,7 +136,7 @@ impl InventoryActor {
                     counts
                         .into_iter()
                         .for_each(|(key, count)| actor.view.observe(key, count, at));
-                    actor.judge_waiting();
+                    actor.judge_waiting(at);
                 }
                 Err(problem) => {
                     for waiting in actor.waiting.drain(..) {
@@ -141,13 +149,19 @@ impl InventoryActor {
         }));
     }
 
-    fn judge_waiting(&mut self) {
+    /// Judges those who wait on what was read at `at`. Who asked before is not kept waiting for
+    /// a second read, however slow the first one was: then the commit decides.
+    fn judge_waiting(&mut self, at: Instant) {
         let now = Instant::now();
         for waiting in std::mem::take(&mut self.waiting) {
             match self.view.judge(&waiting.wants, now) {
                 _ if waiting.answer.is_closed() => {}
                 Verdict::Passed(passed) => {
                     let _ = waiting.answer.send(Ok(passed));
+                }
+                Verdict::Look(_) if waiting.asked <= at => {
+                    let unknown = vec![None; waiting.wants.len()];
+                    let _ = waiting.answer.send(Ok(Passed::Go(unknown)));
                 }
                 Verdict::Look(rows) => {
                     self.wanted.extend(rows);

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 /// A change of stock made by hand.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewAdjustment {
     /// What, by SKU …
     #[serde(default)]
@@ -114,16 +115,16 @@ pub async fn create_stock_adjustment(
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     check(&body.value)?;
-    let at = Instant::now();
     let mut adjusted = None;
     let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {
         let adjustment = adjust(transaction, &body.value).await?;
         let reply = serde_json::to_vec(&adjustment).map_err(Problem::internal)?;
-        adjusted = Some(adjustment);
+        adjusted = Some((adjustment, Instant::now()));
         Ok(Reply::created(None, reply))
     });
     let reply = reply.await?;
-    if let Some(Adjustment { variant_id: variant, location_id: location, level, .. }) = adjusted {
+    if let Some((adjustment, at)) = adjusted {
+        let Adjustment { variant_id: variant, location_id: location, level, .. } = adjustment;
         inventory.observe(vec![(StockKey { variant, location }, level.available)], at).await;
     }
     Ok(reply.into())
@@ -194,6 +195,9 @@ pub async fn list_stock_levels(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let LevelQuery { sku, limit, cursor } = query.into_inner();
+    if sku.as_ref().is_some_and(|sku| sku.contains('\0')) {
+        return Err(Problem::invalid("sku", "must not contain NUL"));
+    }
     let page = PageQuery { limit, cursor }.page()?;
     let after = StockKey {
         variant: page.after.unwrap_or_default().into(),

@@ -65,6 +65,10 @@ impl View {
         let seen = self.seen.entry(key).or_insert(Seen { available, at });
         if at >= seen.at {
             *seen = Seen { available, at };
+        } else if available > seen.available {
+            // An older count with more in stock: one of the two is a release that the other did
+            // not see, so nothing can be said until it is read again.
+            self.seen.remove(&key);
         }
     }
 
@@ -138,6 +142,14 @@ mod tests {
         view.observe(want.key, 7, now + Duration::from_millis(5));
         view.observe(want.key, 0, now);
         assert_eq!(view.judge(&[want], now), Verdict::Passed(Passed::Go(vec![Some(7)])));
+    }
+
+    #[test]
+    fn an_older_count_with_more_in_stock_leaves_the_row_to_the_commit() {
+        let (mut view, want, now) = (View::new(FRESH, 10), want(1), Instant::now());
+        view.observe(want.key, 0, now + Duration::from_millis(5));
+        view.observe(want.key, 1, now);
+        assert_eq!(view.judge(&[want], now), Verdict::Passed(Passed::Go(vec![None])));
     }
 
     #[test]

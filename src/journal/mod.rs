@@ -327,6 +327,13 @@ impl<W: Work> Runner<W> {
     async fn settle(&mut self, attempt: Attempt<W::Entry>) {
         let mut open = vec![attempt];
         while let Some(mut attempt) = open.pop() {
+            if attempt.runs > 0 {
+                let late = "It took too long; try again with the same key.";
+                attempt.batch = self.in_time(attempt.batch, Code::StorageUnavailable, late);
+            }
+            if attempt.batch.is_empty() {
+                continue;
+            }
             let Some(connection) = &self.connection else {
                 open.extend(self.reconnect_for(attempt).await);
                 continue;
@@ -349,12 +356,15 @@ impl<W: Work> Runner<W> {
             metrics::journal_retry(class);
             tracing::debug!(error = %describe(&error), ?class, form = ?attempt.form, "again");
             match class {
-                Class::Lost => open.extend(self.reconnect_for(attempt).await),
+                Class::Lost => {
+                    self.connection = None;
+                    open.extend(self.reconnect_for(attempt).await);
+                }
                 Class::Guard if attempt.form == Form::Optimistic => {
                     open.push(Attempt { form: Form::Exact, runs: 0, ..attempt });
                 }
-                Class::Retry if attempt.runs < self.lane.limits.attempts_max => {
-                    open.push(attempt)
+                Class::Guard | Class::Retry if attempt.runs < self.lane.limits.attempts_max => {
+                    open.push(attempt);
                 }
                 _ => open.extend(self.bisect(attempt, &error)),
             }
@@ -407,7 +417,11 @@ impl<W: Work> Runner<W> {
                 .collect();
         }
         for entry in batch {
-            self.lane.work.answer(entry, Err(Problem::internal(describe(error))));
+            let problem = match class(error) {
+                Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
+                _ => Problem::internal(describe(error)),
+            };
+            self.lane.work.answer(entry, Err(problem));
         }
         Vec::new()
     }

@@ -24,12 +24,15 @@ impl<'c> Transaction<'c> {
     }
 
     /// BEGIN, with the mark. A paused instance must not keep its locks for ever, and nobody waits
-    /// for them for ever.
+    /// for them for ever. Batches touch a few rows by their keys: planned on a fresh database,
+    /// joins would scan whole tables until the next ANALYZE.
     pub async fn begin(&self) -> Result<(), Error> {
         let begin = format!(
             "BEGIN; SET LOCAL doorbuster.batch = '{}'; \
              SET LOCAL lock_timeout = '2s'; \
-             SET LOCAL idle_in_transaction_session_timeout = '10s'",
+             SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off; \
+             SET LOCAL idle_in_transaction_session_timeout = '3s'",
             self.mark
         );
         self.client.batch_execute(&begin).await?;

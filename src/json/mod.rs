@@ -26,6 +26,9 @@ pub const STORE_BODY_MAX: usize = 64 * 1024;
 /// Bytes in a body of orders and cart items.
 pub const ORDER_BODY_MAX: usize = 256 * 1024;
 
+/// A slow start is no attack: phones lose packets.
+pub const GRACE: Duration = Duration::from_secs(5);
+
 /// What every body has to keep to; put into the app's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonConfig {
@@ -33,13 +36,20 @@ pub struct JsonConfig {
     pub limit: usize,
     /// In which the whole body must have arrived.
     pub timeout: Duration,
-    /// Bytes a second to keep up after the first second; 0 asks for none.
+    /// After this long a rate must be kept up.
+    pub grace: Duration,
+    /// Bytes a second to keep up after the grace; 0 asks for none.
     pub rate_min: u64,
 }
 
 impl Default for JsonConfig {
     fn default() -> Self {
-        Self { limit: STORE_BODY_MAX, timeout: Duration::from_secs(10), rate_min: 1024 }
+        Self {
+            limit: STORE_BODY_MAX,
+            timeout: Duration::from_secs(10),
+            grace: GRACE,
+            rate_min: 1024,
+        }
     }
 }
 
@@ -175,7 +185,7 @@ async fn collect(payload: &mut Payload, rules: JsonConfig) -> Result<BytesMut, P
 /// How long after the start the next bytes may come: until `received` falls below the rate.
 fn patience(rules: JsonConfig, received: usize) -> Duration {
     match (received as u64).saturating_mul(1000).checked_div(rules.rate_min) {
-        Some(millis) => Duration::from_millis(millis.max(1000)).min(rules.timeout),
+        Some(millis) => Duration::from_millis(millis).max(rules.grace).min(rules.timeout),
         None => rules.timeout,
     }
 }

@@ -310,7 +310,8 @@ proptest! {
 const TYPE: (&str, &str) = ("content-type", "application/json");
 
 fn quick() -> JsonConfig {
-    JsonConfig { limit: 32, timeout: Duration::from_millis(60), rate_min: 0 }
+    let (timeout, grace) = (Duration::from_millis(60), Duration::from_secs(1));
+    JsonConfig { limit: 32, timeout, grace, rate_min: 0 }
 }
 
 async fn extract(request: TestRequest) -> Result<BTreeMap<String, i64>, Code> {
@@ -407,7 +408,8 @@ async fn a_body_has_to_arrive_in_time() {
 
 #[actix_web::test]
 async fn a_body_has_to_keep_up_the_rate_after_a_second() {
-    let rules = JsonConfig { limit: 1000, timeout: Duration::from_secs(10), rate_min: 10 };
+    let (timeout, grace) = (Duration::from_secs(10), Duration::from_secs(1));
+    let rules = JsonConfig { limit: 1000, timeout, grace, rate_min: 10 };
     assert_eq!(patience(rules, 0), Duration::from_secs(1));
     assert_eq!(patience(rules, 9), Duration::from_secs(1));
     assert_eq!(patience(rules, 25), Duration::from_millis(2500));

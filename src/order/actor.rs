@@ -16,7 +16,7 @@ use crate::inventory::{Inventory, Passed, Want};
 use crate::journal::Journal;
 use crate::metrics;
 use crate::payment::{Answer, Charge, Providers};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, unavailable};
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -26,9 +26,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout, timeout_at};
+use uuid::Uuid;
 
 /// How long a duplicate waits for the request in flight.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
+/// A look-up of keys that takes longer answers nobody.
+const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How often another instance's request in flight is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often an order is priced again while its offers change under it.
@@ -219,6 +222,7 @@ impl Handler<Done> for OrderActor {
                 Ok(_) => drop(answer.send(Err(reused()))),
                 Err(problem) if is_equal => drop(answer.send(Err(problem.clone()))),
                 // The key is free again, so another request is judged anew.
+                Err(_) if answer.is_closed() => {}
                 Err(_) => drop(self.begin(ask, answer, context)),
             }
         }
@@ -249,7 +253,8 @@ impl OrderActor {
         let postgres = self.desk.postgres.clone();
         let read = async move {
             let claims: Vec<Claim> = asked.iter().map(|(claim, _)| claim.clone()).collect();
-            let known = store::look_up(&postgres.readers, &claims).await;
+            let known = timeout(LOOK_UP_MAX, store::look_up(&postgres.readers, &claims)).await;
+            let known = known.unwrap_or_else(|_| Err(unavailable()));
             for (claim, answer) in asked {
                 let saved = known.as_ref().map(|known| known.get(&(claim.scope, claim.key)));
                 let _ = answer.send(saved.map(|saved| saved.cloned()).map_err(Clone::clone));
@@ -297,7 +302,7 @@ impl Desk {
             }
             (Task::Cancel { order, reason }, claim) => {
                 let (order, reason, claim) = (order.clone(), reason.clone(), claim.clone());
-                let command = Command::Cancel { claim, order, reason };
+                let command = Command::Cancel { id: Uuid::now_v7(), claim, order, reason };
                 self.change(me, command).await
             }
         }

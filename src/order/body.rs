@@ -131,7 +131,7 @@ impl<'a> OrderBody<'a> {
             email: &placement.email,
             shipping_address: &placement.shipping_address,
             payments: payments.collect(),
-            pay_by: facts.pay_by,
+            pay_by: facts.pay_by.filter(|_| state.status == Status::PendingPayment),
             created_at: facts.created_at,
         }
     }

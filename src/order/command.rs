@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A payment that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub enum Command {
     },
     /// Give up an order.
     Cancel {
+        /// This request, so that its own earlier run is told from another request.
+        id: Uuid,
         /// The key, if there is one.
         claim: Option<Claim>,
         /// Which order.
@@ -103,10 +106,13 @@ impl Command {
         }
     }
 
-    /// What the taken key stands for: the payment of `Pay`, else the order.
-    pub fn resource(&self) -> uuid::Uuid {
+    /// What the key stands for: the payment that was begun with it, the cancellation, else the
+    /// order.
+    pub fn resource(&self) -> Uuid {
         match self {
             Command::Pay { payment, .. } => payment.id.uuid(),
+            Command::Cancel { id, .. } => *id,
+            Command::Settle { payment, access_token: None, .. } => payment.uuid(),
             command => command.placement().id.uuid(),
         }
     }

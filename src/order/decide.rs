@@ -15,6 +15,7 @@ use crate::idempotency::{Claim, Reply, in_progress, reused};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A command's decision.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +68,8 @@ impl World {
             Command::Pay { order, payment, .. } => self.pay(order, payment),
             Command::Settle { claim, order, payment, answer, access_token } => {
                 let decision = self.settle(order, *payment, *answer, access_token.as_deref());
-                match claim.as_ref().and_then(|claim| self.saved_reply(claim)) {
+                let resource = command.resource();
+                match claim.as_ref().and_then(|claim| self.saved_reply(claim, resource)) {
                     // An earlier answer to this payment was recorded and given already.
                     Some(reply) => {
                         Decision { outcome: Outcome::Answered(reply), key: None, ..decision }
@@ -101,8 +103,11 @@ impl World {
         Some(Decision::unchanged(outcome))
     }
 
-    fn saved_reply(&self, claim: &Claim) -> Option<Reply> {
+    fn saved_reply(&self, claim: &Claim, resource: Uuid) -> Option<Reply> {
         let saved = self.keys.get(&(claim.scope.clone(), claim.key.clone()))?;
+        if saved.resource_id != Some(resource) {
+            return None;
+        }
         saved.reply.clone().map(|reply| Reply { replayed: false, ..reply })
     }
 
@@ -245,10 +250,15 @@ impl World {
         let Some(state) = self.orders.get(&order.placement.id) else {
             return Decision::unchanged(Outcome::Refused(Problem::not_found("order")));
         };
-        let is_open =
-            |known: &&Payment| known.id == payment && known.status == PaymentStatus::Processing;
-        let open = state.payments.iter().find(is_open);
-        if open.is_none() || answer == Answer::Unknown {
+        let status = state.payments.iter().find(|known| known.id == payment);
+        let status = status.map_or(PaymentStatus::Declined, |known| known.status);
+        let is_open = status == PaymentStatus::Processing
+            // The provider took the money after all.
+            || status == PaymentStatus::Declined && answer == Answer::Captured;
+        if !is_open || answer == Answer::Unknown {
+            if status == PaymentStatus::Declined && access_token.is_none() {
+                return Decision::refused(Outcome::Refused(declined()));
+            }
             let reply = reply(state);
             let key = Some(KeyWrite::Save(reply.clone()));
             return Decision { outcome: Outcome::Answered(reply), write: None, key };
@@ -265,12 +275,10 @@ impl World {
         if decision.write.is_none() {
             return Decision::unchanged(decision.outcome);
         }
-        let declined = settled == PaymentStatus::Declined && access_token.is_none();
+        let is_declined = settled == PaymentStatus::Declined && access_token.is_none();
         match self.orders.get(&order.placement.id) {
-            _ if declined => {
-                let detail = "The provider declined; the order is still held until its pay_by.";
-                let problem = Problem::new(Code::PaymentDeclined, detail);
-                decision.outcome = Outcome::Refused(problem);
+            _ if is_declined => {
+                decision.outcome = Outcome::Refused(declined());
                 decision.key = Some(KeyWrite::Drop);
             }
             Some(state) => {
@@ -303,14 +311,8 @@ impl World {
                 }
                 decision
             }
-            Ok(None) => {
-                let outcome = self.shown(order);
-                let Outcome::Answered(reply) = &outcome else {
-                    return Decision::unchanged(outcome);
-                };
-                let key = Some(KeyWrite::Save(reply.clone()));
-                Decision { outcome, write: None, key }
-            }
+            // Nothing changes, so nothing is saved.
+            Ok(None) => Decision::refused(self.shown(order)),
             Err(problem) => Decision::refused(Outcome::Refused(problem)),
         }
     }
@@ -374,4 +376,9 @@ impl World {
             None => Outcome::Refused(Problem::not_found("order")),
         }
     }
+}
+
+fn declined() -> Problem {
+    let detail = "The provider declined; the order itself is as it was.";
+    Problem::new(Code::PaymentDeclined, detail)
 }

@@ -8,10 +8,13 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident { $($variant:ident = $word:literal,)+ }) => {
+    ($(#[doc = $doc:literal])+ $name:ident as $schema:ident {
+        $($variant:ident = $word:literal,)+
+    }) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
+        #[schema(as = $schema)]
         #[allow(missing_docs)]
         pub enum $name { $($variant,)+ }
 
@@ -31,7 +34,7 @@ macro_rules! words {
 
 words! {
     /// Where an order stands.
-    Status {
+    Status as OrderStatus {
         PendingPayment = "pending_payment",
         Confirmed = "confirmed",
         Paid = "paid",
@@ -44,7 +47,7 @@ words! {
 
 words! {
     /// Where the money of an order or of one payment stands.
-    PaymentStatus {
+    PaymentStatus as PaymentStatus {
         Pending = "pending",
         Processing = "processing",
         Captured = "captured",
@@ -73,8 +76,9 @@ pub struct Address {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// Postal code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "SW1Y 4JH", max_length = 200)]
-    pub postal_code: String,
+    pub postal_code: Option<String>,
     /// ISO 3166-1 alpha-2.
     #[schema(example = "GB", pattern = "^[A-Z]{2}$")]
     pub country: String,

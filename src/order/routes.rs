@@ -28,6 +28,7 @@ const TEXT_MAX: usize = 200;
 
 /// An order that a client wants to place.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// 1 to 2,000 lines.
     items: Vec<NewItem>,
@@ -51,6 +52,7 @@ pub struct PlaceOrder {
 
 /// A line that a client wants.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewItem {
     /// What.
     #[schema(example = "MUG-1")]
@@ -62,6 +64,7 @@ pub struct NewItem {
 
 /// How an order is paid.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PaymentChoice {
     /// `manual` (on invoice), or `test` where it is allowed.
     #[schema(example = "manual")]
@@ -73,6 +76,7 @@ pub struct PaymentChoice {
 
 /// The total that the client expects.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ExpectedTotal {
     /// Minor units.
     amount: i64,
@@ -82,6 +86,7 @@ pub struct ExpectedTotal {
 
 /// Why an order is cancelled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CancelOrder {
     /// For the shop.
     #[serde(default)]
@@ -114,20 +119,20 @@ impl PlaceOrder {
         }
     }
 
-    fn draft(self) -> Result<Draft, Problem> {
+    fn draft(self) -> Draft {
         let items = self.items.into_iter().enumerate().map(|(index, item)| DraftItem {
             sku: item.sku,
             quantity: item.quantity,
             index,
         });
-        Ok(Draft {
-            items: Draft::merge(items.collect())?,
+        Draft {
+            items: Draft::merge(items.collect()),
             email: self.email,
             shipping_address: self.shipping_address,
             expected_total: self
                 .expected_total
                 .map(|total| Money::new(total.amount, total.currency)),
-        })
+        }
     }
 }
 
@@ -164,18 +169,17 @@ fn is_email(text: &str) -> bool {
 
 fn check_address(address: &Address, violations: &mut Violations) {
     let at = |field: &str| format!("/shipping_address/{field}");
-    let required = [
-        ("name", &address.name),
-        ("line1", &address.line1),
-        ("city", &address.city),
-        ("postal_code", &address.postal_code),
-    ];
+    let required = [("name", &address.name), ("line1", &address.line1), ("city", &address.city)];
     for (field, text) in required {
         let is_filled = !text.trim().is_empty() && text.chars().count() <= TEXT_MAX;
         violations.require(is_filled, at(field), "must have 1 to 200 characters");
     }
-    let optional =
-        [("line2", &address.line2), ("region", &address.region), ("phone", &address.phone)];
+    let optional = [
+        ("line2", &address.line2),
+        ("region", &address.region),
+        ("postal_code", &address.postal_code),
+        ("phone", &address.phone),
+    ];
     for (field, text) in optional {
         let is_short = text.as_ref().is_none_or(|text| text.chars().count() <= TEXT_MAX);
         violations.require(is_short, at(field), "must have at most 200 characters");
@@ -207,7 +211,7 @@ pub async fn place_order(
     let claim = Claim::required(&request, ANONYMOUS, &body.hash)?;
     body.value.check()?;
     let payment = body.value.payment.payment(&providers, "/payment")?;
-    let draft = body.value.draft()?;
+    let draft = body.value.draft();
     Ok(orders.place(claim, draft, payment).await?.into())
 }
 

@@ -127,7 +127,7 @@ fn placement(lines: &[(StockKey, i64)]) -> Arc<Placement> {
             line2: None,
             city: text(),
             region: None,
-            postal_code: text(),
+            postal_code: None,
             country: "GB".to_owned(),
             phone: None,
         },
@@ -199,9 +199,12 @@ impl Model {
                 let payment = state.payments.last()?.id;
                 Command::Settle { claim: None, order, payment, answer, access_token: None }
             }
-            Step::Cancel(order) => {
-                Command::Cancel { claim: None, order: pick(order)?.0, reason: None }
-            }
+            Step::Cancel(order) => Command::Cancel {
+                id: uuid::Uuid::nil(),
+                claim: None,
+                order: pick(order)?.0,
+                reason: None,
+            },
             Step::Expire(order) => Command::Expire { order: pick(order)?.0 },
             Step::Wait(_) => return None,
         })

@@ -67,6 +67,7 @@ pub fn settle(state: &State, answer: Answer, can_retake: &mut dyn FnMut() -> boo
         let payment_status = match state.status {
             Status::Confirmed => Pending,
             Status::PendingPayment => Declined,
+            _ if state.payment_status == PaymentStatus::Processing => Declined,
             _ => state.payment_status,
         };
         return step(state.status, payment_status, Declined, None, "payment.declined");

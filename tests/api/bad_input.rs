@@ -154,6 +154,8 @@ async fn queries_that_make_no_sense_are_invalid_requests() {
         let admin = app.admin_get(&format!("/v1/admin/orders?{query}")).await;
         admin.problem(400, "invalid_request");
     }
+    let nul = app.admin_get("/v1/admin/stock/levels?sku=a%00b").await;
+    nul.problem(400, "invalid_request");
 }
 
 #[tokio::test]

@@ -137,9 +137,34 @@ async fn orders_need_a_key_of_visible_ascii() {
     let order = order_of(&[("A", 1)]);
     let bare = app.request(reqwest::Method::POST, "/v1/orders").json(&order);
     Answer::of(bare).await.problem(400, "idempotency_key_required");
+    let twice = app.placing("a", &order).header("Idempotency-Key", "b");
+    Answer::of(twice).await.problem(400, "invalid_request");
     for wrong in ["", "with space", "ü", &"x".repeat(256)] {
         let refused = app.place_as(wrong, &order).await;
         refused.problem(400, "invalid_request");
     }
     app.place_as(&"x".repeat(255), &order).await.ok(201);
+}
+
+#[tokio::test]
+async fn replays_of_cancels_and_payments_say_that_they_are_replays() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let card = json!({"provider": "test", "token": "ok"});
+    for (path, body) in [("cancel", json!({})), ("payments", card)] {
+        let order = app.place(&order_of(&[("A", 1)])).await.ok(201);
+        let post = || {
+            let path = format!("/v1/orders/{}/{path}", order["id"].as_str().unwrap());
+            let token = order["access_token"].as_str().unwrap();
+            let request = app.request(reqwest::Method::POST, &path).json(&body);
+            request.header("X-Order-Token", token).header("Idempotency-Key", path)
+        };
+        let first = Answer::of(post()).await;
+        first.ok(200);
+        assert_eq!(first.header("idempotent-replayed"), None);
+        let again = Answer::of(post()).await;
+        assert_eq!((again.status, &again.bytes), (200, &first.bytes));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+    app.database.assert_clean();
 }

@@ -121,6 +121,9 @@ async fn a_server_that_is_asked_to_stop_finishes_its_requests_first() {
     let placing = tokio::spawn(app.placing("k", &slow).send());
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     app.signal("TERM");
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(app.get("/readyz").await.status, 503);
+    app.get("/livez").await.ok(200);
     assert_eq!(placing.await.unwrap().unwrap().status(), 201);
     assert_eq!(app.wait(), Some(0));
     app.database.assert_clean();

@@ -153,6 +153,16 @@ async fn nobody_buys_at_a_price_that_was_gone_before_the_commit() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_postal_code_is_an_address() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let mut order = order_of(&[("A", 1)]);
+    order["shipping_address"].as_object_mut().unwrap().remove("postal_code");
+    let placed = app.place(&order).await.ok(201);
+    assert_eq!(placed["shipping_address"], order["shipping_address"]);
+}
+
+#[tokio::test]
 async fn lines_of_one_sku_are_one_line() {
     let app = App::start().await;
     app.stocked("MUG", 100, 10).await;

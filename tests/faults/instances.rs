@@ -54,7 +54,7 @@ async fn an_instance_that_is_asked_to_stop_answers_everything_it_accepted() {
         sleep(before).await;
         app.signal("TERM");
     };
-    tokio::join!(sale.sell(10_000, Arrivals::Unpaced), stop);
+    tokio::join!(sale.sell(20_000, Arrivals::Unpaced), stop);
     assert_eq!(app.wait(), Some(0));
     let records = &sale.run.records;
     let acknowledged =

@@ -1,6 +1,5 @@
 //! What is acknowledged stays true, whatever is killed or cut. Faults are killed processes and
 //! cut connections, never mocks; a test fails if its fault did not happen.
-
 #![allow(clippy::unwrap_used)]
 
 #[path = "../harness/mod.rs"]

@@ -38,6 +38,10 @@ impl Pair {
     }
 
     /// Starts Redis at the same socket with the same password.
+    #[expect(
+        clippy::zombie_processes,
+        reason = "the pair kills it, and the tests end soon after"
+    )]
     pub fn start_redis(&mut self) {
         let url = self.services.redis_url.as_deref().expect("redis-server is needed");
         let (socket, password) =

@@ -48,9 +48,9 @@ impl App {
     pub fn command(database_url: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorbuster"));
         let inherited = std::env::vars().filter(|(key, _)| key.starts_with("DOORBUSTER__"));
-        inherited.for_each(|(key, _)| {
+        for (key, _) in inherited {
             command.env_remove(key);
-        });
+        }
         command.arg("serve").envs([
             ("DOORBUSTER__SERVER__BIND", "127.0.0.1:0"),
             ("DOORBUSTER__SERVER__WORKERS", "2"),

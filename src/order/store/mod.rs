@@ -100,7 +100,7 @@ impl Work for OrderCommits {
     ) -> Result<Vec<Outcome>, Error> {
         let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
         let next_number = self.numbers.take(transaction.client, batch.len()).await?;
-        let at = Instant::now();
+        let mut at = Instant::now();
         let (form, world) = match (form, self.clock.now()) {
             (Form::Optimistic, Some(now)) => {
                 (form, World::presumed(&commands, now, next_number, self.periods))
@@ -108,6 +108,8 @@ impl Work for OrderCommits {
             _ => {
                 let locked = trips::lock(transaction, statements, &commands).await?;
                 self.clock.set(locked.now, at);
+                // The counts are those under the locks, so the locks order their instants.
+                at = Instant::now();
                 let world = World {
                     now: locked.now,
                     next_number,

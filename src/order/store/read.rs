@@ -201,12 +201,13 @@ pub async fn take_unsettled(
     after: Duration,
     limit: i64,
 ) -> Result<Vec<Unsettled>, Problem> {
-    let sql = "UPDATE payments p SET updated_at = now()
-               FROM (SELECT order_id, id FROM payments
-                     WHERE status = 'processing'
-                       AND updated_at + make_interval(secs => $1) <= now()
-                     ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED) t
-               JOIN orders o ON o.id = t.order_id
+    let sql = "WITH taken AS MATERIALIZED (
+                   SELECT order_id, id FROM payments
+                   WHERE status = 'processing'
+                     AND updated_at + make_interval(secs => $1) <= now()
+                   ORDER BY updated_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+               UPDATE payments p SET updated_at = now()
+               FROM taken t JOIN orders o ON o.id = t.order_id
                WHERE p.order_id = t.order_id AND p.id = t.id
                RETURNING p.order_id, p.id, p.provider, p.token, p.key_scope, p.key,
                    p.created_at = o.created_at";

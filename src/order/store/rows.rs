@@ -98,10 +98,13 @@ pub struct Outbox<'d> {
 pub struct Keys<'d> {
     pub dropped_scope: Vec<&'d str>,
     pub dropped_key: Vec<&'d str>,
+    pub dropped_resource: Vec<Uuid>,
     pub scope: Vec<&'d str>,
     pub key: Vec<&'d str>,
     pub hash: Vec<&'d [u8]>,
     pub resource: Vec<Uuid>,
+    /// Taken by this batch; the others wait since an earlier one.
+    pub is_new: Vec<bool>,
     pub status: Vec<Option<i16>>,
     pub location: Vec<Option<&'d str>>,
     pub body: Vec<Option<&'d [u8]>>,
@@ -116,7 +119,7 @@ impl<'d> Rows<'d> {
                 rows.add(command, write);
             }
             if let (Some(key), Some(claim)) = (&decision.key, command.claim()) {
-                rows.keys.push(claim, command.resource(), key);
+                rows.keys.push(claim, command, key);
             }
         }
         rows
@@ -138,7 +141,8 @@ impl<'d> Rows<'d> {
                 state
             }
             OrderWrite::Update(state, reason) => {
-                self.changed.insert(order, (state, reason.as_deref()));
+                let earlier = self.changed.get(&order).and_then(|(_, reason)| *reason);
+                self.changed.insert(order, (state, reason.as_deref().or(earlier)));
                 state
             }
         };
@@ -248,19 +252,21 @@ impl Ledger<'_> {
 }
 
 impl<'d> Keys<'d> {
-    fn push(&mut self, claim: &'d Claim, resource: Uuid, write: &'d KeyWrite) {
+    fn push(&mut self, claim: &'d Claim, command: &Command, write: &'d KeyWrite) {
         let reply: Option<&Reply> = match write {
             KeyWrite::Save(reply) => Some(reply),
             KeyWrite::Wait => None,
             KeyWrite::Drop => {
                 self.dropped_scope.push(&claim.scope);
+                self.dropped_resource.push(command.resource());
                 return self.dropped_key.push(&claim.key);
             }
         };
         self.scope.push(&claim.scope);
         self.key.push(&claim.key);
         self.hash.push(&claim.request_hash);
-        self.resource.push(resource);
+        self.resource.push(command.resource());
+        self.is_new.push(command.new_claim().is_some());
         self.status.push(reply.and_then(|reply| i16::try_from(reply.status).ok()));
         self.location.push(reply.and_then(|reply| reply.location.as_deref()));
         self.body.push(reply.map(|reply| &*reply.body));

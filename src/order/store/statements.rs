@@ -117,14 +117,17 @@ statements! {
     save_replies: "
         WITH changed AS (
             UPDATE idempotency_keys i SET status = k.status, location = k.location, body = k.body
-            FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bytea[])
-                 AS k (scope, key, status, location, body)
-            WHERE i.scope = k.scope AND i.key = k.key AND i.status IS NULL RETURNING 1)
-        SELECT expect_rows(count(*), $6) FROM changed";
+            FROM unnest($1::text[], $2::text[], $3::uuid[], $4::boolean[], $5::smallint[],
+                        $6::text[], $7::bytea[])
+                 AS k (scope, key, resource_id, is_new, status, location, body)
+            WHERE i.scope = k.scope AND i.key = k.key AND i.resource_id = k.resource_id
+                AND i.status IS NULL
+            RETURNING k.is_new)
+        SELECT expect_rows(count(*) FILTER (WHERE is_new), $8) FROM changed";
     drop_keys: "
         DELETE FROM idempotency_keys i
-        USING unnest($1::text[], $2::text[]) AS k (scope, key)
-        WHERE i.scope = k.scope AND i.key = k.key";
+        USING unnest($1::text[], $2::text[], $3::uuid[]) AS k (scope, key, resource_id)
+        WHERE i.scope = k.scope AND i.key = k.key AND i.resource_id = k.resource_id";
     move_stock: "
         WITH moved AS (
             UPDATE stock s SET available = s.available + d.available, held = s.held + d.held,

@@ -69,23 +69,28 @@ pub async fn lock(
     let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);
     let payment_params: Params<'_> = &[&all];
     // Sent in this order without waiting in between; every answer counts.
-    let (begun, taken, known, stock, now, orders, expiring, payments) = tokio::join!(
+    let (begun, taken, stock, now, orders, expiring, payments, known) = tokio::join!(
         biased;
         transaction.begin(),
         query(client, &statements.take_keys, keys.len(), take_params),
-        query(client, &statements.known_keys, asked.keys.len(), asked_params),
         query(client, &statements.lock_stock, variants.len(), stock_params),
         client.query_one(&statements.now, &[]),
         query(client, &statements.lock_orders, waited.len(), waited_params),
         query(client, &statements.lock_expiring, skipped.len(), skipped_params),
         query(client, &statements.payments, all.len(), payment_params),
+        query(client, &statements.known_keys, asked.keys.len(), asked_params),
     );
     begun?;
     let taken = taken?;
     let taken: HashSet<(&str, &str)> = taken.iter().map(|row| (row.get(0), row.get(1))).collect();
     let known = known?;
-    let keys = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
-    let keys = keys.map(Saved::read).collect();
+    // A key that was neither taken nor found has just been freed by somebody else: whoever asks
+    // again takes it.
+    let vanished = commands.iter().filter_map(|command| command.new_claim());
+    let vanished = vanished.filter(|claim| !taken.contains(&(&*claim.scope, &*claim.key)));
+    let mut keys: HashMap<_, _> = vanished.map(Claim::in_flight).collect();
+    let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
+    keys.extend(known.map(Saved::read));
     let stock = stock?.iter().map(|row| (store::key(row), locked(row))).collect();
     let now = now?.get(0);
     let mut states: HashMap<OrderId, State> = HashMap::new();
@@ -192,7 +197,7 @@ async fn write_keys(
     form: Form,
 ) -> Result<(), Error> {
     let (client, mark) = (transaction.client, &transaction.mark);
-    let Keys { scope, key, hash, resource, status, location, body, .. } = keys;
+    let Keys { scope, key, hash, resource, is_new, status, location, body, .. } = keys;
     if form == Form::Optimistic {
         let params: Params<'_> = &[scope, key, hash, resource, status, location, body, mark];
         query(client, &statements.insert_keys, key.len(), params).await?;
@@ -205,10 +210,13 @@ async fn write_keys(
     let status: Vec<Option<i16>> = replied.iter().map(|&index| status[index]).collect();
     let location: Vec<Option<&str>> = replied.iter().map(|&index| location[index]).collect();
     let body: Vec<Option<&[u8]>> = replied.iter().map(|&index| body[index]).collect();
-    let count = count(replied.len());
+    let resource: Vec<Uuid> = replied.iter().map(|&index| resource[index]).collect();
+    let is_new: Vec<bool> = replied.iter().map(|&index| is_new[index]).collect();
+    // The key of an earlier request may be gone; those of this batch were taken by it.
+    let count = count(is_new.iter().filter(|is_new| **is_new).count());
     let (dropped_scope, dropped_key) = (&keys.dropped_scope, &keys.dropped_key);
-    let save: Params<'_> = &[&scope, &key, &status, &location, &body, &count];
-    let drop: Params<'_> = &[dropped_scope, dropped_key];
+    let save: Params<'_> = &[&scope, &key, &resource, &is_new, &status, &location, &body, &count];
+    let drop: Params<'_> = &[dropped_scope, dropped_key, &keys.dropped_resource];
     let (saved, dropped) = tokio::join!(
         biased;
         query(client, &statements.save_replies, key.len(), save),
