@@ -70,7 +70,8 @@ impl Databases {
         let sql = format!("CREATE DATABASE {name} TEMPLATE doorbuster");
         self.admin.batch_execute(&sql).await?;
         self.admin.batch_execute("CHECKPOINT").await?;
-        Ok(Database { name, url: named(&self.pair.postgres_url, name)? })
+        let url = named(&self.pair.postgres_url, name)?;
+        Ok(Database { name, url, postgres_pid: self.pair.postgres_pid })
     }
 
     /// Gives up a copy.
@@ -90,6 +91,7 @@ impl Databases {
 pub struct Database {
     name: &'static str,
     pub url: String,
+    pub postgres_pid: u32,
 }
 
 impl Database {

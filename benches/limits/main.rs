@@ -12,6 +12,7 @@
 //! Words after `--` choose the rows whose names contain one of them; then there is no table.
 
 mod commits;
+mod cpu;
 mod database;
 mod presumed;
 mod server;
@@ -51,6 +52,8 @@ struct Sample {
     p99: Duration,
     batches: server::Batches,
     commits_per_order: f64,
+    orders: f64,
+    used: cpu::Used,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -79,7 +82,7 @@ async fn bench(runtime: &DatabaseRuntime, arbiter: &ArbiterHandle) -> anyhow::Re
         eprintln!("round {round} of {ROUNDS}, load {}", table::load());
         for (row, samples) in &mut samples {
             let sample = measure(row, &databases, runtime, arbiter).await?;
-            eprintln!("  {row:<48} {:>9.0}/s", sample.per_second);
+            eprintln!("  {row:<44}{}", table::Speed(&sample));
             samples.push(sample);
         }
     }

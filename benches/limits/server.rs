@@ -56,6 +56,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The journal's batches until now.
     pub async fn batches(&self) -> anyhow::Result<Batches> {
         let mut connection = Connection::new(self.url.parse()?);

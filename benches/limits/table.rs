@@ -6,6 +6,7 @@ use super::traffic::Goods;
 use super::{Row, Sample};
 use doorbuster::journal::Form;
 use std::fmt;
+use std::time::Duration;
 
 /// The machine's load average over the last minute.
 pub fn load() -> String {
@@ -105,14 +106,18 @@ impl fmt::Display for Table<'_> {
         let http_limit = thousands(self.http_limit());
         writeln!(f, "\nhttp_limit {http_limit:>25} orders/s")?;
         writeln!(f, "  everything but the commit")?;
-        let head = format!("{:>6}{:>11}{:>9}{:>9}", "conns", "a second", "p50 ms", "p99 ms");
+        let head = format!(
+            "{:>6}{:>11}{:>9}{:>9}{:>10}{:>10}",
+            "conns", "a second", "p50 ms", "p99 ms", "server µs", "postg. µs"
+        );
         writeln!(f, "  {:<12}{head}", "")?;
         for (connections, sample) in self.requests((Journal::Presumed, Goods::Spread)) {
             writeln!(f, "  {:<12}{connections:>6}{}", "1,000 SKUs", Speed(sample))?;
         }
         let composed = thousands(self.composed_limit());
         writeln!(f, "\ncomposed limit {composed:>21} orders/s")?;
-        writeln!(f, "\nexpress: the real server; batches in %, with their mean size")?;
+        writeln!(f, "\nexpress: the real server, beside the composed limit; its time on the")?;
+        writeln!(f, "  processors and PostgreSQL's for each order; the batches' sizes in %")?;
         writeln!(
             f,
             "  {:<12}{head}{:>7}{:>8}{:>6}{:>7}{:>7}{:>8}{:>8}{:>9}",
@@ -130,14 +135,16 @@ impl fmt::Display for Table<'_> {
 }
 
 /// The columns that all requests have.
-struct Speed<'s>(&'s Sample);
+pub struct Speed<'s>(pub &'s Sample);
 
 impl fmt::Display for Speed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-        let Sample { per_second, p50, p99, .. } = self.0;
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let Sample { per_second, p50, p99, orders, used, .. } = self.0;
         let per_second = thousands(*per_second);
-        write!(f, "{per_second:>11}{:>9.1}{:>9.1}", millis(*p50), millis(*p99))
+        write!(f, "{per_second:>11}{:>9.1}{:>9.1}", millis(*p50), millis(*p99))?;
+        let micros = |used: Duration| used.as_secs_f64() * 1e6 / orders.max(1.0);
+        write!(f, "{:>10.0}{:>10.0}", micros(used.server), micros(used.postgres))
     }
 }
 

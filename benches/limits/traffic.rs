@@ -1,6 +1,7 @@
 //! Orders over HTTP, in a closed loop.
 
 use super::Sample;
+use super::cpu::Used;
 use super::database::{self, Database, SKUS, SOLD_OUT};
 use super::server::{Journal, Server};
 use anyhow::ensure;
@@ -41,13 +42,17 @@ pub async fn measure(
     };
     run(WARM_UP).await?;
     let before = server.batches().await?;
+    let used = || Used::now(server.pid(), database.postgres_pid);
+    let used_before = used();
     let measured = run(MEASURED).await?;
+    let used = used().since(used_before);
     check(&measured, goods)?;
     let batches = server.batches().await?.since(&before);
     server.stop()?;
     let commits_per_order = database.commits_per_order().await?;
+    let orders = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
-    Ok(Sample { per_second, p50, p99, batches, commits_per_order })
+    Ok(Sample { per_second, p50, p99, batches, commits_per_order, orders, used })
 }
 
 /// Nothing but the one answer that is to be measured.
