@@ -5,7 +5,7 @@
 //! everybody needs, and [`once`] for effects that have a transaction of their own.
 
 use crate::error::{Code, Problem};
-use crate::postgres::Class;
+use crate::postgres::{Class, class, unknown_outcome};
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -207,11 +207,8 @@ where
         let status = i16::try_from(reply.status).map_err(Problem::internal)?;
         transaction.execute(sql, &[&scope, &key, &status, &reply.location, &body]).await?;
     }
-    transaction.commit().await.map_err(|error| match crate::postgres::class(&error) {
-        Class::Lost => Problem::new(
-            Code::StorageUnavailable,
-            "The outcome is unknown; try again with the same Idempotency-Key.",
-        ),
+    transaction.commit().await.map_err(|error| match class(&error) {
+        Class::Lost => unknown_outcome(),
         _ => error.into(),
     })?;
     Ok(reply)

@@ -159,6 +159,12 @@ pub fn unavailable() -> Problem {
     Problem::new(Code::StorageUnavailable, "The storage is not available; try again.")
 }
 
+/// The answer when the answer of a COMMIT was lost.
+pub fn unknown_outcome() -> Problem {
+    let detail = "The outcome is unknown; try again with the same Idempotency-Key.";
+    Problem::new(Code::StorageUnavailable, detail)
+}
+
 impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
         match class(&error) {

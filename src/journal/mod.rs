@@ -15,7 +15,7 @@ pub use transaction::Transaction;
 
 use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::postgres::{Class, Postgres, class, describe, unavailable};
+use crate::postgres::{Class, Postgres, class, describe, unavailable, unknown_outcome};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -310,7 +310,8 @@ impl<W: Work> Runner<W> {
             }
             let batch = lane.intake.lock().await.next(&lane).await;
             let Some(batch) = batch else { break };
-            let batch = self.in_time(batch, Code::Overloaded, "It waited too long for its turn.");
+            let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
+            let batch = self.in_time(batch, &late);
             if batch.is_empty() {
                 continue;
             }
@@ -328,8 +329,7 @@ impl<W: Work> Runner<W> {
         let mut open = vec![attempt];
         while let Some(mut attempt) = open.pop() {
             if attempt.runs > 0 {
-                let late = "It took too long; try again with the same key.";
-                attempt.batch = self.in_time(attempt.batch, Code::StorageUnavailable, late);
+                attempt.batch = self.in_time(attempt.batch, &unknown_outcome());
             }
             if attempt.batch.is_empty() {
                 continue;
@@ -393,8 +393,7 @@ impl<W: Work> Runner<W> {
         let Attempt { mut batch, runs, .. } = attempt;
         loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
-            let unknown = "The outcome is unknown; try again with the same key.";
-            batch = self.in_time(batch, Code::StorageUnavailable, unknown);
+            batch = self.in_time(batch, &unknown_outcome());
             if batch.is_empty() {
                 return None;
             }
@@ -427,12 +426,12 @@ impl<W: Work> Runner<W> {
     }
 
     /// Answers the entries whose deadline has passed, and keeps the others.
-    fn in_time(&self, batch: Vec<W::Entry>, code: Code, why: &str) -> Vec<W::Entry> {
+    fn in_time(&self, batch: Vec<W::Entry>, late_answer: &Problem) -> Vec<W::Entry> {
         let now = Instant::now();
         let (late, in_time): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|entry| self.lane.work.deadline(entry) <= now);
         for entry in late {
-            self.lane.work.answer(entry, Err(Problem::new(code, why)));
+            self.lane.work.answer(entry, Err(late_answer.clone()));
         }
         in_time
     }

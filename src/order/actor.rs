@@ -16,7 +16,7 @@ use crate::inventory::{Inventory, Passed, Want};
 use crate::journal::Journal;
 use crate::metrics;
 use crate::payment::{Answer, Charge, Providers};
-use crate::postgres::{Postgres, unavailable};
+use crate::postgres::{Postgres, unavailable, unknown_outcome};
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -497,9 +497,4 @@ impl Desk {
 
 async fn look_up(me: &Addr<OrderActor>, claim: &Claim) -> Result<Option<Saved>, Problem> {
     me.send(LookUp(claim.clone())).await.map_err(Problem::internal)?
-}
-
-fn unknown_outcome() -> Problem {
-    let detail = "The outcome is unknown; try again with the same Idempotency-Key.";
-    Problem::new(Code::StorageUnavailable, detail)
 }
