@@ -1,6 +1,7 @@
 //! `commit_limit`: the journal's own work, its SQL and its rows, on prepared batches.
 
 use super::Sample;
+use super::cpu::Used;
 use super::database::{self, Database, SKUS};
 use actix::ArbiterHandle;
 use anyhow::Context;
@@ -97,21 +98,24 @@ pub async fn measure(
     }
     let started = async {
         ready.wait().await;
-        Instant::now()
+        (Instant::now(), Used::now(None, database.postgres_pid))
     };
     let ended = async {
         while let Some(task) = tasks.join_next().await {
             task??;
         }
-        anyhow::Ok(Instant::now())
+        anyhow::Ok((Instant::now(), Used::now(None, database.postgres_pid)))
     };
     // A connection that fails before the barrier would leave the others waiting for it.
     let both = async { tokio::join!(started, ended) };
     let both = tokio::time::timeout(Duration::from_secs(60), both).await;
     let (started, ended) = both.context("the connections did not come to an end")?;
     let orders = ORDERS / shape.batch * shape.batch;
-    let per_second = orders as f64 / ended?.duration_since(started).as_secs_f64();
-    Ok(Sample { per_second, ..Sample::default() })
+    let (started, before) = started;
+    let (ended, after) = ended?;
+    let per_second = orders as f64 / ended.duration_since(started).as_secs_f64();
+    let used = after.since(before);
+    Ok(Sample { per_second, used, orders: orders as f64, ..Sample::default() })
 }
 
 fn next(batches: &Batches) -> Option<Vec<Entry>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Ticks of `/proc` a second, on every Linux.
-const TICKS: f64 = 100.0;
+const TICKS: u64 = 100;
 
 /// What a server and PostgreSQL have used until now.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,12 +14,16 @@ pub struct Used {
 
 impl Used {
     /// Reads it; `postgres` is the process whose children are the sessions.
-    pub fn now(server: u32, postgres: u32) -> Self {
-        let (server, _) = stat(&server.to_string()).unwrap_or_default();
+    pub fn now(server: Option<u32>, postgres: u32) -> Self {
+        let stat_of = |process: u32| stat(&process.to_string()).unwrap_or_default();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let processes = entries.filter_map(|entry| stat(entry.file_name().to_str()?));
-        let sessions = processes.filter(|(_, parent)| *parent == postgres);
-        Self { server, postgres: sessions.map(|(used, _)| used).sum() }
+        let sessions = processes.filter(|process| process.parent == postgres);
+        let sessions: Duration = sessions.map(|session| session.own).sum();
+        Self {
+            server: server.map_or(Duration::ZERO, |server| stat_of(server).own),
+            postgres: sessions + stat_of(postgres).ended_children,
+        }
     }
 
     /// What was used since an earlier look.
@@ -31,13 +35,24 @@ impl Used {
     }
 }
 
-/// The time that a process has used, and its parent.
-fn stat(process: &str) -> Option<(Duration, u32)> {
+/// The times that a process and those of its children that have ended have used.
+#[derive(Default)]
+struct Process {
+    parent: u32,
+    own: Duration,
+    ended_children: Duration,
+}
+
+fn stat(process: &str) -> Option<Process> {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in the second field may contain anything, brackets and blanks too.
     let (_, fields) = text.rsplit_once(") ")?;
     let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks: f64 =
-        fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    Some((Duration::from_secs_f64(ticks / TICKS), fields.get(1)?.parse().ok()?))
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    let time = |user: u64, system: u64| Duration::from_millis((user + system) * 1000 / TICKS);
+    Some(Process {
+        parent: fields.get(1)?.parse().ok()?,
+        own: time(ticks(11)?, ticks(12)?),
+        ended_children: time(ticks(13)?, ticks(14)?),
+    })
 }

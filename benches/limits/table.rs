@@ -62,7 +62,7 @@ impl<'r> Table<'r> {
         writeln!(f, "  {:<16}{:>10}{:>10}{:>10}", "batches of", 50, 100, 250)?;
         let cells: Vec<(Shape, f64)> = self.commits(true).collect();
         for line in cells.chunk_by(|(a, _), (b, _)| a.connections == b.connections) {
-            write!(f, "  {:<16}", format!("{} connections", line[0].0.connections))?;
+            write!(f, "  {:<16}", format!("connections: {}", line[0].0.connections))?;
             line.iter().try_for_each(|(_, rate)| write!(f, "{:>10}", thousands(*rate)))?;
             writeln!(f)?;
         }

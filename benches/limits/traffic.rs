@@ -42,7 +42,7 @@ pub async fn measure(
     };
     run(WARM_UP).await?;
     let before = server.batches().await?;
-    let used = || Used::now(server.pid(), database.postgres_pid);
+    let used = || Used::now(Some(server.pid()), database.postgres_pid);
     let used_before = used();
     let measured = run(MEASURED).await?;
     let used = used().since(used_before);
