@@ -1,6 +1,7 @@
 //! Structured logs, on standard error so that standard output stays for machines.
 
 use crate::config::{Log, LogFormat};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// Installs the process's logger; once only. An error is a sentence for the operator.
@@ -12,6 +13,7 @@ pub fn install(log: &Log) -> Result<(), String> {
     let quiet = quiet.map_err(|error| format!("log.filter: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter.add_directive(quiet))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let installed = match log.format {
         LogFormat::Text => builder.try_init(),
