@@ -72,8 +72,25 @@ fn main() -> anyhow::Result<()> {
 
 async fn bench(runtime: &DatabaseRuntime, arbiter: &ArbiterHandle) -> anyhow::Result<()> {
     let databases = Databases::start(runtime.handle()).await?;
-    println!("{}", databases.describe().await?);
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let measured = rounds(&wanted, &databases, runtime, arbiter).await;
+    // Also after an error: a database that is only dropped is not waited for.
+    databases.stop().await?;
+    let medians = measured?;
+    if wanted.is_empty() {
+        println!("{}", table::Table::of(&medians));
+    }
+    Ok(())
+}
+
+/// The medians of the wanted rows, or of all.
+async fn rounds(
+    wanted: &[String],
+    databases: &Databases,
+    runtime: &DatabaseRuntime,
+    arbiter: &ArbiterHandle,
+) -> anyhow::Result<Vec<(Row, Sample)>> {
+    println!("{}", databases.describe().await?);
     let is_wanted =
         |row: &Row| wanted.is_empty() || wanted.iter().any(|w| row.to_string().contains(w));
     let rows = rows().into_iter().filter(is_wanted);
@@ -81,18 +98,12 @@ async fn bench(runtime: &DatabaseRuntime, arbiter: &ArbiterHandle) -> anyhow::Re
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}, load {}", table::load());
         for (row, samples) in &mut samples {
-            let sample = measure(row, &databases, runtime, arbiter).await?;
+            let sample = measure(row, databases, runtime, arbiter).await?;
             eprintln!("  {row:<44}{}", table::Speed(&sample));
             samples.push(sample);
         }
     }
-    databases.stop().await?;
-    let medians: Vec<(Row, Sample)> =
-        samples.into_iter().map(|(row, samples)| (row, median(samples))).collect();
-    if wanted.is_empty() {
-        println!("{}", table::Table::of(&medians));
-    }
-    Ok(())
+    Ok(samples.into_iter().map(|(row, samples)| (row, median(samples))).collect())
 }
 
 impl fmt::Display for Row {
