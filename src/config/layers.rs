@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
+/// The origin of values that nobody has set.
+pub(super) const DEFAULT: &str = "default";
+
 /// The lowest layer; its keys are the settings that exist, its values tell their types.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -33,12 +36,11 @@ pub(super) fn is_url(key: &str) -> bool {
 /// The value of every setting after all layers, and what was wrong with them.
 pub(super) fn merge(sources: &Sources) -> (Values, Vec<String>) {
     let mut problems = Vec::new();
-    let defaults = toml_layer(DEFAULTS, "default.toml", |_| "default".to_owned()).unwrap_or_else(
-        |problem| {
+    let defaults =
+        toml_layer(DEFAULTS, "default.toml", |_| DEFAULT.to_owned()).unwrap_or_else(|problem| {
             problems.push(problem);
             Map::new()
-        },
-    );
+        });
     let mut builder = ::config::Config::builder().add_source(Layer(defaults.clone()));
     for path in &sources.files {
         let file = file_layer(path).unwrap_or_else(|problem| {

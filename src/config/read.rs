@@ -148,6 +148,11 @@ impl Reader {
         })
     }
 
+    /// Whether nobody has set the value.
+    fn is_default(&self, key: &str) -> bool {
+        self.values.get(key).and_then(Value::origin) == Some(layers::DEFAULT)
+    }
+
     /// Notes that settings do not make sense together, unless one of them is wrong already.
     fn together(&mut self, keys: &[&'static str], sensible: bool, sentence: &str) {
         if sensible || keys.iter().any(|key| self.faulty.contains(key)) {
@@ -199,7 +204,10 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let admin = Admin { secret_key: r.secret("admin.secret_key", visible_only, visible) };
     let token_secret = r.secret("order.token_secret", visible_only, visible);
     let order = order(r, token_secret);
-    let (journal, inventory, payment) = (journal(r), inventory(r), payment(r));
+    let (journal, inventory, mut payment) = (journal(r), inventory(r), payment(r));
+    // What nobody asked for is simply off in production; who asks for it is refused.
+    let is_unasked = r.is_default("payment.test_provider");
+    payment.test_provider &= env != Some(Env::Production) || !is_unasked;
     let limits = Limits { enabled: r.flag("limits.enabled") };
     let log = log(r);
     Some(Config {

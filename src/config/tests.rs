@@ -241,18 +241,19 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
     let problems = problems(&[
         ("DOORBUSTER__ENV", "production"),
         ("DOORBUSTER__ADMIN__SECRET_KEY", "short"),
+        ("DOORBUSTER__PAYMENT__TEST_PROVIDER", "true"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "*"),
     ]);
     assert_eq!(problems.len(), 3, "{problems:?}");
     assert!(problems.iter().all(|problem| problem.starts_with("in production ")));
     assert!(!problems.concat().contains("short"));
-    load(&[
+    let config = load(&[
         ("DOORBUSTER__ENV", "production"),
         ("DOORBUSTER__ADMIN__SECRET_KEY", "0123456789abcdef0123456789abcdef"),
-        ("DOORBUSTER__PAYMENT__TEST_PROVIDER", "false"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "https://shop.example"),
     ])
     .unwrap();
+    assert!(!config.payment.test_provider);
 }
 
 #[test]
