@@ -3,16 +3,18 @@
 use divan::{Bencher, black_box};
 use doorbuster::auth::Secrets;
 use doorbuster::catalog::Offer;
+use doorbuster::contact::Address;
 use doorbuster::id::{LineId, OrderId, PaymentId, VariantId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::json::Json;
 use doorbuster::money::Money;
 use doorbuster::order::routes::PlaceOrder;
 use doorbuster::order::{
-    Address, Command, Draft, DraftItem, Facts, NewPayment, OrderBody, PaymentStatus, Periods,
-    Placement, State, Status, Terms, World, decide,
+    Command, Draft, DraftItem, Facts, NewPayment, OrderBody, PaymentStatus, Periods, Placement,
+    State, Status, World, decide,
 };
 use doorbuster::payment;
+use doorbuster::pricing::Terms;
 use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;

@@ -8,13 +8,15 @@ use crate::auth::{Secrets, shared_secret};
 use crate::catalog::Offers;
 use crate::config::Config;
 use crate::http::{self, Operations};
+use crate::idempotency;
 use crate::inventory::{self, Inventory};
 use crate::journal::{self, Journal, Lanes};
 use crate::migrate;
 use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
-use crate::order::{Desk, Orders, Periods, Reaper, Schedule, Terms};
+use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
+use crate::pricing::Terms;
 use crate::redis::Redis;
 use actix::{Arbiter, ArbiterHandle};
 use actix_web::dev::{Server, ServerHandle};
@@ -271,6 +273,7 @@ fn desk(
         inventory,
         offers: Offers::new(postgres.clone()),
         providers: Providers::new(config.payment.test_provider, config.payment.timeout),
+        keys: idempotency::look_ups(postgres),
         secrets,
         postgres: postgres.clone(),
         terms: Terms {

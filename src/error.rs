@@ -60,18 +60,24 @@ codes! {
     OutOfStock = 409 "out_of_stock" "Not enough in stock";
     /// The total is not the expected one; `total` is the current one.
     PriceChanged = 409 "price_changed" "The price has changed";
+    /// There is nothing in the cart.
+    CartEmpty = 409 "cart_empty" "The cart is empty";
     /// The resource is in a state that does not allow this.
     InvalidTransition = 409 "invalid_transition" "Not possible in this state";
     /// The same key is being worked on.
     RequestInProgress = 409 "request_in_progress" "The same request is in progress";
     /// The slug or SKU is taken.
     Conflict = 409 "conflict" "Already taken";
+    /// The resource has another version than `If-Match` says.
+    VersionConflict = 412 "version_conflict" "It was changed in the meantime";
     /// The body is larger than this operation reads.
     PayloadTooLarge = 413 "payload_too_large" "The body is too large";
     /// The body is not plain `application/json`.
     UnsupportedMediaType = 415 "unsupported_media_type" "The media type is not supported";
     /// The right types with wrong values.
     ValidationFailed = 422 "validation_failed" "Some values are not valid";
+    /// The cart lacks what an order needs; `errors` names it.
+    CheckoutIncomplete = 422 "checkout_incomplete" "The checkout is not complete";
     /// No such discount, or not for this order.
     DiscountNotApplicable = 422 "discount_not_applicable" "The discount does not apply";
     /// The key belongs to another request.

@@ -34,6 +34,14 @@ kinds! {
     ProductId(ProductKind) = "prod";
     /// A variant: what a SKU names.
     VariantId(VariantKind) = "var";
+    /// A category.
+    CategoryId(CategoryKind) = "cat";
+    /// A collection.
+    CollectionId(CollectionKind) = "coll";
+    /// A session.
+    SessionId(SessionKind) = "sess";
+    /// A line of a cart.
+    ItemId(ItemKind) = "item";
     /// Where stock lies.
     LocationId(LocationKind) = "loc";
     /// A stock adjustment.

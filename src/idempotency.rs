@@ -5,7 +5,8 @@
 //! everybody needs, and [`once`] for effects that have a transaction of their own.
 
 use crate::error::{Code, Problem};
-use crate::postgres::{Class, class, unknown_outcome};
+use crate::gather::{self, Gather};
+use crate::postgres::{Class, Postgres, class, unknown_outcome};
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use deadpool_postgres::{Pool, Transaction};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -33,7 +35,15 @@ pub struct Claim {
     pub request_hash: [u8; 32],
 }
 
+/// Scope and name of a key.
+pub type KeyId = (Arc<str>, Arc<str>);
+
 impl Claim {
+    /// Its scope and name.
+    pub fn id(&self) -> KeyId {
+        (self.scope.clone(), self.key.clone())
+    }
+
     /// The claim of a request, if it carries a key.
     pub fn of(
         request: &HttpRequest,
@@ -64,10 +74,10 @@ impl Claim {
     }
 
     /// The key as if its request were in flight elsewhere.
-    pub fn in_flight(&self) -> ((Arc<str>, Arc<str>), Saved) {
+    pub fn in_flight(&self) -> (KeyId, Saved) {
         let request_hash = self.request_hash.to_vec();
         let saved = Saved { request_hash, resource_id: None, reply: None };
-        ((self.scope.clone(), self.key.clone()), saved)
+        (self.id(), saved)
     }
 
     /// The claim of a request that must carry a key.
@@ -152,7 +162,7 @@ impl Saved {
              FROM idempotency_keys i WHERE i.scope = k.scope AND i.key = k.key OFFSET 0) s";
 
     /// Reads a row of [`Saved::LOOK_UP`].
-    pub fn read(row: &tokio_postgres::Row) -> ((Arc<str>, Arc<str>), Self) {
+    pub fn read(row: &tokio_postgres::Row) -> (KeyId, Self) {
         let status: Option<i16> = row.get(4);
         let body: Option<Vec<u8>> = row.get(6);
         let location: Option<String> = row.get(5);
@@ -173,6 +183,24 @@ impl Saved {
         }
         self.reply.ok_or_else(in_progress)
     }
+}
+
+/// Looks keys up; those that are asked for at the same time travel together.
+pub fn look_ups(postgres: &Postgres) -> Gather<KeyId, Saved> {
+    let limits =
+        gather::Limits { keys_max: 500, waiting_max: 100_000, read_max: Duration::from_secs(2) };
+    let readers = postgres.readers.clone();
+    Gather::start(postgres.runtime(), limits, move |keys: Vec<KeyId>| {
+        let readers = readers.clone();
+        async move {
+            let client = readers.get().await?;
+            let statement = client.prepare_cached(Saved::LOOK_UP).await?;
+            let (scopes, keys): (Vec<&str>, Vec<&str>) =
+                keys.iter().map(|(scope, key)| (&**scope, &**key)).unzip();
+            let rows = client.query(&statement, &[&scopes, &keys]).await?;
+            Ok(rows.iter().map(Saved::read).collect())
+        }
+    })
 }
 
 /// The key stands for another request.

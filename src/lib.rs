@@ -14,8 +14,10 @@ pub mod verify;
 // Platform.
 pub mod auth;
 pub mod config;
+pub mod contact;
 pub mod embedded;
 pub mod error;
+pub mod gather;
 pub mod id;
 pub mod idempotency;
 pub mod journal;
@@ -26,9 +28,13 @@ pub mod postgres;
 pub mod redis;
 pub mod supervisor;
 pub mod telemetry;
+pub mod version;
 
 // Features.
 pub mod catalog;
 pub mod inventory;
+pub mod pricing;
+pub mod session;
+pub mod cart;
 pub mod payment;
 pub mod order;

@@ -1,7 +1,10 @@
 //! Lists: `?limit=` and an opaque `?cursor=`; no offsets.
 
 use crate::error::Problem;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -40,9 +43,7 @@ impl PageQuery {
         }
         let parse = |cursor: &String| Uuid::try_parse(cursor).ok().filter(|_| cursor.len() == 32);
         let after = match &self.cursor {
-            Some(cursor) => Some(parse(cursor).ok_or_else(|| {
-                Problem::invalid("cursor", "take next_cursor of the page before, unchanged")
-            })?),
+            Some(cursor) => Some(parse(cursor).ok_or_else(bad_cursor)?),
             None => None,
         };
         Ok(Page { limit, after })
@@ -62,6 +63,23 @@ impl Page {
         rows.truncate(limit);
         List { items: rows, next_cursor: next.map(|id| id.simple().to_string()) }
     }
+}
+
+/// A cursor that holds more than an id, opaque to clients.
+pub fn encode_cursor(position: &impl Serialize) -> String {
+    // Serialising plain structs into memory has no way to fail.
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())
+}
+
+/// Reads what [`encode_cursor`] made of a `T`.
+pub fn decode_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    let position = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    position.ok_or_else(bad_cursor)
+}
+
+fn bad_cursor() -> Problem {
+    Problem::invalid("cursor", "take next_cursor of the page before, unchanged")
 }
 
 /// A page of a list.

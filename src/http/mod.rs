@@ -43,6 +43,16 @@ fn post(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> End
     Endpoint { method: Method::POST, path, route, codes, body_max: STORE_BODY_MAX }
 }
 
+#[expect(dead_code)]
+fn patch(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
+    Endpoint { method: Method::PATCH, path, route, codes, body_max: STORE_BODY_MAX }
+}
+
+#[expect(dead_code)]
+fn delete(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
+    Endpoint { method: Method::DELETE, path, route, codes, body_max: STORE_BODY_MAX }
+}
+
 impl Endpoint {
     fn body_max(self, body_max: usize) -> Self {
         Self { body_max, ..self }

@@ -72,6 +72,8 @@ impl Modify for Errors {
             let Some(path) = document.paths.paths.get_mut(endpoint.path) else { continue };
             let operation = match endpoint.method {
                 Method::GET => path.get.as_mut(),
+                Method::PATCH => path.patch.as_mut(),
+                Method::DELETE => path.delete.as_mut(),
                 _ => path.post.as_mut(),
             };
             let Some(operation) = operation else { continue };
@@ -90,7 +92,7 @@ impl Modify for Errors {
 }
 
 fn by_status(endpoint: &Endpoint) -> BTreeMap<u16, Vec<String>> {
-    let has_body = endpoint.method != Method::GET;
+    let has_body = [Method::POST, Method::PATCH].contains(&endpoint.method);
     let body_codes = if has_body { BODY_CODES } else { &[] };
     let storage = endpoint.path.starts_with("/v1/").then_some(&Code::StorageUnavailable);
     let mut statuses: BTreeMap<u16, Vec<String>> = BTreeMap::new();

@@ -5,18 +5,20 @@
 
 use super::command::{Command, Known, NewPayment, Outcome};
 use super::order::Placement;
-use super::pricing::{Draft, Terms};
+use super::pricing::Draft;
 use super::store::{self, Entry};
 use crate::auth::Secrets;
 use crate::catalog::Offers;
 use crate::error::{Code, Problem};
+use crate::gather::Gather;
 use crate::id::{LineId, OrderId};
-use crate::idempotency::{Claim, Reply, Saved, in_progress, reused};
+use crate::idempotency::{Claim, KeyId, Reply, Saved, in_progress, reused};
 use crate::inventory::{Inventory, Passed, Want};
 use crate::journal::Journal;
 use crate::metrics;
 use crate::payment::{Answer, Charge, Providers};
-use crate::postgres::{Postgres, unavailable, unknown_outcome};
+use crate::postgres::{Postgres, unknown_outcome};
+use crate::pricing::Terms;
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use futures_util::FutureExt;
@@ -30,8 +32,6 @@ use uuid::Uuid;
 
 /// How long a duplicate waits for the request in flight.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
-/// A look-up of keys that takes longer answers nobody.
-const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How often another instance's request in flight is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often an order is priced again while its offers change under it.
@@ -50,12 +50,7 @@ pub struct Orders {
 impl Orders {
     /// Starts the actor; at most `in_flight_max` requests are worked on at a time.
     pub fn start(desk: Desk, in_flight_max: u32, arbiter: ArbiterHandle) -> Self {
-        let make = move || OrderActor {
-            desk: desk.clone(),
-            in_flight: HashMap::new(),
-            lookups: Vec::new(),
-            looking_up: false,
-        };
+        let make = move || OrderActor { desk: desk.clone(), in_flight: HashMap::new() };
         Self {
             actor: Supervised::start("orders", arbiter, make),
             permits: Arc::new(Semaphore::new(in_flight_max as usize)),
@@ -140,20 +135,10 @@ struct Done {
     answered: Answered,
 }
 
-/// What is known of a key; reads of many keys travel together.
-#[derive(Message)]
-#[rtype(result = "Result<Option<Saved>, Problem>")]
-struct LookUp(Claim);
-
-type KeyId = (Arc<str>, Arc<str>);
-type Lookup = (Claim, oneshot::Sender<Result<Option<Saved>, Problem>>);
-
 struct OrderActor {
     desk: Desk,
     /// The keys that are worked on here, with those who wait for the same answer.
     in_flight: HashMap<KeyId, Vec<(Ask, oneshot::Sender<Answered>)>>,
-    lookups: Vec<Lookup>,
-    looking_up: bool,
 }
 
 impl Actor for OrderActor {
@@ -188,7 +173,7 @@ impl OrderActor {
         context: &mut Context<Self>,
     ) -> bool {
         if let Some(claim) = &ask.claim {
-            let id = (claim.scope.clone(), claim.key.clone());
+            let id = claim.id();
             if let Some(waiting) = self.in_flight.get_mut(&id) {
                 waiting.push((ask, answer));
                 return true;
@@ -198,7 +183,7 @@ impl OrderActor {
         let (desk, me) = (self.desk.clone(), context.address());
         actix::spawn(async move {
             // A key must not stay in flight for ever because its work panicked.
-            let worked = AssertUnwindSafe(desk.work(&me, &ask)).catch_unwind().await;
+            let worked = AssertUnwindSafe(desk.work(&ask)).catch_unwind().await;
             let answered = worked.unwrap_or_else(|_| Err(Problem::internal("a task panicked")));
             if let Some(claim) = ask.claim {
                 me.do_send(Done { claim, answered: answered.clone() });
@@ -213,7 +198,7 @@ impl Handler<Done> for OrderActor {
     type Result = ();
 
     fn handle(&mut self, Done { claim, answered }: Done, context: &mut Self::Context) {
-        let waiting = self.in_flight.remove(&(claim.scope.clone(), claim.key.clone()));
+        let waiting = self.in_flight.remove(&claim.id());
         for (ask, answer) in waiting.unwrap_or_default() {
             let is_equal =
                 ask.claim.as_ref().is_some_and(|other| other.request_hash == claim.request_hash);
@@ -229,44 +214,6 @@ impl Handler<Done> for OrderActor {
     }
 }
 
-impl Handler<LookUp> for OrderActor {
-    type Result = ResponseFuture<Result<Option<Saved>, Problem>>;
-
-    fn handle(&mut self, LookUp(claim): LookUp, context: &mut Self::Context) -> Self::Result {
-        let (answer, answered) = oneshot::channel();
-        self.lookups.push((claim, answer));
-        self.look_up(context);
-        Box::pin(async {
-            answered.await.unwrap_or_else(|_| Err(Problem::internal("a look-up was lost")))
-        })
-    }
-}
-
-impl OrderActor {
-    /// Reads all keys that are asked for, unless a read is on its way: then they go with the next.
-    fn look_up(&mut self, context: &mut Context<Self>) {
-        if self.looking_up || self.lookups.is_empty() {
-            return;
-        }
-        self.looking_up = true;
-        let asked = std::mem::take(&mut self.lookups);
-        let postgres = self.desk.postgres.clone();
-        let read = async move {
-            let claims: Vec<Claim> = asked.iter().map(|(claim, _)| claim.clone()).collect();
-            let known = timeout(LOOK_UP_MAX, store::look_up(&postgres.readers, &claims)).await;
-            let known = known.unwrap_or_else(|_| Err(unavailable()));
-            for (claim, answer) in asked {
-                let saved = known.as_ref().map(|known| known.get(&(claim.scope, claim.key)));
-                let _ = answer.send(saved.map(|saved| saved.cloned()).map_err(Clone::clone));
-            }
-        };
-        context.spawn(read.into_actor(self).map(|(), actor, context| {
-            actor.looking_up = false;
-            actor.look_up(context);
-        }));
-    }
-}
-
 /// Everything that work on an order needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
@@ -278,6 +225,8 @@ pub struct Desk {
     pub offers: Offers,
     /// Whom to ask for money.
     pub providers: Providers,
+    /// What is known of keys.
+    pub keys: Gather<KeyId, Saved>,
     /// For the orders' own secrets.
     pub secrets: Arc<Secrets>,
     /// For reads.
@@ -289,40 +238,34 @@ pub struct Desk {
 }
 
 impl Desk {
-    async fn work(&self, me: &Addr<OrderActor>, ask: &Ask) -> Answered {
+    async fn work(&self, ask: &Ask) -> Answered {
         match (&ask.task, &ask.claim) {
             (Task::Place { draft, payment }, Some(claim)) => {
-                self.place(me, claim, draft, payment).await
+                self.place(claim, draft, payment).await
             }
             (Task::Place { .. }, None) => Err(Problem::internal("an order without a key")),
             (Task::Pay { order, payment }, claim) => {
                 let (order, payment, claim) = (order.clone(), payment.clone(), claim.clone());
                 let command = Command::Pay { claim, order, payment };
-                self.change(me, command).await
+                self.change(command).await
             }
             (Task::Cancel { order, reason }, claim) => {
                 let (order, reason, claim) = (order.clone(), reason.clone(), claim.clone());
                 let command = Command::Cancel { id: Uuid::now_v7(), claim, order, reason };
-                self.change(me, command).await
+                self.change(command).await
             }
         }
     }
 
     /// The path of an order: price it, ask the view, commit it, then ask for the money.
-    async fn place(
-        &self,
-        me: &Addr<OrderActor>,
-        claim: &Claim,
-        draft: &Draft,
-        payment: &NewPayment,
-    ) -> Answered {
+    async fn place(&self, claim: &Claim, draft: &Draft, payment: &NewPayment) -> Answered {
         let id = OrderId::new();
         let access_token = self.secrets.order_token(id);
         let skus: Vec<&str> = draft.items.iter().map(|item| item.sku.as_str()).collect();
         for _ in 0..PRICINGS_MAX {
             let placement = match self.price(draft, &skus, id).await? {
                 Ok(placement) => Arc::new(placement),
-                Err(problem) => return self.unless_known(me, claim, problem).await,
+                Err(problem) => return self.unless_known(claim, problem).await,
             };
             let wants = placement.lines.iter();
             let wants = wants.map(|line| Want { key: line.stock, quantity: line.quantity });
@@ -330,7 +273,7 @@ impl Desk {
                 Passed::Go(seen) => seen,
                 Passed::SoldOut(available) => {
                     metrics::refused_by_view();
-                    return self.unless_known(me, claim, draft.out_of_stock(&available)).await;
+                    return self.unless_known(claim, draft.out_of_stock(&available)).await;
                 }
             };
             let command = Command::Place {
@@ -352,7 +295,7 @@ impl Desk {
                 }
                 Outcome::SoldOut(available) => return Err(draft.out_of_stock(&available)),
                 Outcome::OfferChanged => self.offers.forget(&skus),
-                Outcome::Refused(problem) => match self.wait(me, claim, problem).await? {
+                Outcome::Refused(problem) => match self.wait(claim, problem).await? {
                     Some(reply) => return Ok(reply),
                     None => continue,
                 },
@@ -380,7 +323,7 @@ impl Desk {
     }
 
     /// Pays or cancels an order that exists.
-    async fn change(&self, me: &Addr<OrderActor>, command: Command) -> Answered {
+    async fn change(&self, command: Command) -> Answered {
         let claim = command.new_claim();
         loop {
             match self.commit(command.clone(), Vec::new()).await? {
@@ -393,7 +336,7 @@ impl Desk {
                 }
                 Outcome::Refused(problem) => {
                     let Some(claim) = claim else { return Err(problem) };
-                    if let Some(reply) = self.wait(me, claim, problem).await? {
+                    if let Some(reply) = self.wait(claim, problem).await? {
                         return Ok(reply);
                     }
                 }
@@ -455,34 +398,28 @@ impl Desk {
     }
 
     /// A key that has its effect is answered with it, whatever else would be said today.
-    async fn unless_known(
-        &self,
-        me: &Addr<OrderActor>,
-        claim: &Claim,
-        problem: Problem,
-    ) -> Answered {
-        match look_up(me, claim).await? {
+    async fn unless_known(&self, claim: &Claim, problem: Problem) -> Answered {
+        match self.look_up(claim).await? {
             Some(Saved { reply: None, .. }) => {
-                self.wait(me, claim, in_progress()).await?.ok_or(problem)
+                self.wait(claim, in_progress()).await?.ok_or(problem)
             }
             Some(saved) => saved.answer(claim),
             None => Err(problem),
         }
     }
 
+    async fn look_up(&self, claim: &Claim) -> Result<Option<Saved>, Problem> {
+        self.keys.get(claim.id()).await
+    }
+
     /// Waits for another instance's request in flight; `None` if its key became free.
-    async fn wait(
-        &self,
-        me: &Addr<OrderActor>,
-        claim: &Claim,
-        problem: Problem,
-    ) -> Result<Option<Reply>, Problem> {
+    async fn wait(&self, claim: &Claim, problem: Problem) -> Result<Option<Reply>, Problem> {
         if problem.code != Code::RequestInProgress {
             return Err(problem);
         }
         let until = Instant::now() + DUPLICATE_WAIT;
         while Instant::now() < until {
-            match look_up(me, claim).await? {
+            match self.look_up(claim).await? {
                 None => return Ok(None),
                 Some(saved) => match saved.answer(claim) {
                     Err(problem) if problem.code == Code::RequestInProgress => {}
@@ -493,8 +430,4 @@ impl Desk {
         }
         Err(problem)
     }
-}
-
-async fn look_up(me: &Addr<OrderActor>, claim: &Claim) -> Result<Option<Saved>, Problem> {
-    me.send(LookUp(claim.clone())).await.map_err(Problem::internal)?
 }

@@ -1,6 +1,7 @@
 //! An order as the API shows it.
 
-use super::order::{Address, Facts, Order, PaymentStatus, Placement, State, Status};
+use super::order::{Facts, Order, PaymentStatus, Placement, State, Status};
+use crate::contact::Address;
 use crate::id::{LineId, OrderId, PaymentId, VariantId};
 use crate::idempotency::Reply;
 use crate::money::Money;

@@ -3,7 +3,7 @@
 use super::order::{Facts, PaymentStatus, Placement, State};
 use crate::error::Problem;
 use crate::id::{OrderId, PaymentId};
-use crate::idempotency::{Claim, Reply, Saved};
+use crate::idempotency::{Claim, KeyId, Reply, Saved};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
 use std::collections::{HashMap, HashSet};
@@ -164,9 +164,9 @@ pub struct World {
     /// The number of the first order that is placed; the others follow.
     pub next_number: i64,
     /// Keys that others, or an earlier run, have taken.
-    pub keys: HashMap<(Arc<str>, Arc<str>), Saved>,
+    pub keys: HashMap<KeyId, Saved>,
     /// Keys that commands of this batch have taken.
-    pub taken: HashSet<(Arc<str>, Arc<str>)>,
+    pub taken: HashSet<KeyId>,
     /// Locked stock rows; one that does not exist has nothing.
     pub stock: HashMap<StockKey, Locked>,
     /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).

@@ -84,7 +84,7 @@ impl World {
 
     /// The decision if the key is known already; our own earlier run counts as fresh.
     fn known_key(&mut self, claim: &Claim, command: &Command) -> Option<Decision> {
-        let id = (claim.scope.clone(), claim.key.clone());
+        let id = claim.id();
         let Some(saved) = self.keys.get(&id) else {
             let is_first = self.taken.insert(id);
             let again = || Decision::unchanged(Outcome::Refused(in_progress()));
@@ -104,7 +104,7 @@ impl World {
     }
 
     fn saved_reply(&self, claim: &Claim, resource: Uuid) -> Option<Reply> {
-        let saved = self.keys.get(&(claim.scope.clone(), claim.key.clone()))?;
+        let saved = self.keys.get(&claim.id())?;
         if saved.resource_id != Some(resource) {
             return None;
         }

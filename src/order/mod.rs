@@ -18,6 +18,6 @@ pub use actor::{Desk, Orders};
 pub use body::{ItemBody, OrderBody, PaymentBody};
 pub use command::{Command, Known, NewPayment, Outcome, Periods, World};
 pub use decide::decide;
-pub use order::{Address, Facts, Line, PaymentStatus, Placement, State, Status, Totals};
-pub use pricing::{Draft, DraftItem, Terms};
+pub use order::{Facts, Line, PaymentStatus, Placement, State, Status};
+pub use pricing::{Draft, DraftItem};
 pub use reaper::{Reaper, Schedule};

@@ -1,9 +1,11 @@
 //! The nouns of orders: what is fixed at placement, what changes later, and the totals.
 
+use crate::contact::Address;
 use crate::id::{LineId, OrderId, PaymentId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
-use serde::{Deserialize, Serialize};
+use crate::pricing::Totals;
+use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -56,37 +58,6 @@ words! {
     }
 }
 
-/// A postal address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// Who receives.
-    #[schema(example = "Ada Lovelace", max_length = 200)]
-    pub name: String,
-    /// Street and number.
-    #[schema(example = "12 St James's Square", max_length = 200)]
-    pub line1: String,
-    /// More of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line2: Option<String>,
-    /// City.
-    #[schema(example = "London", max_length = 200)]
-    pub city: String,
-    /// State or county.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
-    /// Postal code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "SW1Y 4JH", max_length = 200)]
-    pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2.
-    #[schema(example = "GB", pattern = "^[A-Z]{2}$")]
-    pub country: String,
-    /// For the carrier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phone: Option<String>,
-}
-
 /// One line, frozen at placement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -106,34 +77,6 @@ pub struct Line {
     pub total: i64,
     /// The version of the offer that the price is from; 0 once the order is stored.
     pub offer_version: i64,
-}
-
-/// What an order costs, in minor units: `total = subtotal − discount + shipping + tax`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Sum of the lines.
-    pub subtotal: i64,
-    /// Taken off.
-    pub discount: i64,
-    /// Flat.
-    pub shipping: i64,
-    /// On `subtotal − discount + shipping`, half up, once per order.
-    pub tax: i64,
-    /// What the customer pays.
-    pub total: i64,
-}
-
-impl Totals {
-    /// The totals of lines that sum to `subtotal`; `None` if a sum does not fit.
-    ///
-    /// `tax_rate` is in parts per million; half a minor unit is rounded up.
-    pub fn of(subtotal: i64, shipping: i64, tax_rate: u32) -> Option<Self> {
-        let net = subtotal.checked_add(shipping)?;
-        let tax = (i128::from(net) * i128::from(tax_rate) + 500_000) / 1_000_000;
-        let tax = i64::try_from(tax).ok()?;
-        let total = net.checked_add(tax)?;
-        Some(Self { subtotal, discount: 0, shipping, tax, total })
-    }
 }
 
 /// What is fixed before the commit.
@@ -210,33 +153,4 @@ pub struct Order {
     pub facts: Facts,
     /// As it was when it was read.
     pub state: State,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn tax_is_rounded_half_up_once_per_order() {
-        let tax = |subtotal, rate| Totals::of(subtotal, 0, rate).map(|totals| totals.tax);
-        assert_eq!(tax(1299, 200_000), Some(260)); // 259.8
-        assert_eq!(tax(25, 100_000), Some(3)); // 2.5
-        assert_eq!(tax(24, 100_000), Some(2)); // 2.4
-        assert_eq!(tax(0, 200_000), Some(0));
-    }
-
-    proptest! {
-        #[test]
-        fn totals_add_up_or_are_refused_and_never_wrap(
-            subtotal in 0..i64::MAX, shipping in 0..i64::MAX, rate in 0..=1_000_000u32,
-        ) {
-            if let Some(t) = Totals::of(subtotal, shipping, rate) {
-                let sum = i128::from(t.subtotal) - i128::from(t.discount)
-                    + i128::from(t.shipping) + i128::from(t.tax);
-                prop_assert_eq!(i128::from(t.total), sum);
-                prop_assert!(t.tax >= 0 && t.total >= t.subtotal);
-            }
-        }
-    }
 }

@@ -1,11 +1,13 @@
 //! From what a client asks for to what it costs. No price comes from a client.
 
-use super::order::{Address, Line, Placement, Totals};
+use super::order::{Line, Placement};
 use crate::catalog::Offer;
+use crate::contact::Address;
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{LineId, OrderId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
+use crate::pricing::{Terms, Totals};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,17 +33,6 @@ pub struct DraftItem {
     pub quantity: i64,
     /// Where it first stood in the request.
     pub index: usize,
-}
-
-/// What the shop charges beside the prices.
-#[derive(Debug, Clone, Copy)]
-pub struct Terms {
-    /// Prices are in this currency where every item has one in it.
-    pub currency: Currency,
-    /// Flat, in minor units of the order's currency.
-    pub shipping: i64,
-    /// Parts per million.
-    pub tax_rate: u32,
 }
 
 impl Draft {

@@ -3,10 +3,11 @@
 use super::actor::Orders;
 use super::body::OrderBody;
 use super::command::{Known, NewPayment};
-use super::order::{Address, Order};
+use super::order::Order;
 use super::pricing::{Draft, DraftItem};
 use super::store;
 use crate::auth::{Admin, OrderAccess};
+use crate::contact::{Address, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{OrderId, PaymentId};
 use crate::idempotency::{ANONYMOUS, Claim};
@@ -23,8 +24,6 @@ use utoipa::ToSchema;
 
 /// Lines of one order, at most.
 const ITEMS_MAX: usize = 2_000;
-/// Characters of a name or a line of an address, at most.
-const TEXT_MAX: usize = 200;
 
 /// An order that a client wants to place.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -106,7 +105,7 @@ impl PlaceOrder {
             violations.require(is_allowed, pointer(), "must be from 1 to 1,000,000");
         }
         violations.require(is_email(&self.email), "/email", "must be an e-mail address");
-        check_address(&self.shipping_address, &mut violations);
+        self.shipping_address.check("/shipping_address", &mut violations);
         let is_standard = self.shipping_option.as_deref().is_none_or(|name| name == "standard");
         violations.require(is_standard, "/shipping_option", "must be standard");
         violations.finish()?;
@@ -155,39 +154,6 @@ impl PaymentChoice {
             terms: provider.terms(),
         })
     }
-}
-
-/// One `@` with something on both sides and no white space: the rest is for the mail server.
-fn is_email(text: &str) -> bool {
-    let parts = text.split_once('@');
-    let is_plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let has_parts = parts.is_some_and(|(local, domain)| {
-        !local.is_empty() && domain.len() > 2 && domain.contains('.') && !domain.contains('@')
-    });
-    text.len() <= 254 && is_plain && has_parts
-}
-
-fn check_address(address: &Address, violations: &mut Violations) {
-    let at = |field: &str| format!("/shipping_address/{field}");
-    let required = [("name", &address.name), ("line1", &address.line1), ("city", &address.city)];
-    for (field, text) in required {
-        let is_filled = !text.trim().is_empty() && text.chars().count() <= TEXT_MAX;
-        violations.require(is_filled, at(field), "must have 1 to 200 characters");
-    }
-    let optional = [
-        ("line2", &address.line2),
-        ("region", &address.region),
-        ("postal_code", &address.postal_code),
-        ("phone", &address.phone),
-    ];
-    for (field, text) in optional {
-        let is_short = text.as_ref().is_none_or(|text| text.chars().count() <= TEXT_MAX);
-        violations.require(is_short, at(field), "must have at most 200 characters");
-    }
-    let is_country = address.country.bytes().all(|letter| letter.is_ascii_uppercase())
-        && rust_iso3166::from_alpha2(&address.country).is_some();
-    let detail = "must be an ISO 3166-1 alpha-2 code in capitals";
-    violations.require(is_country, at("country"), detail);
 }
 
 /// Place an order at once, without a session.

@@ -5,12 +5,14 @@ use super::command::{
     World,
 };
 use super::decide::{Decision, decide};
-use super::order::{Address, Facts, Line, PaymentStatus, Placement, State, Status, Totals};
+use super::order::{Facts, Line, PaymentStatus, Placement, State, Status};
+use crate::contact::Address;
 use crate::error::Code;
 use crate::id::{LineId, OrderId, PaymentId, VariantId};
 use crate::idempotency::{Claim, Saved};
 use crate::inventory::{Level, StockKey};
 use crate::payment::{Answer, Terms};
+use crate::pricing::Totals;
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -12,7 +12,7 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use read::{Unsettled, candidates_for_expiry, find, known, list, look_up, take_unsettled};
+pub use read::{Unsettled, candidates_for_expiry, find, known, list, take_unsettled};
 
 use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;

@@ -1,15 +1,14 @@
 //! Reading orders and keys.
 
 use super::super::command::Known;
-use super::super::order::{
-    Address, Facts, Line, Order, PaymentStatus, Placement, State, Status, Totals,
-};
+use super::super::order::{Facts, Line, Order, PaymentStatus, Placement, State, Status};
 use super::trips::payment;
+use crate::contact::Address;
 use crate::error::Problem;
 use crate::id::{OrderId, PaymentId};
-use crate::idempotency::{Claim, Saved};
 use crate::inventory::StockKey;
 use crate::money::Currency;
+use crate::pricing::Totals;
 use deadpool_postgres::Pool;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -146,19 +145,6 @@ fn order(
             payments,
         },
     })
-}
-
-/// What is known of these keys.
-pub async fn look_up(
-    readers: &Pool,
-    claims: &[Claim],
-) -> Result<HashMap<(Arc<str>, Arc<str>), Saved>, Problem> {
-    let client = readers.get().await?;
-    let statement = client.prepare_cached(Saved::LOOK_UP).await?;
-    let scopes: Vec<&str> = claims.iter().map(|claim| &*claim.scope).collect();
-    let keys: Vec<&str> = claims.iter().map(|claim| &*claim.key).collect();
-    let rows = client.query(&statement, &[&scopes, &keys]).await?;
-    Ok(rows.iter().map(Saved::read).collect())
 }
 
 /// Unpaid orders whose time is over, oldest first; whether they expire is decided under locks.

@@ -5,11 +5,10 @@ use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
 use super::statements::Statements;
 use crate::id::OrderId;
-use crate::idempotency::{Claim, Saved};
+use crate::idempotency::{Claim, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
 use crate::journal::{Form, Transaction};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
@@ -32,7 +31,7 @@ pub struct Found {
     /// PostgreSQL's clock.
     pub now: OffsetDateTime,
     /// Keys that were taken before.
-    pub keys: HashMap<(Arc<str>, Arc<str>), Saved>,
+    pub keys: HashMap<KeyId, Saved>,
     /// The stock rows.
     pub stock: HashMap<StockKey, Locked>,
     /// The orders that exist, and are not locked by somebody else if they are to expire.

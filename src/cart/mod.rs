@@ -1,0 +1,1 @@
+//! Carts: what a session wants to buy.

@@ -1,0 +1,165 @@
+//! Reads that travel together: while one is on its way, the keys that are asked for gather, and
+//! leave with the next, without a timer. So a key is read once for all who want it, and many keys
+//! share a round trip.
+
+use crate::error::{Code, Problem};
+use crate::postgres::unavailable;
+use futures_util::FutureExt;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// The limits of a [`Gather`].
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Keys in one read, about: a request for several is never split.
+    pub keys_max: usize,
+    /// Requests that may wait; more are refused with `overloaded`.
+    pub waiting_max: usize,
+    /// A read that takes longer answers nobody.
+    pub read_max: Duration,
+}
+
+/// A way to read `V`s by `K`. Cheap to clone.
+pub struct Gather<K, V>(mpsc::Sender<Asked<K, V>>);
+
+impl<K, V> Clone for Gather<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Asked<K, V> {
+    keys: Vec<K>,
+    answer: oneshot::Sender<Result<HashMap<K, V>, Problem>>,
+}
+
+impl<K, V> Gather<K, V>
+where
+    K: Eq + Hash + Clone + Send + 'static,
+    V: Clone + Send + 'static,
+{
+    /// Reads with `read` on `runtime`: it gets distinct keys and leaves out what does not exist.
+    /// It ends when the last handle is gone.
+    pub fn start<F, R>(runtime: &Handle, limits: Limits, read: F) -> Self
+    where
+        F: Fn(Vec<K>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<HashMap<K, V>, Problem>> + Send,
+    {
+        let (queue, mut asked) = mpsc::channel(limits.waiting_max);
+        runtime.spawn(async move {
+            while let Some(first) = asked.recv().await {
+                let batch = batch(first, &mut asked, limits.keys_max);
+                answer(batch, &read, limits.read_max).await;
+            }
+        });
+        Self(queue)
+    }
+
+    /// What there is of the keys. It was read after this was called.
+    pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let full = |_| Problem::new(Code::Overloaded, "Too many reads are waiting.");
+        self.0.try_send(Asked { keys, answer }).map_err(full)?;
+        answered.await.unwrap_or_else(|_| Err(Problem::internal("a read was lost")))
+    }
+
+    /// What there is of one key. It was read after this was called.
+    pub async fn get(&self, key: K) -> Result<Option<V>, Problem> {
+        Ok(self.get_all(vec![key.clone()]).await?.remove(&key))
+    }
+}
+
+/// The first request and those that wait behind it.
+fn batch<K, V>(
+    first: Asked<K, V>,
+    queue: &mut mpsc::Receiver<Asked<K, V>>,
+    keys_max: usize,
+) -> Vec<Asked<K, V>> {
+    let mut keys = first.keys.len();
+    let mut batch = vec![first];
+    while keys < keys_max {
+        let Ok(next) = queue.try_recv() else { break };
+        keys += next.keys.len();
+        batch.push(next);
+    }
+    batch
+}
+
+async fn answer<K, V, F, R>(batch: Vec<Asked<K, V>>, read: &F, read_max: Duration)
+where
+    K: Eq + Hash + Clone,
+    V: Clone,
+    F: Fn(Vec<K>) -> R,
+    R: Future<Output = Result<HashMap<K, V>, Problem>>,
+{
+    let distinct: HashSet<&K> = batch.iter().flat_map(|asked| &asked.keys).collect();
+    let keys: Vec<K> = distinct.into_iter().cloned().collect();
+    // Whoever comes next must find the task alive.
+    let found = timeout(read_max, AssertUnwindSafe(read(keys)).catch_unwind());
+    let found = match found.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => Err(Problem::internal("a read panicked")),
+        Err(_) => Err(unavailable()),
+    };
+    for Asked { keys, answer } in batch {
+        let pick = |found: &HashMap<K, V>| {
+            let known = |key: K| found.get(&key).cloned().map(|value| (key, value));
+            keys.into_iter().filter_map(known).collect()
+        };
+        // Who no longer waits needs no answer.
+        let _ = answer.send(found.as_ref().map(pick).map_err(Clone::clone));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    const LIMITS: Limits =
+        Limits { keys_max: 10, waiting_max: 100, read_max: Duration::from_millis(200) };
+
+    #[tokio::test]
+    async fn keys_that_are_asked_for_during_a_read_share_the_next_one() {
+        let reads = Arc::new(Mutex::new(Vec::new()));
+        let seen = reads.clone();
+        let squares = Gather::start(&Handle::current(), LIMITS, move |mut keys: Vec<u32>| {
+            keys.sort_unstable();
+            seen.lock().unwrap().push(keys.clone());
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Ok(keys.into_iter().filter(|key| *key > 0).map(|key| (key, key * key)).collect())
+            }
+        });
+        let first = tokio::spawn({
+            let squares = squares.clone();
+            async move { squares.get(1).await }
+        });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let (two, both, none) =
+            tokio::join!(squares.get(2), squares.get_all(vec![2, 3]), squares.get(0));
+        assert_eq!(first.await.unwrap(), Ok(Some(1)));
+        assert_eq!((two, none), (Ok(Some(4)), Ok(None)));
+        assert_eq!(both, Ok(HashMap::from([(2, 4), (3, 9)])));
+        assert_eq!(*reads.lock().unwrap(), [vec![1], vec![0, 2, 3]]);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_or_hangs_fails_those_who_wait_and_nobody_else() {
+        let read = Gather::start(&Handle::current(), LIMITS, |keys: Vec<u32>| async move {
+            match keys[..] {
+                [0] => panic!("asked to panic"),
+                [1] => std::future::pending().await,
+                _ => Ok(keys.into_iter().map(|key| (key, key)).collect()),
+            }
+        });
+        assert_eq!(read.get(0).await.unwrap_err().code, Code::Internal);
+        assert_eq!(read.get(1).await.unwrap_err().code, Code::StorageUnavailable);
+        assert_eq!(read.get(2).await, Ok(Some(2)));
+    }
+}

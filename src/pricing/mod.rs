@@ -1,0 +1,5 @@
+//! From prices to totals: the same rules for carts and for orders.
+
+mod totals;
+
+pub use totals::{Terms, Totals};

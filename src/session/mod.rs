@@ -1,0 +1,1 @@
+//! Sessions: who is asking, by an opaque token.
