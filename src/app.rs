@@ -5,7 +5,7 @@
 //! journal.
 
 use crate::auth::{Secrets, shared_secret};
-use crate::catalog::Offers;
+use crate::catalog::{Offers, Storefront};
 use crate::config::Config;
 use crate::http::{self, Operations};
 use crate::idempotency;
@@ -48,6 +48,7 @@ pub type StartJournal =
 struct Services {
     postgres: web::Data<Postgres>,
     inventory: web::Data<Inventory>,
+    storefront: web::Data<Storefront>,
     providers: web::Data<Providers>,
     orders: web::Data<Orders>,
     secrets: web::Data<Secrets>,
@@ -96,6 +97,7 @@ impl App {
         }
         let services = Services {
             inventory: web::Data::new(desk.inventory.clone()),
+            storefront: web::Data::new(Storefront),
             providers: web::Data::new(desk.providers.clone()),
             orders: web::Data::new(orders),
             secrets: web::Data::from(secrets),
@@ -124,11 +126,19 @@ impl App {
     pub fn serve(&self, listener: TcpListener) -> std::io::Result<Server> {
         let (config, services) = (self.config.clone(), self.services.clone());
         let server = HttpServer::new(move || {
-            let Services { postgres, inventory, providers, orders, secrets, operations } =
-                services.clone();
+            let Services {
+                postgres,
+                inventory,
+                storefront,
+                providers,
+                orders,
+                secrets,
+                operations,
+            } = services.clone();
             HttpApp::new()
                 .app_data(postgres)
                 .app_data(inventory)
+                .app_data(storefront)
                 .app_data(providers)
                 .app_data(orders)
                 .app_data(secrets)

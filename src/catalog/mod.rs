@@ -13,9 +13,11 @@ pub mod product;
 pub mod routes;
 mod slug;
 mod store;
+mod storefront;
 #[cfg(test)]
 mod tests;
 
 pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
 pub use offers::{Offer, Offers};
+pub use storefront::Storefront;

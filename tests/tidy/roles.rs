@@ -28,7 +28,7 @@ fn role(source: &Source) -> Role {
         "store" => Role::Store,
         "actor" => Role::Actor,
         "routes" => Role::Routes,
-        "import" | "offers" | "reaper" | "demo" => Role::Worker,
+        "import" | "offers" | "reaper" | "demo" | "storefront" => Role::Worker,
         _ if source.shipped.contains("impl PaymentProvider for") => Role::Provider,
         _ => Role::Rules,
     }
