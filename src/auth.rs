@@ -81,10 +81,12 @@ fn admin(request: &HttpRequest) -> Result<Admin, Problem> {
     }
 }
 
-/// Proof that the request may see and change the order in its path: `X-Order-Token`.
+/// The order in the request's path.
 pub struct OrderAccess {
-    /// The order that was opened.
+    /// Its id.
     pub order: OrderId,
+    /// Whether its secret came along: `X-Order-Token`.
+    pub is_opened: bool,
 }
 
 impl FromRequest for OrderAccess {
@@ -96,16 +98,13 @@ impl FromRequest for OrderAccess {
     }
 }
 
-/// Unknown, malformed and somebody else's order look the same.
+/// A malformed id looks like an unknown one.
 fn order_access(request: &HttpRequest) -> Result<OrderAccess, Problem> {
-    let order = request.match_info().query("id").parse::<OrderId>().ok();
+    let order = request.match_info().query("id").parse::<OrderId>();
+    let order = order.map_err(|_| Problem::not_found("order"))?;
     let token = request.headers().get("x-order-token").and_then(|value| value.to_str().ok());
     let secrets = secrets(request)?;
-    order
-        .zip(token)
-        .filter(|(order, token)| secrets.opens(*order, token))
-        .map(|(order, _)| OrderAccess { order })
-        .ok_or_else(|| Problem::not_found("order"))
+    Ok(OrderAccess { order, is_opened: token.is_some_and(|token| secrets.opens(order, token)) })
 }
 
 /// The secret of that name that all instances share; made at the first start.

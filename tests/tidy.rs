@@ -59,7 +59,7 @@ const OPEN_REGISTERS: &[&str] = &["metrics", "migrate"];
 
 /// What handlers do. Their names are a verb and a noun, and are the ids of the operations.
 const VERBS: &[&str] =
-    &["add", "cancel", "create", "delete", "get", "list", "pay", "place", "remove", "update"];
+    &["add", "cancel", "checkout", "create", "delete", "get", "list", "pay", "place", "remove", "update"];
 
 /// Handlers that serve pages for people, which the OpenAPI document does not describe.
 const UNDESCRIBED_HANDLERS: &[&str] = &["get_docs", "get_error_docs"];

@@ -94,6 +94,24 @@ pub fn endpoints() -> Vec<Endpoint> {
             ],
         )
         .body_max(ORDER_BODY_MAX),
+        post(
+            "/v1/cart/checkout",
+            to!(order::routes::checkout_cart),
+            &[
+                IdempotencyKeyRequired,
+                Unauthorized,
+                CartEmpty,
+                CheckoutIncomplete,
+                OutOfStock,
+                PriceChanged,
+                Overloaded,
+            ],
+        ),
+        get(
+            "/v1/orders",
+            to!(order::routes::list_session_orders),
+            &[InvalidRequest, Unauthorized],
+        ),
         get("/v1/orders/{id}", to!(order::routes::get_order), &[NotFound]),
         post(
             "/v1/orders/{id}/payments",

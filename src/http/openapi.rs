@@ -25,6 +25,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         inventory::routes::create_stock_adjustment,
         inventory::routes::list_stock_levels,
         order::routes::place_order,
+        order::routes::checkout_cart,
+        order::routes::list_session_orders,
         order::routes::get_order,
         order::routes::pay_order,
         order::routes::cancel_order,

@@ -5,9 +5,11 @@
 
 use super::command::{Command, Known, NewPayment, Outcome};
 use super::order::Placement;
+use super::checkout::Checkout;
 use super::pricing::Draft;
 use super::store::{self, Entry};
 use crate::auth::Secrets;
+use crate::cart::Carts;
 use crate::catalog::Offers;
 use crate::error::{Code, Problem};
 use crate::gather::Gather;
@@ -22,6 +24,7 @@ use crate::pricing::Terms;
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use futures_util::FutureExt;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -62,11 +65,10 @@ impl Orders {
     pub async fn place(
         &self,
         claim: Claim,
-        draft: Draft,
+        wanted: Wanted,
         payment: NewPayment,
     ) -> Result<Reply, Problem> {
-        let draft = Box::new(draft);
-        self.ask(Some(claim), Task::Place { draft, payment }).await
+        self.ask(Some(claim), Task::Place { wanted, payment }).await
     }
 
     /// Pays an order.
@@ -110,9 +112,17 @@ impl Orders {
     }
 }
 
+/// What is to be ordered.
+pub enum Wanted {
+    /// What the request lists.
+    Items(Box<Draft>),
+    /// What is in a cart when the order is committed.
+    Cart(Checkout),
+}
+
 /// What can be asked of the orders.
 enum Task {
-    Place { draft: Box<Draft>, payment: NewPayment },
+    Place { wanted: Wanted, payment: NewPayment },
     Pay { order: Known, payment: NewPayment },
     Cancel { order: Known, reason: Option<String> },
 }
@@ -223,6 +233,8 @@ pub struct Desk {
     pub inventory: Inventory,
     /// What can be bought, and for how much.
     pub offers: Offers,
+    /// What sessions want to buy.
+    pub carts: Carts,
     /// Whom to ask for money.
     pub providers: Providers,
     /// What is known of keys.
@@ -240,8 +252,8 @@ pub struct Desk {
 impl Desk {
     async fn work(&self, ask: &Ask) -> Answered {
         match (&ask.task, &ask.claim) {
-            (Task::Place { draft, payment }, Some(claim)) => {
-                self.place(claim, draft, payment).await
+            (Task::Place { wanted, payment }, Some(claim)) => {
+                self.place(claim, wanted, payment).await
             }
             (Task::Place { .. }, None) => Err(Problem::internal("an order without a key")),
             (Task::Pay { order, payment }, claim) => {
@@ -258,12 +270,16 @@ impl Desk {
     }
 
     /// The path of an order: price it, ask the view, commit it, then ask for the money.
-    async fn place(&self, claim: &Claim, draft: &Draft, payment: &NewPayment) -> Answered {
+    async fn place(&self, claim: &Claim, wanted: &Wanted, payment: &NewPayment) -> Answered {
         let id = OrderId::new();
         let access_token = self.secrets.order_token(id);
-        let skus: Vec<&str> = draft.items.iter().map(|item| item.sku.as_str()).collect();
         for _ in 0..PRICINGS_MAX {
-            let placement = match self.price(draft, &skus, id).await? {
+            let draft = match self.draft(wanted).await? {
+                Ok(draft) => draft,
+                Err(problem) => return self.unless_known(claim, problem).await,
+            };
+            let skus: Vec<&str> = draft.items.iter().map(|item| item.sku.as_str()).collect();
+            let placement = match self.price(&draft, &skus, id).await? {
                 Ok(placement) => Arc::new(placement),
                 Err(problem) => return self.unless_known(claim, problem).await,
             };
@@ -281,6 +297,7 @@ impl Desk {
                 placement: placement.clone(),
                 payment: payment.clone(),
                 access_token: access_token.clone(),
+                cart_version: draft.cart_version,
             };
             let token = Some(access_token.as_str());
             match self.commit(command, seen).await? {
@@ -295,6 +312,7 @@ impl Desk {
                 }
                 Outcome::SoldOut(available) => return Err(draft.out_of_stock(&available)),
                 Outcome::OfferChanged => self.offers.forget(&skus),
+                Outcome::CartChanged => {}
                 Outcome::Refused(problem) => match self.wait(claim, problem).await? {
                     Some(reply) => return Ok(reply),
                     None => continue,
@@ -302,7 +320,22 @@ impl Desk {
                 Outcome::Nothing => return Err(unknown_outcome()),
             }
         }
-        Err(Problem::new(Code::Overloaded, "The prices keep changing; try again."))
+        Err(Problem::new(Code::Overloaded, "The prices or the cart keep changing; try again."))
+    }
+
+    /// What is ordered now, or why nothing can be.
+    async fn draft<'w>(
+        &self,
+        wanted: &'w Wanted,
+    ) -> Result<Result<Cow<'w, Draft>, Problem>, Problem> {
+        match wanted {
+            Wanted::Items(draft) => Ok(Ok(Cow::Borrowed(draft))),
+            Wanted::Cart(checkout) => {
+                let cart = self.carts.read(checkout.session).await?;
+                let offers = self.carts.offers(&cart).await?;
+                Ok(checkout.draft(&cart, &offers).map(Cow::Owned))
+            }
+        }
     }
 
     /// Prices the draft; nobody is refused on an offer that is only remembered.

@@ -2,7 +2,7 @@
 
 use super::order::{Facts, PaymentStatus, Placement, State};
 use crate::error::Problem;
-use crate::id::{OrderId, PaymentId};
+use crate::id::{OrderId, PaymentId, SessionId};
 use crate::idempotency::{Claim, KeyId, Reply, Saved};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
@@ -47,6 +47,8 @@ pub enum Command {
         payment: NewPayment,
         /// The order's secret, for the reply.
         access_token: String,
+        /// At a checkout: the version of the session's cart that was priced, and is emptied.
+        cart_version: Option<i64>,
     },
     /// Begin another payment of an order.
     Pay {
@@ -117,6 +119,14 @@ impl Command {
         }
     }
 
+    /// The cart that the order empties: its session, and the version that was priced.
+    pub fn cart(&self) -> Option<(SessionId, i64)> {
+        match self {
+            Command::Place { placement, cart_version, .. } => placement.session.zip(*cart_version),
+            _ => None,
+        }
+    }
+
     /// The order's fixed part.
     pub fn placement(&self) -> &Arc<Placement> {
         match self {
@@ -142,6 +152,8 @@ pub enum Outcome {
     SoldOut(Vec<i64>),
     /// A line's price is from an older offer.
     OfferChanged,
+    /// The cart is not the one that was priced.
+    CartChanged,
     /// Refused.
     Refused(Problem),
     /// Nothing was to be done.
@@ -167,6 +179,8 @@ pub struct World {
     pub keys: HashMap<KeyId, Saved>,
     /// Keys that commands of this batch have taken.
     pub taken: HashSet<KeyId>,
+    /// The versions of locked carts.
+    pub carts: HashMap<SessionId, i64>,
     /// Locked stock rows; one that does not exist has nothing.
     pub stock: HashMap<StockKey, Locked>,
     /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).
@@ -176,7 +190,8 @@ pub struct World {
 }
 
 impl World {
-    /// What the optimistic form presumes: keys are new, offers are current, there is plenty.
+    /// What the optimistic form presumes: keys are new, carts and offers are those that were
+    /// priced, there is plenty.
     pub fn presumed(
         commands: &[&Command],
         now: OffsetDateTime,
@@ -188,8 +203,9 @@ impl World {
         let stock = lines
             .map(|line| (line.stock, Locked { level, offer_version: line.offer_version }))
             .collect();
+        let carts = commands.iter().filter_map(|command| command.cart()).collect();
         let (keys, taken, orders) = (HashMap::new(), HashSet::new(), HashMap::new());
-        Self { now, next_number, keys, taken, stock, orders, periods }
+        Self { now, next_number, keys, taken, carts, stock, orders, periods }
     }
 }
 
@@ -238,6 +254,8 @@ pub struct Write {
     pub order: OrderWrite,
     /// The commit's part of the order.
     pub facts: Facts,
+    /// The cart that is emptied, by its session, and the version that it had.
+    pub cart: Option<(SessionId, i64)>,
     /// The payment's row.
     pub payment: Option<PaymentWrite>,
     /// How the units of all its lines move.

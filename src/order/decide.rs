@@ -10,7 +10,7 @@ use super::command::{
 use super::order::{Facts, Payment, PaymentStatus, Placement, State, Status};
 use super::transition::{self, Transition};
 use crate::error::{Code, Problem};
-use crate::id::PaymentId;
+use crate::id::{PaymentId, SessionId};
 use crate::idempotency::{Claim, Reply, in_progress, reused};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
@@ -63,7 +63,7 @@ impl World {
     fn judge(&mut self, command: &Command) -> Decision {
         match command {
             Command::Place { placement, payment, access_token, .. } => {
-                self.place(placement, payment, access_token)
+                self.place(placement, payment, access_token, command.cart())
             }
             Command::Pay { order, payment, .. } => self.pay(order, payment),
             Command::Settle { claim, order, payment, answer, access_token } => {
@@ -116,7 +116,11 @@ impl World {
         placement: &Arc<Placement>,
         payment: &NewPayment,
         access_token: &str,
+        cart: Option<(SessionId, i64)>,
     ) -> Decision {
+        if cart.is_some_and(|(session, version)| self.carts.get(&session) != Some(&version)) {
+            return Decision::refused(Outcome::CartChanged);
+        }
         let movement = match payment.terms {
             Terms::Invoice => Movement::Sell,
             Terms::Charge => Movement::Hold,
@@ -124,6 +128,9 @@ impl World {
         match self.take(placement, movement) {
             Ok(()) => {}
             Err(outcome) => return Decision::refused(outcome),
+        }
+        if let Some((session, version)) = cart {
+            self.carts.insert(session, version + 1);
         }
         let (status, payment_status, pay_by) = match payment.terms {
             Terms::Invoice => (Status::Confirmed, PaymentStatus::Pending, None),
@@ -154,6 +161,7 @@ impl World {
         let write = Write {
             order: OrderWrite::Insert(state),
             facts,
+            cart,
             payment: Some(PaymentWrite::Insert(payment.clone(), payment_status)),
             movement: Some((movement, Cause::OrderPlaced)),
             event: "order.placed",
@@ -359,6 +367,7 @@ impl World {
         let write = Write {
             order: OrderWrite::Update(state, None),
             facts: order.facts,
+            cart: None,
             payment,
             movement: transition.movement,
             event: transition.event,

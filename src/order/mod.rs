@@ -2,6 +2,7 @@
 
 mod actor;
 mod body;
+mod checkout;
 mod command;
 mod decide;
 #[allow(clippy::module_inception)]

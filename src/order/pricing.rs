@@ -4,7 +4,7 @@ use super::order::{Line, Placement};
 use crate::catalog::Offer;
 use crate::contact::Address;
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{LineId, OrderId};
+use crate::id::{LineId, OrderId, SessionId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
 use crate::pricing::{Terms, Totals};
@@ -14,12 +14,18 @@ use std::sync::Arc;
 /// An order as a client asks for it, checked as far as that is possible without the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
+    /// Who places it, if there is a session.
+    pub session: Option<SessionId>,
+    /// At a checkout: the version of the session's cart that this was made of.
+    pub cart_version: Option<i64>,
     /// Each SKU once.
     pub items: Vec<DraftItem>,
     /// Who orders.
     pub email: String,
     /// Where it goes.
     pub shipping_address: Address,
+    /// The order is priced in it; if none is asked for, in the shop's or one that all items share.
+    pub currency: Option<Currency>,
     /// The order is refused if its total is another one.
     pub expected_total: Option<Money>,
 }
@@ -92,16 +98,16 @@ impl Draft {
         let (email, shipping_address) = (self.email.clone(), self.shipping_address.clone());
         let tax_rate = terms.tax_rate;
         let placement =
-            Placement { id, lines, currency, totals, tax_rate, email, shipping_address };
+            Placement { id, session: self.session, lines, currency, totals, tax_rate, email, shipping_address };
         self.as_expected(placement)
     }
 
-    /// The currency of the expected total, else the shop's, else the one that all items share.
+    /// The one that is asked for, else the shop's, else the one that all items share.
     fn currency(&self, offers: &[&Offer], preferred: Currency) -> Result<Currency, Problem> {
         let sells = |currency: Currency| {
             offers.iter().position(|offer| price_in(offer, currency).is_none())
         };
-        let asked = self.expected_total.map(|total| total.currency);
+        let asked = self.currency;
         let Some(missing) = sells(asked.unwrap_or(preferred)) else {
             return Ok(asked.unwrap_or(preferred));
         };

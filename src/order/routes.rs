@@ -1,7 +1,8 @@
 //! The orders' operations over HTTP.
 
-use super::actor::Orders;
+use super::actor::{Orders, Wanted};
 use super::body::OrderBody;
+use super::checkout::Checkout;
 use super::command::{Known, NewPayment};
 use super::order::Order;
 use super::pricing::{Draft, DraftItem};
@@ -9,14 +10,15 @@ use super::store;
 use crate::auth::{Admin, OrderAccess};
 use crate::contact::{Address, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{OrderId, PaymentId};
+use crate::id::{PaymentId, SessionId};
 use crate::idempotency::{ANONYMOUS, Claim};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::{Json, JsonOrEmpty};
 use crate::money::{Currency, Money};
-use crate::page::{List, PageQuery};
+use crate::page::{List, Page, PageQuery};
 use crate::payment::Providers;
 use crate::postgres::Postgres;
+use crate::session::{MaybeShopper, Shopper};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -83,6 +85,23 @@ pub struct ExpectedTotal {
     currency: Currency,
 }
 
+impl From<ExpectedTotal> for Money {
+    fn from(total: ExpectedTotal) -> Self {
+        Money::new(total.amount, total.currency)
+    }
+}
+
+/// How a cart is checked out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckoutCart {
+    /// How it is paid.
+    payment: PaymentChoice,
+    /// If given, the checkout is refused with `price_changed` unless its total is this.
+    #[serde(default)]
+    expected_total: Option<ExpectedTotal>,
+}
+
 /// Why an order is cancelled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,19 +137,21 @@ impl PlaceOrder {
         }
     }
 
-    fn draft(self) -> Draft {
+    fn draft(self, session: Option<SessionId>) -> Draft {
         let items = self.items.into_iter().enumerate().map(|(index, item)| DraftItem {
             sku: item.sku,
             quantity: item.quantity,
             index,
         });
+        let expected_total = self.expected_total.map(Money::from);
         Draft {
+            session,
+            cart_version: None,
             items: Draft::merge(items.collect()),
             email: self.email,
             shipping_address: self.shipping_address,
-            expected_total: self
-                .expected_total
-                .map(|total| Money::new(total.amount, total.currency)),
+            currency: expected_total.map(|total| total.currency),
+            expected_total,
         }
     }
 }
@@ -170,15 +191,63 @@ impl PaymentChoice {
 )]
 pub async fn place_order(
     request: HttpRequest,
+    shopper: MaybeShopper,
     body: Json<PlaceOrder>,
     orders: web::Data<Orders>,
     providers: web::Data<Providers>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::required(&request, ANONYMOUS, &body.hash)?;
+    let claim = Claim::required(&request, scope(&shopper), &body.hash)?;
     body.value.check()?;
     let payment = body.value.payment.payment(&providers, "/payment")?;
-    let draft = body.value.draft();
-    Ok(orders.place(claim, draft, payment).await?.into())
+    let session = shopper.0.map(|shopper| shopper.session);
+    let draft = Box::new(body.value.draft(session));
+    Ok(orders.place(claim, Wanted::Items(draft), payment).await?.into())
+}
+
+/// Order what is in the cart.
+///
+/// The cart is emptied in the order's transaction: two checkouts of one cart make one order.
+/// `checkout_incomplete` names everything that is missing.
+#[utoipa::path(
+    post, path = "/v1/cart/checkout", tag = "carts", request_body = CheckoutCart,
+    params(("Idempotency-Key" = String, Header, description = "1–255 visible ASCII characters")),
+    security(("session" = [])),
+    responses(
+        (status = 201, description = "The order", body = OrderBody<'static>,
+            headers(("Location" = String), ("Idempotent-Replayed" = String))),
+    ),
+)]
+pub async fn checkout_cart(
+    request: HttpRequest,
+    shopper: Shopper,
+    body: Json<CheckoutCart>,
+    orders: web::Data<Orders>,
+    providers: web::Data<Providers>,
+) -> Result<HttpResponse, Problem> {
+    let claim = Claim::required(&request, &shopper.scope, &body.hash)?;
+    let payment = body.value.payment.payment(&providers, "/payment")?;
+    let expected_total = body.value.expected_total.map(Money::from);
+    let checkout = Checkout { session: shopper.session, expected_total };
+    Ok(orders.place(claim, Wanted::Cart(checkout), payment).await?.into())
+}
+
+/// The session's orders, newest first.
+#[utoipa::path(
+    get, path = "/v1/orders", tag = "orders", params(PageQuery),
+    security(("session" = [])),
+    responses(
+        (status = 200, description = "A page of orders", body = List<OrderBody<'static>>),
+    ),
+)]
+pub async fn list_session_orders(
+    shopper: Shopper,
+    query: web::Query<PageQuery>,
+    postgres: web::Data<Postgres>,
+) -> Result<HttpResponse, Problem> {
+    let page = query.page()?;
+    let (session, readers) = (shopper.session, &postgres.readers);
+    let orders = store::list_of_session(readers, session, page.after, page.fetch()).await?;
+    Ok(shown_page(page, orders))
 }
 
 /// One order, for whoever holds its secret.
@@ -191,9 +260,10 @@ pub async fn place_order(
 )]
 pub async fn get_order(
     access: OrderAccess,
+    shopper: MaybeShopper,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let order = found(&postgres, access.order).await?;
+    let order = found(&postgres, &access, &shopper).await?;
     Ok(shown(&order.body()))
 }
 
@@ -208,15 +278,16 @@ pub async fn get_order(
 )]
 pub async fn pay_order(
     access: OrderAccess,
+    shopper: MaybeShopper,
     request: HttpRequest,
     body: Json<PaymentChoice>,
     orders: web::Data<Orders>,
     providers: web::Data<Providers>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, ANONYMOUS, &body.hash)?;
+    let claim = Claim::of(&request, scope(&shopper), &body.hash)?;
     let payment = body.value.payment(&providers, "")?;
-    let order = Known::from(found(&postgres, access.order).await?);
+    let order = Known::from(found(&postgres, &access, &shopper).await?);
     Ok(orders.pay(claim, order, payment).await?.into())
 }
 
@@ -231,18 +302,19 @@ pub async fn pay_order(
 )]
 pub async fn cancel_order(
     access: OrderAccess,
+    shopper: MaybeShopper,
     request: HttpRequest,
     body: JsonOrEmpty<CancelOrder>,
     orders: web::Data<Orders>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, ANONYMOUS, &body.hash)?;
+    let claim = Claim::of(&request, scope(&shopper), &body.hash)?;
     let reason = body.value.reason;
     let mut violations = Violations::default();
     let is_short = reason.as_ref().is_none_or(|reason| reason.chars().count() <= TEXT_MAX);
     violations.require(is_short, "/reason", "must have at most 200 characters");
     violations.finish()?;
-    let order = Known::from(found(&postgres, access.order).await?);
+    let order = Known::from(found(&postgres, &access, &shopper).await?);
     Ok(orders.cancel(claim, order, reason).await?.into())
 }
 
@@ -261,14 +333,35 @@ pub async fn list_orders(
 ) -> Result<HttpResponse, Problem> {
     let page = query.page()?;
     let orders = store::list(&postgres.readers, page.after, page.fetch()).await?;
-    let list = page.list(orders, |order| order.placement.id.uuid());
-    let items: Vec<OrderBody<'_>> = list.items.iter().map(Order::body).collect();
-    Ok(shown(&List { items, next_cursor: list.next_cursor }))
+    Ok(shown_page(page, orders))
 }
 
-async fn found(postgres: &Postgres, id: OrderId) -> Result<Order, Problem> {
-    let order = store::find(&postgres.readers, id).await?;
+fn shown_page(page: Page, orders: Vec<Order>) -> HttpResponse {
+    let list = page.list(orders, |order| order.placement.id.uuid());
+    let items: Vec<OrderBody<'_>> = list.items.iter().map(Order::body).collect();
+    shown(&List { items, next_cursor: list.next_cursor })
+}
+
+/// The order, for whoever holds its secret and for the session that placed it. To everybody else
+/// it looks unknown.
+async fn found(
+    postgres: &Postgres,
+    access: &OrderAccess,
+    shopper: &MaybeShopper,
+) -> Result<Order, Problem> {
+    let order = match (access.is_opened, &shopper.0) {
+        (true, _) => store::find(&postgres.readers, access.order).await?,
+        (false, Some(Shopper { session, .. })) => {
+            store::find_of_session(&postgres.readers, access.order, *session).await?
+        }
+        (false, None) => None,
+    };
     order.ok_or_else(|| Problem::not_found("order"))
+}
+
+/// Whose keys these are.
+fn scope(shopper: &MaybeShopper) -> &str {
+    shopper.0.as_ref().map_or(ANONYMOUS, |shopper| &shopper.scope)
 }
 
 fn shown(body: &impl serde::Serialize) -> HttpResponse {

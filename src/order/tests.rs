@@ -8,7 +8,7 @@ use super::decide::{Decision, decide};
 use super::order::{Facts, Line, PaymentStatus, Placement, State, Status};
 use crate::contact::Address;
 use crate::error::Code;
-use crate::id::{LineId, OrderId, PaymentId, VariantId};
+use crate::id::{LineId, OrderId, PaymentId, SessionId, VariantId};
 use crate::idempotency::{Claim, Saved};
 use crate::inventory::{Level, StockKey};
 use crate::payment::{Answer, Terms};
@@ -29,6 +29,7 @@ struct Model {
     rows: Vec<StockKey>,
     stock: HashMap<StockKey, Locked>,
     orders: Vec<(Known, State)>,
+    carts: HashMap<SessionId, i64>,
 }
 
 impl Model {
@@ -37,7 +38,8 @@ impl Model {
         let level = Level { available, held: 0, sold: 0 };
         let stock = rows.iter().map(|key| (*key, Locked { level, offer_version: 1 })).collect();
         let now = OffsetDateTime::UNIX_EPOCH;
-        Self { now, supplied: available, rows, stock, orders: Vec::new() }
+        let (orders, carts) = (Vec::new(), HashMap::new());
+        Self { now, supplied: available, rows, stock, orders, carts }
     }
 
     fn world(&self, keys: HashMap<(Arc<str>, Arc<str>), Saved>) -> World {
@@ -48,6 +50,7 @@ impl Model {
             keys,
             stock: self.stock.clone(),
             taken: HashSet::new(),
+            carts: self.carts.clone(),
             orders: self.orders.iter().map(state).collect(),
             periods: PERIODS,
         }
@@ -63,6 +66,9 @@ impl Model {
                     let row = self.stock.get_mut(&line.stock).unwrap();
                     row.level = row.level.after(movement.delta(line.quantity)).unwrap();
                 }
+            }
+            if let Some((session, version)) = write.cart {
+                self.carts.insert(session, version + 1);
             }
             let placement = command.placement().clone();
             match &write.order {
@@ -118,6 +124,7 @@ fn placement(lines: &[(StockKey, i64)]) -> Arc<Placement> {
     let text = || "x".to_owned();
     Arc::new(Placement {
         id: OrderId::new(),
+        session: None,
         lines,
         currency: "GBP".parse().unwrap(),
         totals: Totals::of(subtotal, 0, 0).unwrap(),
@@ -146,7 +153,7 @@ fn claim(key: &str) -> Claim {
 
 fn place(placement: Arc<Placement>, terms: Terms) -> Command {
     let (claim, access_token) = (claim(&placement.id.to_string()), "secret".to_owned());
-    Command::Place { claim, placement, payment: payment(terms), access_token }
+    Command::Place { claim, placement, payment: payment(terms), access_token, cart_version: None }
 }
 
 /// One step of a random history; the numbers choose among what exists.

@@ -12,7 +12,7 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use read::{Unsettled, candidates_for_expiry, find, known, list, take_unsettled};
+pub use read::{Unsettled, candidates_for_expiry, find, find_of_session, known, list, list_of_session, take_unsettled};
 
 use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;
@@ -116,6 +116,7 @@ impl Work for OrderCommits {
                     keys: locked.keys,
                     stock: locked.stock,
                     taken: HashSet::new(),
+                    carts: locked.carts,
                     orders: locked.orders,
                     periods: self.periods,
                 };

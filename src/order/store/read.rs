@@ -5,7 +5,7 @@ use super::super::order::{Facts, Line, Order, PaymentStatus, Placement, State, S
 use super::trips::payment;
 use crate::contact::Address;
 use crate::error::Problem;
-use crate::id::{OrderId, PaymentId};
+use crate::id::{OrderId, PaymentId, SessionId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
 use crate::pricing::Totals;
@@ -18,7 +18,36 @@ use uuid::Uuid;
 
 /// The order, if there is one.
 pub async fn find(readers: &Pool, id: OrderId) -> Result<Option<Order>, Problem> {
-    Ok(load(readers, &[id.uuid()]).await?.pop())
+    Ok(load(readers, &[id.uuid()], None).await?.pop())
+}
+
+/// The order, if the session placed it.
+pub async fn find_of_session(
+    readers: &Pool,
+    id: OrderId,
+    session: SessionId,
+) -> Result<Option<Order>, Problem> {
+    Ok(load(readers, &[id.uuid()], Some(session)).await?.pop())
+}
+
+/// The session's newest orders before `before`, newest first.
+pub async fn list_of_session(
+    readers: &Pool,
+    session: SessionId,
+    before: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Order>, Problem> {
+    let sql = "SELECT id FROM orders
+               WHERE session_id = $1 AND ($2::uuid IS NULL OR id < $2)
+               ORDER BY id DESC LIMIT $3";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &[&session.uuid(), &before, &limit]).await?;
+    drop(client);
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let mut orders = load(readers, &ids, Some(session)).await?;
+    orders.reverse();
+    Ok(orders)
 }
 
 /// The newest orders before `before`, newest first.
@@ -33,7 +62,7 @@ pub async fn list(
     let rows = client.query(sql, &[&before, &limit]).await?;
     drop(client);
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut orders = load(readers, &ids).await?;
+    let mut orders = load(readers, &ids, None).await?;
     orders.reverse();
     Ok(orders)
 }
@@ -41,7 +70,7 @@ pub async fn list(
 /// What never changes of an order, as its commands carry it.
 pub async fn known(readers: &Pool, ids: &[OrderId]) -> Result<Vec<Known>, Problem> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    Ok(load(readers, &ids).await?.into_iter().map(Known::from).collect())
+    Ok(load(readers, &ids, None).await?.into_iter().map(Known::from).collect())
 }
 
 impl From<Order> for Known {
@@ -50,12 +79,17 @@ impl From<Order> for Known {
     }
 }
 
-/// The orders of these ids that exist, in the order of their ids.
-async fn load(readers: &Pool, ids: &[Uuid]) -> Result<Vec<Order>, Problem> {
+/// The orders of these ids that exist, in the order of their ids; those of one session, or all.
+async fn load(
+    readers: &Pool,
+    ids: &[Uuid],
+    session: Option<SessionId>,
+) -> Result<Vec<Order>, Problem> {
     const ORDERS: &str = "
         SELECT id, status, payment_status, fulfillment_status, number, currency, subtotal,
-            discount, shipping, tax, total, email, shipping_address, pay_by, created_at
-        FROM orders WHERE id = ANY($1) ORDER BY id";
+            discount, shipping, tax, total, email, shipping_address, pay_by, created_at, session_id
+        FROM orders WHERE id = ANY($1) AND ($2::uuid IS NULL OR session_id = $2)
+        ORDER BY id";
     const LINES: &str = "
         SELECT order_id, id, variant_id, location_id, sku, title, quantity, unit_price, total,
             tax_rate
@@ -75,7 +109,7 @@ async fn load(readers: &Pool, ids: &[Uuid]) -> Result<Vec<Order>, Problem> {
     )?;
     let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids];
     let (orders, lines, payments) = tokio::try_join!(
-        transaction.query(&orders, params),
+        transaction.query(&orders, &[&ids, &session.map(|session| session.uuid())]),
         transaction.query(&lines, params),
         transaction.query(&payments, params),
     )?;
@@ -124,6 +158,7 @@ fn order(
     Ok(Order {
         placement: Placement {
             id: row.get::<_, Uuid>(0).into(),
+            session: row.get::<_, Option<Uuid>>(15).map(SessionId::from),
             lines,
             currency,
             totals: Totals {

@@ -24,6 +24,8 @@ pub struct Rows<'d> {
     pub changed: BTreeMap<Uuid, (&'d State, Option<&'d str>)>,
     /// Changed payments, by order and id.
     pub settled: BTreeMap<(Uuid, Uuid), &'static str>,
+    /// Emptied carts: the version that each of them had.
+    pub carts: BTreeMap<Uuid, i64>,
     /// Sums by stock row, with the offer version that was sold (0: none was).
     pub stock: BTreeMap<StockKey, (Level, i64)>,
     /// PostgreSQL's clock.
@@ -33,6 +35,7 @@ pub struct Rows<'d> {
 #[derive(Default)]
 pub struct Orders<'d> {
     pub id: Vec<Uuid>,
+    pub session: Vec<Option<Uuid>>,
     pub number: Vec<i64>,
     pub status: Vec<&'static str>,
     pub payment_status: Vec<&'static str>,
@@ -146,6 +149,9 @@ impl<'d> Rows<'d> {
                 state
             }
         };
+        if let Some((session, version)) = write.cart {
+            self.carts.insert(session.uuid(), version);
+        }
         match &write.payment {
             Some(PaymentWrite::Insert(payment, status)) => {
                 self.payments.push(command, payment, *status);
@@ -188,6 +194,7 @@ impl<'d> Orders<'d> {
     fn push(&mut self, command: &'d Command, write: &Write, state: &State) {
         let placement = command.placement();
         self.id.push(placement.id.uuid());
+        self.session.push(placement.session.map(|session| session.uuid()));
         self.number.push(write.facts.number);
         self.status.push(state.status.as_str());
         self.payment_status.push(state.payment_status.as_str());

@@ -4,6 +4,7 @@
 //! failed they would commit by themselves, and so they do nothing. Those whose row count must be
 //! right check it in SQL (`expect_rows`), because COMMIT may already be on its way.
 
+use crate::cart;
 use crate::idempotency::Saved;
 use tokio_postgres::{Client, Error, Statement};
 
@@ -33,6 +34,8 @@ statements! {
         ORDER BY k.scope, k.key
         ON CONFLICT DO NOTHING RETURNING scope, key";
     known_keys: Saved::LOOK_UP;
+    lock_carts: cart::store::LOCK;
+    empty_carts: cart::store::EMPTY;
     lock_stock: "
         SELECT s.variant_id, s.location_id, s.available, s.held, s.sold, s.offer_version
         FROM unnest($1::uuid[], $2::uuid[]) AS k (variant_id, location_id)
@@ -59,16 +62,17 @@ statements! {
         ORDER BY k.scope, k.key";
     insert_orders: "
         INSERT INTO orders (id, number, status, payment_status, fulfillment_status, currency,
-            subtotal, discount, shipping, tax, total, email, shipping_address, pay_by, created_at)
+            subtotal, discount, shipping, tax, total, email, shipping_address, pay_by, created_at,
+            session_id)
         SELECT o.id, o.number, o.status, o.payment_status, 'unfulfilled', o.currency,
             o.subtotal, o.discount, o.shipping, o.tax, o.total, o.email, o.address::jsonb,
-            o.pay_by, o.created_at
+            o.pay_by, o.created_at, o.session_id
         FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
                     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                    $12::text[], $13::timestamptz[], $14::timestamptz[])
+                    $12::text[], $13::timestamptz[], $14::timestamptz[], $15::uuid[])
              AS o (id, number, status, payment_status, currency, subtotal, discount, shipping,
-                   tax, total, email, address, pay_by, created_at)
-        WHERE current_setting('doorbuster.batch', true) = $15";
+                   tax, total, email, address, pay_by, created_at, session_id)
+        WHERE current_setting('doorbuster.batch', true) = $16";
     insert_lines: "
         INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title, quantity,
             unit_price, total, tax_rate)

@@ -4,7 +4,7 @@ use super::super::command::{Command, Locked};
 use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
 use super::statements::Statements;
-use crate::id::OrderId;
+use crate::id::{OrderId, SessionId};
 use crate::idempotency::{Claim, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
 use crate::journal::{Form, Transaction};
@@ -32,6 +32,8 @@ pub struct Found {
     pub now: OffsetDateTime,
     /// Keys that were taken before.
     pub keys: HashMap<KeyId, Saved>,
+    /// The versions of the carts.
+    pub carts: HashMap<SessionId, i64>,
     /// The stock rows.
     pub stock: HashMap<StockKey, Locked>,
     /// The orders that exist, and are not locked by somebody else if they are to expire.
@@ -65,13 +67,18 @@ pub async fn lock(
     let take_params: Params<'_> = &[scopes, keys, hashes, resources, &transaction.mark];
     let asked_params: Params<'_> = &[&asked.scopes, &asked.keys];
     let stock_params: Params<'_> = &[&variants, &locations];
+    let carts: BTreeSet<SessionId> =
+        commands.iter().filter_map(|command| command.cart()).map(|(session, _)| session).collect();
+    let carts: Vec<Uuid> = carts.into_iter().map(|session| session.uuid()).collect();
+    let carts_params: Params<'_> = &[&carts];
     let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);
     let payment_params: Params<'_> = &[&all];
     // Sent in this order without waiting in between; every answer counts.
-    let (begun, taken, stock, now, orders, expiring, payments, known) = tokio::join!(
+    let (begun, taken, carts, stock, now, orders, expiring, payments, known) = tokio::join!(
         biased;
         transaction.begin(),
         query(client, &statements.take_keys, keys.len(), take_params),
+        query(client, &statements.lock_carts, carts.len(), carts_params),
         query(client, &statements.lock_stock, variants.len(), stock_params),
         client.query_one(&statements.now, &[]),
         query(client, &statements.lock_orders, waited.len(), waited_params),
@@ -90,6 +97,8 @@ pub async fn lock(
     let mut keys: HashMap<_, _> = vanished.map(Claim::in_flight).collect();
     let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
     keys.extend(known.map(Saved::read));
+    let carts = carts?;
+    let carts = carts.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get(1))).collect();
     let stock = stock?.iter().map(|row| (store::key(row), locked(row))).collect();
     let now = now?.get(0);
     let mut states: HashMap<OrderId, State> = HashMap::new();
@@ -100,7 +109,7 @@ pub async fn lock(
         let order = OrderId::from(row.get::<_, Uuid>(0));
         states.entry(order).and_modify(|state| state.payments.push(payment(row)));
     }
-    Ok(Found { now, keys, stock, orders: states })
+    Ok(Found { now, keys, carts, stock, orders: states })
 }
 
 fn locked(row: &Row) -> Locked {
@@ -166,7 +175,7 @@ pub async fn write(
 ) -> Result<Vec<(StockKey, i64)>, Error> {
     // Sent in this order without waiting in between; the hot stock rows come last, so that they
     // are locked only for the flush.
-    let (begun, keys, inserted, updated, moved, committed) = tokio::join!(
+    let (begun, keys, emptied, inserted, updated, moved, committed) = tokio::join!(
         biased;
         async {
             match form {
@@ -175,6 +184,7 @@ pub async fn write(
             }
         },
         write_keys(transaction, statements, &rows.keys, form),
+        empty_carts(transaction, statements, rows, form),
         insert(transaction, statements, rows),
         update(transaction.client, statements, rows),
         move_stock(transaction, statements, rows, form),
@@ -182,6 +192,7 @@ pub async fn write(
     );
     begun?;
     keys?;
+    emptied?;
     inserted?;
     updated?;
     let moved = moved?;
@@ -223,6 +234,30 @@ async fn write_keys(
     );
     saved?;
     dropped?;
+    Ok(())
+}
+
+/// Empties the carts that became orders, unless one has changed since it was priced.
+async fn empty_carts(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    rows: &Rows<'_>,
+    form: Form,
+) -> Result<(), Error> {
+    let (client, mark) = (transaction.client, &transaction.mark);
+    let (sessions, versions): (Vec<Uuid>, Vec<i64>) = rows.carts.iter().unzip();
+    let unlocked = if form == Form::Optimistic { sessions.len() } else { 0 };
+    let expected = count(sessions.len());
+    let lock: Params<'_> = &[&sessions];
+    let empty: Params<'_> = &[&sessions, &versions, &expected, mark];
+    // UPDATE … FROM locks in no order, so a sorted lock goes before it.
+    let (locked, emptied) = tokio::join!(
+        biased;
+        query(client, &statements.lock_carts, unlocked, lock),
+        query(client, &statements.empty_carts, sessions.len(), empty),
+    );
+    locked?;
+    emptied?;
     Ok(())
 }
 
@@ -273,7 +308,7 @@ async fn insert_placed(
     #[rustfmt::skip]
     let orders: Params<'_> = &[
         &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
-        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, mark,
+        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.session, mark,
     ];
     #[rustfmt::skip]
     let lines: Params<'_> = &[
