@@ -18,6 +18,8 @@ use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
 use crate::pricing::Terms;
 use crate::redis::Redis;
+use crate::session::routes::CookieOrigins;
+use crate::session::{self, Sessions};
 use actix::{Arbiter, ArbiterHandle};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as HttpApp, HttpServer, middleware, web};
@@ -36,6 +38,7 @@ pub struct App {
     reaper: Reaper,
     lanes: Lanes,
     arbiter: Arbiter,
+    session_arbiters: Vec<Arbiter>,
     _database_runtime: DatabaseRuntime,
 }
 
@@ -50,6 +53,8 @@ struct Services {
     inventory: web::Data<Inventory>,
     storefront: web::Data<Storefront>,
     providers: web::Data<Providers>,
+    sessions: web::Data<Sessions>,
+    cookie_origins: web::Data<CookieOrigins>,
     orders: web::Data<Orders>,
     secrets: web::Data<Secrets>,
     operations: web::Data<Operations>,
@@ -83,6 +88,12 @@ impl App {
         let arbiter = Arbiter::new();
         let (desk, lanes) =
             desk(start_journal, &config, &postgres, secrets.clone(), arbiter.handle());
+        let session_arbiters: Vec<Arbiter> =
+            (0..config.session.shards).map(|_| Arbiter::new()).collect();
+        let handles: Vec<ArbiterHandle> = session_arbiters.iter().map(Arbiter::handle).collect();
+        let periods =
+            session::Periods { idle: config.session.idle, absolute: config.session.absolute };
+        let sessions = Sessions::start(periods, &postgres, &handles);
         let in_flight_max = match config.limits.enabled {
             true => config.order.in_flight_max,
             false => config.journal.queue_max,
@@ -99,6 +110,8 @@ impl App {
             inventory: web::Data::new(desk.inventory.clone()),
             storefront: web::Data::new(Storefront),
             providers: web::Data::new(desk.providers.clone()),
+            sessions: web::Data::new(sessions),
+            cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             orders: web::Data::new(orders),
             secrets: web::Data::from(secrets),
             operations: web::Data::new(Operations {
@@ -118,6 +131,7 @@ impl App {
             reaper,
             lanes,
             arbiter,
+            session_arbiters,
             _database_runtime: database_runtime,
         })
     }
@@ -131,6 +145,8 @@ impl App {
                 inventory,
                 storefront,
                 providers,
+                sessions,
+                cookie_origins,
                 orders,
                 secrets,
                 operations,
@@ -140,6 +156,8 @@ impl App {
                 .app_data(inventory)
                 .app_data(storefront)
                 .app_data(providers)
+                .app_data(sessions)
+                .app_data(cookie_origins)
                 .app_data(orders)
                 .app_data(secrets)
                 .app_data(operations)
@@ -173,6 +191,9 @@ impl App {
             tracing::warn!("the journal did not get its last answers from the database");
         }
         self.arbiter.stop();
+        for arbiter in self.session_arbiters {
+            arbiter.stop();
+        }
     }
 }
 

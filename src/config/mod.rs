@@ -38,6 +38,10 @@ pub struct Config {
     pub redis: Redis,
     /// Access to the admin part.
     pub admin: Admin,
+    /// Sessions.
+    pub session: Session,
+    /// Carts.
+    pub cart: Cart,
     /// Placing orders.
     pub order: Order,
     /// Group commit.
@@ -93,6 +97,8 @@ pub struct Postgres {
     pub migrate: bool,
     /// Connections that commit orders.
     pub journal_connections: usize,
+    /// Connections that commit changes of carts.
+    pub cart_connections: usize,
     /// Connections for reads.
     pub read_connections: usize,
     /// Connections for other writes.
@@ -117,6 +123,24 @@ pub struct Redis {
 pub struct Admin {
     /// The key that may do everything; empty is none.
     pub secret_key: Secret,
+}
+
+/// `[session]`
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// After its last use a session lasts for this long.
+    pub idle: Duration,
+    /// After its beginning a session lasts for this long at most.
+    pub absolute: Duration,
+    /// Actors that look tokens up.
+    pub shards: usize,
+}
+
+/// `[cart]`
+#[derive(Debug, Clone)]
+pub struct Cart {
+    /// Carts being read or changed at the same time on this instance.
+    pub in_flight_max: usize,
 }
 
 /// `[order]`

@@ -1,8 +1,8 @@
 //! From values to the typed tree: types, ranges, and what makes sense together.
 
 use super::layers::{self, Values};
-use super::{Admin, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
-use super::{Order, Payment, Postgres, Redis, Secret, Server};
+use super::{Admin, Cart, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
+use super::{Order, Payment, Postgres, Redis, Secret, Server, Session};
 use ::config::{Value, ValueKind};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -204,6 +204,8 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let admin = Admin { secret_key: r.secret("admin.secret_key", visible_only, visible) };
     let token_secret = r.secret("order.token_secret", visible_only, visible);
     let order = order(r, token_secret);
+    let session = session(r);
+    let cart = Cart { in_flight_max: r.number("cart.in_flight_max", 1..=10_000_000) };
     let (journal, inventory, mut payment) = (journal(r), inventory(r), payment(r));
     // What nobody asked for is simply off in production; who asks for it is refused.
     let is_unasked = r.is_default("payment.test_provider");
@@ -216,6 +218,8 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         postgres,
         redis,
         admin,
+        session,
+        cart,
         order: order?,
         journal,
         inventory,
@@ -254,6 +258,7 @@ fn postgres(r: &mut Reader) -> Postgres {
         }),
         migrate: r.flag("postgres.migrate"),
         journal_connections: r.number("postgres.journal_connections", 1..=64),
+        cart_connections: r.number("postgres.cart_connections", 1..=64),
         read_connections: r.number("postgres.read_connections", 1..=1000),
         write_connections: r.number("postgres.write_connections", 1..=1000),
         wait: r.seconds("postgres.wait_seconds", 1..=60),
@@ -267,6 +272,14 @@ fn redis(r: &mut Reader) -> Redis {
     Redis {
         url: r.secret("redis.url", expected, valid),
         timeout: r.millis("redis.timeout_ms", 1..=10_000),
+    }
+}
+
+fn session(r: &mut Reader) -> Session {
+    Session {
+        idle: r.seconds("session.idle_seconds", 60..=3650 * DAY),
+        absolute: r.seconds("session.absolute_seconds", 60..=3650 * DAY),
+        shards: r.number("session.shards", 1..=64),
     }
 }
 
@@ -330,7 +343,17 @@ fn log(r: &mut Reader) -> Log {
 
 /// What each setting for itself cannot tell.
 pub(super) fn check_together(config: &Config, r: &mut Reader) {
-    let Config { order, journal, payment, postgres, server, .. } = config;
+    let Config { cart, session, order, journal, payment, postgres, server, .. } = config;
+    r.together(
+        &["session.idle_seconds", "session.absolute_seconds"],
+        session.idle <= session.absolute,
+        "session.idle_seconds must not be above session.absolute_seconds",
+    );
+    r.together(
+        &["journal.queue_max", "cart.in_flight_max"],
+        journal.queue_max >= cart.in_flight_max,
+        "journal.queue_max must be at least cart.in_flight_max: every change waits there",
+    );
     r.together(
         &["journal.queue_max", "journal.batch_max"],
         journal.queue_max >= journal.batch_max,

@@ -13,7 +13,7 @@ pub use operations::Operations;
 use crate::config::Config;
 use crate::error::{Code, Problem};
 use crate::json::{BodyLimit, GRACE, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
-use crate::{catalog, inventory, order};
+use crate::{catalog, inventory, order, session};
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
@@ -48,7 +48,6 @@ fn patch(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> En
     Endpoint { method: Method::PATCH, path, route, codes, body_max: STORE_BODY_MAX }
 }
 
-#[expect(dead_code)]
 fn delete(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
     Endpoint { method: Method::DELETE, path, route, codes, body_max: STORE_BODY_MAX }
 }
@@ -82,6 +81,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         // Store
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
+        post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
+        get("/v1/session", to!(session::routes::get_session), &[Unauthorized, Overloaded]),
+        delete(
+            "/v1/session",
+            to!(session::routes::delete_session),
+            &[Unauthorized, Forbidden, Overloaded],
+        ),
         post(
             "/v1/orders",
             to!(order::routes::place_order),
@@ -226,7 +232,11 @@ pub fn cors(origins: &[String]) -> Cors {
         ])
         .max_age(600);
     for origin in origins {
-        cors = if origin == "*" { cors.allow_any_origin() } else { cors.allowed_origin(origin) };
+        // Only pages of origins that are named may bring the session's cookie.
+        cors = match origin.as_str() {
+            "*" => cors.allow_any_origin(),
+            named => cors.allowed_origin(named).supports_credentials(),
+        };
     }
     cors
 }

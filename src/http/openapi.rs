@@ -3,7 +3,7 @@
 
 use super::{BODY_CODES, Endpoint, endpoints};
 use crate::error::{Code, ProblemBody};
-use crate::{catalog, inventory, order};
+use crate::{catalog, inventory, order, session};
 use actix_web::http::Method;
 use std::collections::BTreeMap;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -24,6 +24,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         catalog::routes::create_product,
         inventory::routes::create_stock_adjustment,
         inventory::routes::list_stock_levels,
+        session::routes::create_session,
+        session::routes::get_session,
+        session::routes::delete_session,
         order::routes::place_order,
         order::routes::checkout_cart,
         order::routes::list_session_orders,
@@ -62,6 +65,11 @@ impl Modify for Security {
             .build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("admin_key", SecurityScheme::Http(bearer));
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The token `dbs_…` of a session; its cookie works as well"))
+            .build();
+        components.add_security_scheme("session", SecurityScheme::Http(bearer));
     }
 }
 

@@ -124,6 +124,12 @@ impl App {
         ["supplied", "available", "held", "sold"].map(|count| row[count].as_i64().unwrap())
     }
 
+    /// The token of a new session.
+    pub async fn session(&self) -> String {
+        let started = Answer::of(self.request(Method::POST, "/v1/sessions")).await.ok(201);
+        started["token"].as_str().unwrap().to_owned()
+    }
+
     pub async fn place(&self, order: &Value) -> Answer {
         self.place_as(&fresh_key(), order).await
     }

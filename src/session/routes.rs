@@ -1,0 +1,247 @@
+//! Sessions over HTTP, and what other routes learn of who is asking.
+
+use super::actor::Sessions;
+use super::token::{Session, Token, TokenHash};
+use crate::error::{Code, Problem};
+use crate::id::SessionId;
+use crate::json::JsonOrEmpty;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use futures_util::future::LocalBoxFuture;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+const COOKIE: &str = "doorbuster_session";
+
+/// The origins besides our own whose pages may change something with the cookie.
+#[derive(Debug, Clone)]
+pub struct CookieOrigins(pub Vec<String>);
+
+/// The session that asks. Extracting it answers 401 if there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shopper {
+    /// The session.
+    pub session: SessionId,
+    /// The scope of its idempotency keys.
+    pub scope: String,
+}
+
+/// The session that asks, if any. A bearer token must be good; a stale cookie counts for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaybeShopper(pub Option<Shopper>);
+
+/// The session that asks, with what its own routes need.
+pub struct Asking {
+    session: Session,
+    token: TokenHash,
+}
+
+impl From<&Asking> for Shopper {
+    fn from(Asking { session, .. }: &Asking) -> Self {
+        Self { session: session.id, scope: format!("session:{}", session.id) }
+    }
+}
+
+impl FromRequest for Asking {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { asking(&request).await?.ok_or_else(unauthorized) })
+    }
+}
+
+impl FromRequest for Shopper {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let asking = Asking::from_request(request, payload);
+        Box::pin(async move { Ok(Self::from(&asking.await?)) })
+    }
+}
+
+impl FromRequest for MaybeShopper {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Ok(Self(asking(&request).await?.as_ref().map(Shopper::from))) })
+    }
+}
+
+fn unauthorized() -> Problem {
+    let detail = "Send the token of a session: `Authorization: Bearer dbs_…`.";
+    Problem::new(Code::Unauthorized, detail)
+}
+
+/// The session of the bearer token, else that of the cookie.
+async fn asking(request: &HttpRequest) -> Result<Option<Asking>, Problem> {
+    let sessions = request.app_data::<web::Data<Sessions>>();
+    let sessions =
+        sessions.ok_or_else(|| Problem::internal("the sessions are not registered"))?;
+    let find = async |token: Option<Token>| -> Result<Option<Asking>, Problem> {
+        let Some(token) = token.map(|token| token.hash()) else { return Ok(None) };
+        Ok(sessions.find(token).await?.map(|session| Asking { session, token }))
+    };
+    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+        let sent = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let found = find(sent.and_then(|(_, token)| Token::parse(token.trim_start()))).await?;
+        return found.map(Some).ok_or_else(unauthorized);
+    }
+    let cookie = request.cookie(COOKIE);
+    let found = find(cookie.and_then(|cookie| Token::parse(cookie.value()))).await?;
+    // Browsers send the cookie by themselves, so a change must come from a page that may ask for
+    // it. Where they do not name the origin, SameSite=Lax has kept foreign pages out.
+    if found.is_some() && !request.method().is_safe() && !is_own_page(request) {
+        let detail = "A page of this origin may not change anything with the session's cookie.";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(found)
+}
+
+/// Whether the request does not come from a page of a foreign origin.
+fn is_own_page(request: &HttpRequest) -> bool {
+    let listed = request.app_data::<web::Data<CookieOrigins>>();
+    is_own(request.headers(), listed.map_or(&[], |origins| &origins.0))
+}
+
+/// Any origin (`*`) may read what is public; that does not make it one of ours.
+fn is_own(headers: &HeaderMap, listed: &[String]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_same_host = origin
+        .split_once("://")
+        .zip(host)
+        .is_some_and(|((_, authority), host)| authority.eq_ignore_ascii_case(host));
+    is_same_host || listed.iter().any(|listed| listed == origin)
+}
+
+fn cookie(token: &str, max_age: i64) -> Cookie<'_> {
+    Cookie::build(COOKIE, token)
+        .path("/")
+        .http_only(true)
+        .secure(true)
+        .same_site(SameSite::Lax)
+        .max_age(actix_web::cookie::time::Duration::seconds(max_age))
+        .finish()
+}
+
+/// Nothing is needed to begin a session.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({}))]
+pub struct StartSession {}
+
+/// A session that has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StartedSession<'a> {
+    /// Opens the session to whoever sends it as a bearer token; shown only here.
+    #[schema(example = "dbs_nXW1aV8H8TxAx2YcLDVPoFZbH1HHS8jWVJ0Ty0lG2kM")]
+    token: &'a str,
+    /// When the session is over unless it is used.
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+}
+
+/// The session that asks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+pub struct SessionBody {
+    /// The id; it opens nothing.
+    id: SessionId,
+    /// Who has logged in; nobody can yet.
+    #[schema(value_type = Option<Object>, required)]
+    customer: Option<()>,
+    /// When the session began.
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    /// When it is over unless it is used.
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+}
+
+/// Begin a session as a guest.
+///
+/// The token is shown once. It also comes as a cookie, unless the request comes from a page of an
+/// origin that is neither ours nor configured. An `Idempotency-Key` is ignored: each request gets
+/// a secret of its own.
+#[utoipa::path(
+    post, path = "/v1/sessions", tag = "sessions", request_body = Option<StartSession>,
+    responses((status = 201, description = "The session's token", body = StartedSession<'static>,
+        headers(("Set-Cookie" = String)))),
+)]
+pub async fn create_session(
+    request: HttpRequest,
+    _: JsonOrEmpty<StartSession>,
+    sessions: web::Data<Sessions>,
+) -> Result<HttpResponse, Problem> {
+    let (token, session) = sessions.create().await?;
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, "/v1/session"));
+    // Else a foreign page could exchange its visitor's session for another one.
+    if is_own_page(&request) {
+        let max_age = i64::try_from(sessions.lifetime().as_secs()).unwrap_or(i64::MAX);
+        response.cookie(cookie(token.expose(), max_age));
+    }
+    let expires_at = session.expires_at;
+    Ok(response.json(StartedSession { token: token.expose(), expires_at }))
+}
+
+/// Who am I.
+#[utoipa::path(
+    get, path = "/v1/session", tag = "sessions", security(("session" = [])),
+    responses((status = 200, description = "The session", body = SessionBody)),
+)]
+pub async fn get_session(Asking { session, .. }: Asking) -> HttpResponse {
+    let Session { id, created_at, expires_at } = session;
+    HttpResponse::Ok().json(SessionBody { id, customer: None, created_at, expires_at })
+}
+
+/// Log out: the token is worth nothing any more, on every instance within a second.
+#[utoipa::path(
+    delete, path = "/v1/session", tag = "sessions", security(("session" = [])),
+    responses((status = 204, description = "Logged out", headers(("Set-Cookie" = String)))),
+)]
+pub async fn delete_session(
+    asking: Asking,
+    sessions: web::Data<Sessions>,
+) -> Result<HttpResponse, Problem> {
+    sessions.end(asking.token).await?;
+    Ok(HttpResponse::NoContent().cookie(cookie("", 0)).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn only_our_own_pages_and_those_listed_may_use_the_cookie() {
+        let listed = ["https://shop.example".to_owned(), "*".to_owned()];
+        let is_own = |origin: Option<&str>| {
+            let request =
+                TestRequest::default().insert_header((header::HOST, "api.example:8080"));
+            let request = match origin {
+                Some(origin) => request.insert_header((header::ORIGIN, origin)),
+                None => request,
+            };
+            super::is_own(request.to_http_request().headers(), &listed)
+        };
+        for own in ["http://api.example:8080", "https://API.example:8080", "https://shop.example"]
+        {
+            assert!(is_own(Some(own)), "{own}");
+        }
+        assert!(is_own(None), "no browser's page");
+        for foreign in ["https://api.example", "https://evil.example", "null", ""] {
+            assert!(!is_own(Some(foreign)), "{foreign}");
+        }
+    }
+}
