@@ -7,6 +7,9 @@ mod harness;
 
 mod bad_input;
 mod catalog;
+mod catalog_admin;
+mod categories;
+mod collections;
 mod command_line;
 mod idempotency;
 mod operations;
@@ -14,3 +17,4 @@ mod orders;
 mod payments;
 mod private_services;
 mod stock;
+mod variants;
