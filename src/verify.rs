@@ -4,12 +4,12 @@
 //! hot rows is not held back for longer than one of them takes.
 
 use crate::postgres::{Postgres, describe};
-use crate::{inventory, order};
+use crate::{catalog, inventory, order};
 use serde::Serialize;
 
 /// One invariant, or a part of one.
 pub struct Check {
-    /// `I1` … `I8`, as ARCHITECTURE.md lists them.
+    /// `I1` … `I9`, as ARCHITECTURE.md lists them.
     pub id: &'static str,
     /// What must be true.
     pub rule: &'static str,
@@ -29,7 +29,7 @@ pub struct Report {
 /// What was found about one invariant.
 #[derive(Debug, Serialize)]
 pub struct Finding {
-    /// `I1` … `I8`.
+    /// `I1` … `I9`.
     pub id: &'static str,
     /// What must be true.
     pub rule: String,
@@ -49,7 +49,8 @@ pub async fn run(postgres: &Postgres) -> Result<Report, String> {
     let client =
         client.map_err(|e| format!("the database cannot be reached: {}", describe(&e)))?;
     let mut checks: Vec<Finding> = Vec::new();
-    for check in inventory::store::CHECKS.iter().chain(order::store::CHECKS) {
+    let catalog = catalog::store::CHECKS.iter().chain(inventory::store::CHECKS);
+    for check in catalog.chain(order::store::CHECKS) {
         let sql = format!(
             "WITH found (text) AS MATERIALIZED ({}) SELECT (SELECT count(*) FROM found), \
              ARRAY(SELECT text FROM found ORDER BY 1 LIMIT {EXAMPLES_MAX})",

@@ -235,6 +235,7 @@ impl Demo {
             tags: self.tags.iter().map(|tag| (*tag).to_owned()).collect(),
             variants: self.lines.iter().map(variant).collect::<Vec<_>>(),
             options: options.clone(),
+            category_ids: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::product::{self, Checked, Media, NewProduct, NewVariant, Status};
 use crate::error::{FieldError, Problem, Violations};
+use crate::id::CategoryId;
 use crate::money::{Currency, Money};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use utoipa::ToSchema;
 #[schema(as = NewProduct)]
 pub struct ProductDraft {
     /// Its name, 1 to 500 characters.
-    #[schema(example = "Mug", max_length = 500)]
+    #[schema(example = "Mug", min_length = 1, max_length = 500)]
     pub title: String,
     /// Its name in addresses, unique; derived from the title unless given.
     #[schema(example = "mug", max_length = 200, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -24,10 +25,10 @@ pub struct ProductDraft {
     /// What it is, at most 20,000 characters.
     #[serde(default)]
     pub description: String,
-    /// Must be empty: there are no categories yet.
+    /// Where it stands in the store.
     #[serde(default)]
-    #[schema(max_items = 0)]
-    pub category_ids: Vec<String>,
+    #[schema(max_items = 100)]
+    pub category_ids: Vec<CategoryId>,
     /// Words to find it by.
     #[serde(default)]
     #[schema(max_items = 100)]
@@ -79,11 +80,7 @@ impl ProductDraft {
     /// The product, or everything that is wrong with it.
     pub fn check(self) -> Result<NewProduct, Problem> {
         let mut wrong = Wrong::default();
-        wrong.unless(
-            self.category_ids.is_empty(),
-            "/category_ids",
-            "there are no categories yet",
-        );
+        let category_ids = wrong.categories(self.category_ids);
         let options = wrong.words("/options", &self.options, product::OPTIONS_MAX);
         let is_some = !self.variants.is_empty();
         wrong.unless(is_some, "/variants", "must have at least one variant");
@@ -110,6 +107,7 @@ impl ProductDraft {
             tags: wrong.words("/tags", &self.tags, product::TAGS_MAX),
             media: wrong.media(self.media),
             options,
+            category_ids,
             variants,
         };
         wrong.0.finish()?;
@@ -119,23 +117,26 @@ impl ProductDraft {
 
 /// Collects what is wrong; what is returned for a wrong value is never used.
 #[derive(Default)]
-struct Wrong(Violations);
+pub struct Wrong(pub Violations);
 
 impl Wrong {
-    fn unless(&mut self, holds: bool, pointer: impl Into<String>, detail: &str) {
+    /// Notes `detail` unless `holds`.
+    pub fn unless(&mut self, holds: bool, pointer: impl Into<String>, detail: &str) {
         self.0.require(holds, pointer, detail);
     }
 
-    fn at_most(&mut self, most: usize, found: usize, pointer: &str) {
+    /// Notes a list that is too long.
+    pub fn at_most(&mut self, most: usize, found: usize, pointer: &str) {
         self.unless(found <= most, pointer, &format!("must have at most {most} elements"));
     }
 
-    fn note<T>(&mut self, pointer: impl Into<String>, checked: Checked<T>) -> Option<T> {
+    /// The value, or what is wrong with it is noted.
+    pub fn note<T>(&mut self, pointer: impl Into<String>, checked: Checked<T>) -> Option<T> {
         checked.map_err(|detail| self.0.push(FieldError::new(pointer, detail))).ok()
     }
 
     /// A list of different words.
-    fn words(&mut self, pointer: &str, words: &[String], most: usize) -> Vec<String> {
+    pub fn words(&mut self, pointer: &str, words: &[String], most: usize) -> Vec<String> {
         self.at_most(most, words.len(), pointer);
         let mut kept = Vec::new();
         for (index, word) in words.iter().enumerate() {
@@ -147,7 +148,8 @@ impl Wrong {
         kept
     }
 
-    fn media(&mut self, media: Vec<Media>) -> Vec<Media> {
+    /// Pictures and films.
+    pub fn media(&mut self, media: Vec<Media>) -> Vec<Media> {
         self.at_most(product::MEDIA_MAX, media.len(), "/media");
         for (index, one) in media.iter().enumerate() {
             self.note(format!("/media/{index}/url"), product::media_url(&one.url));
@@ -156,12 +158,22 @@ impl Wrong {
         media
     }
 
-    fn variant(&mut self, pointer: &str, draft: &VariantDraft, options: &[String]) -> NewVariant {
-        self.note(format!("{pointer}/sku"), product::sku(&draft.sku));
-        let is_some = !draft.prices.is_empty();
+    /// Different categories, by id.
+    pub fn categories(&mut self, ids: Vec<CategoryId>) -> Vec<CategoryId> {
+        self.at_most(product::CATEGORIES_MAX, ids.len(), "/category_ids");
+        let mut kept = BTreeSet::new();
+        for (index, id) in ids.into_iter().enumerate() {
+            self.unless(kept.insert(id), format!("/category_ids/{index}"), "is given twice");
+        }
+        kept.into_iter().collect()
+    }
+
+    /// Prices in different currencies, by currency.
+    pub fn prices(&mut self, pointer: &str, drafts: &[PriceDraft]) -> Vec<Money> {
+        let is_some = !drafts.is_empty();
         self.unless(is_some, format!("{pointer}/prices"), "must have at least one price");
         let mut prices: Vec<Money> = Vec::new();
-        for (index, price) in draft.prices.iter().enumerate() {
+        for (index, price) in drafts.iter().enumerate() {
             let pointer = format!("{pointer}/prices/{index}");
             let amount = self.note(format!("{pointer}/amount"), product::amount(price.amount));
             let pointer = format!("{pointer}/currency");
@@ -170,6 +182,19 @@ impl Wrong {
             self.unless(is_new, pointer, "there is another price in this currency");
             prices.extend(amount.zip(currency).map(|(amount, code)| Money::new(amount, code)));
         }
+        prices.sort_unstable_by_key(|price| price.currency);
+        prices
+    }
+
+    /// A variant to be made, of a product with these options.
+    pub fn variant(
+        &mut self,
+        pointer: &str,
+        draft: &VariantDraft,
+        options: &[String],
+    ) -> NewVariant {
+        self.note(format!("{pointer}/sku"), product::sku(&draft.sku));
+        let prices = self.prices(pointer, &draft.prices);
         let mut values = BTreeMap::new();
         for (name, value) in &draft.options {
             let pointer = format!("{pointer}/options/{}", segment(name));
@@ -183,7 +208,7 @@ impl Wrong {
 }
 
 /// A name as it stands in a JSON pointer.
-fn segment(name: &str) -> String {
+pub fn segment(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
@@ -217,8 +242,10 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_told_at_once_with_its_place() {
+        let category = "cat_01h455vb4pex5vsknk084sn02q";
         let mut wrong = pointers(json!({
-            "title": "  ", "slug": "A b", "status": "sold", "category_ids": ["cat_1"],
+            "title": "  ", "slug": "A b", "status": "sold",
+            "category_ids": [category, category],
             "description": "x".repeat(20_001), "tags": ["a", " a", ""], "options": ["a/b"],
             "media": [{"url": "ftp://a"}],
             "variants": [
@@ -234,7 +261,7 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "/category_ids",
+                "/category_ids/1",
                 "/description",
                 "/media/0/url",
                 "/slug",

@@ -5,14 +5,18 @@
 //! stock row in the same transaction. Whoever changes a product's title or status, or a price,
 //! bumps `stock.offer_version` of the variants in the same transaction (see [`Offers`]).
 
+mod category;
+mod collection;
 mod demo;
 mod draft;
 pub mod import;
 mod offers;
+mod patch;
+mod picture;
 pub mod product;
 pub mod routes;
 mod slug;
-mod store;
+pub mod store;
 mod storefront;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,18 @@
 //! Products: what they are made of, and what each of their fields may hold.
 
 use super::slug;
-use crate::id::{ProductId, VariantId};
+use crate::id::{CategoryId, ProductId, VariantId};
 use crate::money::{Currency, Money};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Variants of a product, at most.
+/// Variants of a product that are sold, at most.
 pub const VARIANTS_MAX: usize = 100;
+/// Variants of a product with those that are archived, at most.
+pub const VARIANTS_KEPT_MAX: usize = 1_000;
+/// Categories of a product, at most.
+pub const CATEGORIES_MAX: usize = 100;
 /// Tags of a product, at most.
 pub const TAGS_MAX: usize = 100;
 /// Options of a product, at most.
@@ -42,14 +46,29 @@ impl Status {
     }
 }
 
+/// Whether a variant of an active product is sold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VariantStatus {
+    /// In the store, if its product is.
+    Active,
+    /// No longer in the store. Carts and orders may still name it, and its SKU stays taken.
+    Archived,
+}
+
 /// A picture or film of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Media {
-    /// Where it is: http or https, at most 2,000 characters.
-    #[schema(example = "https://example.com/mug.jpg")]
+    /// Where it is: http or https, or `/media/…` on this server; at most 2,000 characters.
+    #[schema(
+        example = "https://example.com/mug.jpg",
+        max_length = 2000,
+        pattern = r"^(https?://[^/\s\x00-\x1f\x7f]|/media/[^\s\x00-\x1f\x7f])[^\s\x00-\x1f\x7f]*$"
+    )]
     pub url: String,
     /// What it shows, for those who cannot see it.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub alt: String,
 }
 
@@ -100,6 +119,95 @@ pub struct Variant {
     pub available: i64,
 }
 
+/// A product as staff see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AdminProduct {
+    /// The id.
+    pub id: ProductId,
+    /// Its name in addresses.
+    #[schema(example = "enamel-mug")]
+    pub slug: String,
+    /// Its name for people.
+    #[schema(example = "Enamel mug")]
+    pub title: String,
+    /// Whether it is sold.
+    pub status: Status,
+    /// Grows with every change of it, its variants, its prices or its categories.
+    pub version: i64,
+    /// What it is, for people.
+    pub description: String,
+    /// Pictures and films, the first one first.
+    pub media: Vec<Media>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// In what its variants differ.
+    #[schema(example = json!(["size"]))]
+    pub options: Vec<String>,
+    /// Where it stands in the store, by id.
+    pub category_ids: Vec<CategoryId>,
+    /// All variants in their order, also the archived ones.
+    pub variants: Vec<AdminVariant>,
+}
+
+impl AdminProduct {
+    /// The variant of that id, if it is one of this product's.
+    pub fn variant(&self, id: VariantId) -> Option<&AdminVariant> {
+        self.variants.iter().find(|variant| variant.id == id)
+    }
+
+    /// The variants that were there `before` and are offered differently now, by id.
+    pub fn offers_changed(&self, before: &Self) -> Vec<VariantId> {
+        let is_other = (&self.title, self.status) != (&before.title, before.status);
+        let changed = self.variants.iter().filter(|now| {
+            let was = before.variant(now.id);
+            was.is_some_and(|was| is_other || now.offer() != was.offer())
+        });
+        let mut changed: Vec<VariantId> = changed.map(|variant| variant.id).collect();
+        changed.sort_unstable();
+        changed
+    }
+}
+
+/// A variant as staff see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AdminVariant {
+    /// The id.
+    pub id: VariantId,
+    /// What orders and carts call it.
+    #[schema(example = "MUG-1")]
+    pub sku: String,
+    /// One price per currency, by currency.
+    pub prices: Vec<Money>,
+    /// Its values of the product's options.
+    #[schema(example = json!({"size": "L"}))]
+    pub options: BTreeMap<String, String>,
+    /// Whether it is sold.
+    pub status: VariantStatus,
+    /// Whether one is available.
+    pub in_stock: bool,
+    /// How many are available.
+    pub available: i64,
+}
+
+impl AdminVariant {
+    /// What orders go by.
+    fn offer(&self) -> (&str, &[Money], VariantStatus) {
+        (&self.sku, &self.prices, self.status)
+    }
+}
+
+/// A variant with its product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct OwnedVariant {
+    /// The variant.
+    #[serde(flatten)]
+    pub variant: AdminVariant,
+    /// Its product.
+    pub product_id: ProductId,
+    /// The product's version.
+    pub version: i64,
+}
+
 /// A product to be made; its fields keep to the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProduct {
@@ -117,6 +225,8 @@ pub struct NewProduct {
     pub tags: Vec<String>,
     /// In what its variants differ.
     pub options: Vec<String>,
+    /// Where it stands in the store.
+    pub category_ids: Vec<CategoryId>,
     /// At least one.
     pub variants: Vec<NewVariant>,
 }
@@ -157,6 +267,15 @@ pub fn status(text: &str) -> Checked<Status> {
     status.ok_or("must be draft, active or archived")
 }
 
+/// A variant's status.
+pub fn variant_status(text: &str) -> Checked<VariantStatus> {
+    match text {
+        "active" => Ok(VariantStatus::Active),
+        "archived" => Ok(VariantStatus::Archived),
+        _ => Err("must be active or archived"),
+    }
+}
+
 /// A SKU.
 pub fn sku(text: &str) -> Checked<&str> {
     let is_visible = text.trim() == text && !text.contains(char::is_control);
@@ -191,10 +310,14 @@ pub fn word(text: &str) -> Checked<&str> {
 /// The address of a picture or film.
 pub fn media_url(text: &str) -> Checked<&str> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_url = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    let is_far = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let is_here = text.strip_prefix("/media/").is_some_and(|rest| !rest.is_empty());
+    let is_url = (is_far || is_here)
         && !text.contains(|c: char| c.is_whitespace() || c.is_control())
         && has_chars(text, 1..=2_000);
-    is_url.then_some(text).ok_or("must be an http or https URL, at most 2,000 characters")
+    is_url
+        .then_some(text)
+        .ok_or("must be an http or https URL, or begin with /media/, at most 2,000 characters")
 }
 
 /// The words about a picture or film.
@@ -237,9 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn media_are_web_addresses() {
-        assert!(media_url("https://example.com/a.jpg").is_ok());
+    fn media_are_web_addresses_or_pictures_of_this_server() {
+        for good in ["https://example.com/a.jpg", "http://a", "/media/mug.svg"] {
+            assert!(media_url(good).is_ok(), "{good}");
+        }
         for bad in ["", "https://", "http:///a", "ftp://a", "//a", "https://a b", "javascript:a"]
+            .into_iter()
+            .chain(["/media/", "/other/a.svg", "/media/a b", "media/a"])
         {
             assert!(media_url(bad).is_err(), "{bad}");
         }

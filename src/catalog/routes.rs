@@ -1,86 +1,26 @@
-//! The HTTP of the catalog.
+//! The HTTP of the catalog: here what the store shows of products.
 
-use super::draft::ProductDraft;
-use super::product::{NewProduct, Product};
+pub mod categories;
+pub mod collections;
+mod commit;
+pub mod pictures;
+pub mod products;
+pub mod variants;
+
+use super::product::Product;
 use super::slug::is_slug;
-use super::store::write::{Insertion, Taken, insert};
 use super::store::{self, Key};
-use crate::auth::{Admin, hex};
-use crate::error::{Code, FieldError, Problem};
-use crate::idempotency::{Claim, Reply, once};
-use crate::json::Json;
+use crate::auth::hex;
+use crate::error::Problem;
 use crate::page::{List, PageQuery};
 use crate::postgres::Postgres;
 use actix_web::http::header::{self, CacheControl, CacheDirective, ETag, EntityTag, IfNoneMatch};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use deadpool_postgres::Transaction;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Seconds for which others may keep an answer: it says how many are available.
 const MAX_AGE: u32 = 1;
-
-/// Makes a product.
-///
-/// Every variant begins with an empty stock; POST /v1/admin/stock/adjustments fills it.
-#[utoipa::path(
-    post,
-    path = "/v1/admin/products",
-    tag = "admin",
-    security(("admin_key" = [])),
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters; makes a retry safe")),
-    request_body(content = ProductDraft, example = json!({
-        "title": "Mug",
-        "description": "Holds tea.",
-        "options": ["size"],
-        "variants": [{
-            "sku": "MUG-L",
-            "prices": [{"amount": 1299, "currency": "GBP"}],
-            "options": {"size": "L"},
-        }],
-    })),
-    responses(
-        (status = 201, description = "The product", body = Product, headers(
-            ("Location" = String, description = "The product's path"),
-            ("Idempotent-Replayed" = Option<String>, description = "`true`: a saved answer"),
-        )),
-    ),
-)]
-pub async fn create_product(
-    admin: Admin,
-    request: HttpRequest,
-    postgres: web::Data<Postgres>,
-    body: Json<ProductDraft>,
-) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
-    let draft = body.value;
-    let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {
-        create(transaction, draft.check()?).await
-    });
-    Ok(reply.await?.into())
-}
-
-async fn create(transaction: &Transaction<'_>, product: NewProduct) -> Result<Reply, Problem> {
-    let made = match insert(transaction, std::slice::from_ref(&product)).await? {
-        Insertion::Done(made) => made,
-        Insertion::Taken(taken) => return Err(conflict(&taken)),
-    };
-    let id = made.first().map(|made| made.id).unwrap_or_default();
-    let product = store::find(transaction, id).await?;
-    let product = product.ok_or_else(|| Problem::internal("a new product is not there"))?;
-    Ok(Reply::created(Some(format!("/v1/products/{id}")), to_bytes(&product)))
-}
-
-fn conflict(taken: &[Taken]) -> Problem {
-    let errors = taken.iter().map(|taken| match taken {
-        Taken::Slug(_) => FieldError::new("/slug", "is another product's slug"),
-        Taken::Sku(_, variant) => {
-            FieldError::new(format!("/variants/{variant}/sku"), "is another product's SKU")
-        }
-    });
-    Problem::of_fields(Code::Conflict, errors.collect())
-}
 
 /// Shows a product of the store.
 #[utoipa::path(

@@ -3,9 +3,6 @@
 /// The longest slug.
 pub const CHARS_MAX: usize = 200;
 
-/// What a title without a letter or digit becomes.
-const FALLBACK: &str = "product";
-
 /// Whether `text` is a slug: `^[a-z0-9]+(-[a-z0-9]+)*$`, at most [`CHARS_MAX`] characters. No id
 /// is one, because ids have an underscore.
 pub fn is_slug(text: &str) -> bool {
@@ -15,8 +12,9 @@ pub fn is_slug(text: &str) -> bool {
     text.len() <= CHARS_MAX && text.split('-').all(is_word)
 }
 
-/// The slug of a title: `Café “Größe L”` becomes `cafe-grosse-l`.
-pub fn of_title(title: &str) -> String {
+/// The slug of a title: `Café “Größe L”` becomes `cafe-grosse-l`. One without a letter or digit
+/// becomes `fallback`.
+pub fn of_title(title: &str, fallback: &str) -> String {
     let mut slug = String::new();
     for character in title.chars().flat_map(char::to_lowercase) {
         match fold(character) {
@@ -31,7 +29,7 @@ pub fn of_title(title: &str) -> String {
         }
     }
     let slug = cut(&slug, CHARS_MAX);
-    if slug.is_empty() { FALLBACK.to_owned() } else { slug.to_owned() }
+    if slug.is_empty() { fallback.to_owned() } else { slug.to_owned() }
 }
 
 /// The `number`-th choice for a slug: `mug`, `mug-2`, `mug-3` …
@@ -96,7 +94,7 @@ mod tests {
             ("茶", "product"),
             ("", "product"),
         ] {
-            assert_eq!(of_title(title), slug, "{title}");
+            assert_eq!(of_title(title, "product"), slug, "{title}");
         }
     }
 
@@ -111,14 +109,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_derived_slug_is_always_a_slug(title in "\\PC{0,300}", number in 1..100_000u32) {
-            let slug = of_title(&title);
+            let slug = of_title(&title, "product");
             prop_assert!(is_slug(&slug), "{slug}");
             prop_assert!(is_slug(&numbered(&slug, number)), "{slug}");
         }
 
         #[test]
         fn numbered_slugs_of_a_title_are_unique(title in "[a-z -]{0,250}") {
-            let slug = of_title(&title);
+            let slug = of_title(&title, "product");
             let all: HashSet<String> = (1..300).map(|number| numbered(&slug, number)).collect();
             prop_assert_eq!(all.len(), 299);
         }

@@ -43,7 +43,6 @@ fn post(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> End
     Endpoint { method: Method::POST, path, route, codes, body_max: STORE_BODY_MAX }
 }
 
-#[expect(dead_code)]
 fn patch(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
     Endpoint { method: Method::PATCH, path, route, codes, body_max: STORE_BODY_MAX }
 }
@@ -88,6 +87,19 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(session::routes::delete_session),
             &[Unauthorized, Forbidden, Overloaded],
         ),
+        get("/v1/categories", to!(catalog::routes::categories::list_categories), &[]),
+        get("/v1/categories/{slug}", to!(catalog::routes::categories::get_category), &[NotFound]),
+        get(
+            "/v1/collections",
+            to!(catalog::routes::collections::list_collections),
+            &[InvalidRequest],
+        ),
+        get(
+            "/v1/collections/{slug}",
+            to!(catalog::routes::collections::get_collection),
+            &[NotFound],
+        ),
+        get("/media/{slug}.svg", to!(catalog::routes::pictures::get_picture), &[NotFound]),
         post(
             "/v1/orders",
             to!(order::routes::place_order),
@@ -130,10 +142,102 @@ pub fn endpoints() -> Vec<Endpoint> {
             &[NotFound, InvalidTransition, Overloaded],
         ),
         // Admin
+        get(
+            "/v1/admin/products",
+            to!(catalog::routes::products::list_admin_products),
+            &[InvalidRequest, Unauthorized],
+        ),
         post(
             "/v1/admin/products",
-            to!(catalog::routes::create_product),
+            to!(catalog::routes::products::create_product),
             &[Unauthorized, Conflict],
+        )
+        .body_max(ORDER_BODY_MAX),
+        get(
+            "/v1/admin/products/{id}",
+            to!(catalog::routes::products::get_admin_product),
+            &[Unauthorized, NotFound],
+        ),
+        patch(
+            "/v1/admin/products/{id}",
+            to!(catalog::routes::products::update_product),
+            &[Unauthorized, NotFound, Conflict, VersionConflict],
+        )
+        .body_max(ORDER_BODY_MAX),
+        delete(
+            "/v1/admin/products/{id}",
+            to!(catalog::routes::products::delete_product),
+            &[Unauthorized, NotFound, VersionConflict],
+        ),
+        post(
+            "/v1/admin/products/{id}/variants",
+            to!(catalog::routes::variants::create_variant),
+            &[Unauthorized, NotFound, Conflict],
+        ),
+        get(
+            "/v1/admin/variants/{id}",
+            to!(catalog::routes::variants::get_variant),
+            &[Unauthorized, NotFound],
+        ),
+        patch(
+            "/v1/admin/variants/{id}",
+            to!(catalog::routes::variants::update_variant),
+            &[Unauthorized, NotFound, Conflict, VersionConflict],
+        ),
+        delete(
+            "/v1/admin/variants/{id}",
+            to!(catalog::routes::variants::delete_variant),
+            &[Unauthorized, NotFound, VersionConflict],
+        ),
+        get(
+            "/v1/admin/categories",
+            to!(catalog::routes::categories::list_admin_categories),
+            &[InvalidRequest, Unauthorized],
+        ),
+        post(
+            "/v1/admin/categories",
+            to!(catalog::routes::categories::create_category),
+            &[Unauthorized, Conflict],
+        ),
+        get(
+            "/v1/admin/categories/{id}",
+            to!(catalog::routes::categories::get_admin_category),
+            &[Unauthorized, NotFound],
+        ),
+        patch(
+            "/v1/admin/categories/{id}",
+            to!(catalog::routes::categories::update_category),
+            &[Unauthorized, NotFound, Conflict, VersionConflict],
+        ),
+        delete(
+            "/v1/admin/categories/{id}",
+            to!(catalog::routes::categories::delete_category),
+            &[Unauthorized, NotFound, Conflict, VersionConflict],
+        ),
+        get(
+            "/v1/admin/collections",
+            to!(catalog::routes::collections::list_admin_collections),
+            &[InvalidRequest, Unauthorized],
+        ),
+        post(
+            "/v1/admin/collections",
+            to!(catalog::routes::collections::create_collection),
+            &[Unauthorized, Conflict],
+        ),
+        get(
+            "/v1/admin/collections/{id}",
+            to!(catalog::routes::collections::get_admin_collection),
+            &[Unauthorized, NotFound],
+        ),
+        patch(
+            "/v1/admin/collections/{id}",
+            to!(catalog::routes::collections::update_collection),
+            &[Unauthorized, NotFound, Conflict, VersionConflict],
+        ),
+        delete(
+            "/v1/admin/collections/{id}",
+            to!(catalog::routes::collections::delete_collection),
+            &[Unauthorized, NotFound, VersionConflict],
         ),
         post(
             "/v1/admin/stock/adjustments",

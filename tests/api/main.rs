@@ -7,6 +7,9 @@ mod harness;
 
 mod bad_input;
 mod catalog;
+mod catalog_admin;
+mod categories;
+mod collections;
 mod command_line;
 mod idempotency;
 mod operations;
@@ -15,3 +18,4 @@ mod payments;
 mod private_services;
 mod sessions;
 mod stock;
+mod variants;

@@ -102,6 +102,19 @@ impl App {
         Answer::of(self.request(Method::POST, path).bearer_auth(ADMIN_KEY).json(body)).await
     }
 
+    /// A request of staff, without a body unless one is added.
+    pub fn admin(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).bearer_auth(ADMIN_KEY)
+    }
+
+    pub async fn admin_patch(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.admin(Method::PATCH, path).json(body)).await
+    }
+
+    pub async fn admin_delete(&self, path: &str) -> Answer {
+        Answer::of(self.admin(Method::DELETE, path)).await
+    }
+
     /// Makes an active product with one variant and supplies it.
     pub async fn stocked(&self, sku: &str, price: i64, units: i64) {
         let product = json!({"title": format!("Product {sku}"),

@@ -89,10 +89,15 @@ async fn write(tx: &Transaction<'_>, rows: &[Row], manner: Manner) -> Result<Att
             }
         }
     }
-    if !work.changed.is_empty() {
-        store::change(tx, &work.changed).await?;
+    let changed = &work.changed;
+    store::lock(tx, changed).await?;
+    let stock = lock_stock(tx, &variants, changed, manner).await?;
+    store::change(tx, changed).await?;
+    let stocked = write_stock(tx, &stock, manner).await?;
+    let is_written = stocked > 0 || !changed.is_empty() || !work.created.is_empty();
+    if is_written && !manner.dry_run {
+        write::bump_epoch(tx).await?;
     }
-    let stocked = write_stock(tx, &variants, &work.changed, manner).await?;
     Ok(Attempt::Done(Outcome {
         created: work.created.len() as u64,
         changed: work.changed.len() as u64,
@@ -145,22 +150,24 @@ async fn sort(tx: &Transaction<'_>, rows: &[Row]) -> Result<Work, Error> {
     Ok(work)
 }
 
-/// Offers and first supplies, last, so that orders wait only for the commit. Returns how many
-/// variants were supplied.
-async fn write_stock(
+/// The variants whose stock rows are written, and locked before any price is.
+struct Stock {
+    /// Never supplied.
+    empty: Vec<Uuid>,
+    /// Offered differently.
+    offered: Vec<Uuid>,
+}
+
+async fn lock_stock(
     tx: &Transaction<'_>,
     variants: &[Uuid],
     changes: &[Change],
     manner: Manner,
-) -> Result<u64, Error> {
-    let quantity = manner.stock.filter(|quantity| *quantity != 0);
-    let empty = match quantity {
+) -> Result<Stock, Error> {
+    let mut empty = match manner.stock {
+        None | Some(0) => Vec::new(),
         Some(_) => write::never_stocked(tx, variants).await?,
-        None => Vec::new(),
     };
-    if manner.dry_run {
-        return Ok(empty.len() as u64);
-    }
     let offered = changes.iter().filter(|change| change.concerns_offer());
     let products: Vec<Uuid> = offered.map(|change| change.product.uuid()).collect();
     let offered = match products.is_empty() {
@@ -168,16 +175,22 @@ async fn write_stock(
         false => store::variants_of(tx, &products).await?,
     };
     let touched: Vec<Uuid> = empty.iter().chain(&offered).copied().collect();
-    if touched.is_empty() {
-        return Ok(0);
+    if !manner.dry_run && !touched.is_empty() {
+        write::lock_stock(tx, &touched).await?;
+        // Only what the locked rows say counts.
+        empty = write::never_stocked(tx, &empty).await?;
     }
-    write::lock_stock(tx, &touched).await?;
-    if !offered.is_empty() {
-        store::bump_offers(tx, &offered).await?;
+    Ok(Stock { empty, offered })
+}
+
+/// Offers and first supplies. Returns how many variants were supplied.
+async fn write_stock(tx: &Transaction<'_>, stock: &Stock, manner: Manner) -> Result<u64, Error> {
+    let Stock { empty, offered } = stock;
+    if !manner.dry_run && !offered.is_empty() {
+        write::bump_offers(tx, offered).await?;
     }
-    let Some(quantity) = quantity.filter(|_| !empty.is_empty()) else { return Ok(0) };
-    // Only what the locked rows say counts.
-    let empty = write::never_stocked(tx, &empty).await?;
-    write::supply(tx, &empty, quantity, "import").await?;
+    if let Some(quantity) = manner.stock.filter(|_| !manner.dry_run && !empty.is_empty()) {
+        write::supply(tx, empty, quantity, "import").await?;
+    }
     Ok(empty.len() as u64)
 }

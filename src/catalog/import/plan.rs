@@ -170,6 +170,7 @@ fn create(row: &Row, status: Option<Status>) -> NewProduct {
         media: Vec::new(),
         tags: Vec::new(),
         options: Vec::new(),
+        category_ids: Vec::new(),
         variants: vec![variant],
     }
 }

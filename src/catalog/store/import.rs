@@ -3,6 +3,7 @@
 use super::super::import::plan::{Change, Known};
 use super::super::product;
 use super::super::product::Status;
+use super::write::set_prices;
 use crate::id::{ProductId, VariantId};
 use deadpool_postgres::Transaction;
 use std::collections::{HashMap, HashSet};
@@ -51,13 +52,19 @@ pub async fn taken_slugs(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Writes changes of products and prices. The offer versions must grow in the same transaction:
-/// see [`bump_offers`].
+/// Locks the products that change, by key.
+pub async fn lock(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
+    let products: Vec<Uuid> = changes.iter().map(|change| change.product.uuid()).collect();
+    let sql = "SELECT id FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.query(&statement, &[&products]).await?;
+    Ok(())
+}
+
+/// Writes changes of products that are locked, and of prices of variants whose stock is. The
+/// offer versions must grow in the same transaction: see [`super::write::bump_offers`].
 pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
     let products: Vec<Uuid> = changes.iter().map(|change| change.product.uuid()).collect();
-    let lock = "SELECT id FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
-    let lock = transaction.prepare_cached(lock).await?;
-    transaction.query(&lock, &[&products]).await?;
     let update = "UPDATE products p SET
                       title = coalesce(d.title, p.title),
                       slug = coalesce(d.slug, p.slug),
@@ -76,22 +83,8 @@ pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result
     let statuses: Vec<_> =
         changes.iter().map(|change| change.status.map(Status::as_str)).collect();
     transaction.execute(&update, &[&products, &titles, &slugs, &descriptions, &statuses]).await?;
-    change_prices(transaction, changes).await
-}
-
-async fn change_prices(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
-    let sql = "INSERT INTO prices (variant_id, currency, amount)
-               SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
-                        AS d (variant_id, currency, amount)
-               ORDER BY variant_id, currency
-               ON CONFLICT (variant_id, currency) DO UPDATE SET amount = excluded.amount";
-    let priced = || changes.iter().filter_map(|change| Some((change.variant, change.price?)));
-    let variants: Vec<Uuid> = priced().map(|(variant, _)| variant.uuid()).collect();
-    let amounts: Vec<i64> = priced().map(|(_, price)| price.amount).collect();
-    let currencies: Vec<String> = priced().map(|(_, price)| price.currency.to_string()).collect();
-    let statement = transaction.prepare_cached(sql).await?;
-    transaction.execute(&statement, &[&variants, &currencies, &amounts]).await?;
-    Ok(())
+    let priced = changes.iter().filter_map(|change| Some((change.variant, change.price?)));
+    set_prices(transaction, &priced.collect::<Vec<_>>()).await
 }
 
 /// All variants of the products.
@@ -103,12 +96,4 @@ pub async fn variants_of(
     let statement = transaction.prepare_cached(sql).await?;
     let rows = transaction.query(&statement, &[&products]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// Tells orders that what they know of the variants is old. Their stock must be locked.
-pub async fn bump_offers(transaction: &Transaction<'_>, variants: &[Uuid]) -> Result<(), Error> {
-    let sql = "UPDATE stock SET offer_version = offer_version + 1 WHERE variant_id = ANY($1)";
-    let statement = transaction.prepare_cached(sql).await?;
-    transaction.execute(&statement, &[&variants]).await?;
-    Ok(())
 }

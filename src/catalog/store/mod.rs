@@ -1,11 +1,18 @@
 //! The SQL of the catalog: what the store shows and what orders need. `write.rs` makes products,
-//! `import.rs` changes them in batches.
+//! `admin.rs` changes one of them, `import.rs` many.
 //!
-//! Lock order: products, variants, prices, then stock, each by key. Nothing that takes orders
-//! locks the first three.
+//! Lock order: categories, collections, products, variants, prices, then stock, each by key, and
+//! the epoch at the end. Nothing that takes orders locks any of these but stock. Whoever changes
+//! variants or prices has locked their product.
 
+pub mod admin;
+pub mod categories;
+mod checks;
+pub mod collections;
 pub mod import;
 pub mod write;
+
+pub use checks::CHECKS;
 
 use super::offers::Offer;
 use super::product;
@@ -55,14 +62,6 @@ pub async fn list_active(readers: &Pool, page: Page) -> Result<Vec<Product>, Pro
     .await
 }
 
-/// A product, whatever its status.
-pub async fn find(
-    client: &impl GenericClient,
-    id: ProductId,
-) -> Result<Option<Product>, Problem> {
-    Ok(select(client, "id = $1", &[&id.uuid()]).await?.into_iter().next())
-}
-
 /// Products with their variants, in two queries. The products come first: if something changes
 /// in between, the version is the older one and `If-Match` stays safe.
 async fn select(
@@ -91,7 +90,8 @@ async fn variants(
                    ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
                    (SELECT coalesce(sum(available), 0)::bigint FROM stock
                     WHERE variant_id = v.id)
-               FROM variants v WHERE v.product_id = ANY($1) ORDER BY v.product_id, v.position";
+               FROM variants v WHERE v.product_id = ANY($1) AND v.archived_at IS NULL
+               ORDER BY v.product_id, v.position, v.id";
     let statement = client.prepare_cached(sql).await?;
     let mut variants: HashMap<ProductId, Vec<Variant>> = HashMap::new();
     for row in client.query(&statement, &[&products]).await? {
@@ -149,7 +149,7 @@ pub async fn offers(readers: &Pool, skus: &[&str]) -> Result<Vec<Offer>, Problem
                JOIN products p ON p.id = v.product_id AND p.status = 'active'
                JOIN locations l ON l.code = 'default'
                JOIN stock s ON s.variant_id = v.id AND s.location_id = l.id
-               WHERE v.sku = ANY($1)";
+               WHERE v.sku = ANY($1) AND v.archived_at IS NULL";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&skus]).await?;

@@ -2,7 +2,8 @@
 
 use super::super::product::NewProduct;
 use super::super::slug;
-use crate::id::{AdjustmentId, ProductId, VariantId};
+use crate::id::{AdjustmentId, CategoryId, ProductId, VariantId};
+use crate::money::Money;
 use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -39,7 +40,7 @@ pub enum Taken {
     Sku(usize, usize),
 }
 
-/// Inserts products with their variants, prices and empty stock rows.
+/// Inserts products with their variants, categories, prices and empty stock rows.
 ///
 /// A concurrent insertion of the same slug or SKU is waited for. Derived slugs are numbered in
 /// the order of the products.
@@ -61,8 +62,17 @@ pub async fn insert(
     if !taken.is_empty() {
         return Ok(Insertion::Taken(taken));
     }
-    insert_prices(transaction, products, &made).await?;
-    insert_stock(transaction, &made).await?;
+    let links = ids.iter().zip(products);
+    let links = links.flat_map(|(id, product)| product.category_ids.iter().map(|to| (*id, *to)));
+    categorise(transaction, &links.collect::<Vec<_>>()).await?;
+    let priced = products.iter().zip(&made).flat_map(|(product, made)| {
+        let variants = made.variants.iter().zip(&product.variants);
+        variants.flat_map(|(id, variant)| variant.prices.iter().map(|price| (*id, *price)))
+    });
+    set_prices(transaction, &priced.collect::<Vec<_>>()).await?;
+    let variants: Vec<Uuid> =
+        made.iter().flat_map(|made| &made.variants).map(|id| id.uuid()).collect();
+    insert_stock(transaction, &variants).await?;
     Ok(Insertion::Done(made))
 }
 
@@ -83,7 +93,7 @@ impl<'p> Slugs<'p> {
         if let Some(given) = &product.slug {
             return given.clone();
         }
-        let base = slug::of_title(&product.title);
+        let base = slug::of_title(&product.title, "product");
         if attempt > ATTEMPTS_MAX {
             let tail = (id.uuid().as_u128() as u32).wrapping_add(attempt as u32);
             return slug::numbered(&base, tail);
@@ -188,34 +198,48 @@ async fn insert_variants(
     Ok(taken.map(|(_, place)| place).collect())
 }
 
-async fn insert_prices(
+/// Puts products into categories, which exist.
+pub async fn categorise(
     transaction: &Transaction<'_>,
-    products: &[NewProduct],
-    made: &[Made],
+    links: &[(ProductId, CategoryId)],
+) -> Result<(), Error> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO product_categories (product_id, category_id)
+               SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS d (product_id, category_id)
+               ORDER BY category_id, product_id";
+    let (products, categories): (Vec<Uuid>, Vec<Uuid>) =
+        links.iter().map(|(product, category)| (product.uuid(), category.uuid())).unzip();
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&products, &categories]).await?;
+    Ok(())
+}
+
+/// Sets prices. The stock of variants that others know must be locked: that is how the history
+/// of prices knows which orders came before.
+pub async fn set_prices(
+    transaction: &Transaction<'_>,
+    prices: &[(VariantId, Money)],
 ) -> Result<(), Error> {
     let sql = "INSERT INTO prices (variant_id, currency, amount)
-               SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])";
-    let (mut variants, mut currencies, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
-    for (product, made) in products.iter().zip(made) {
-        for (variant, id) in product.variants.iter().zip(&made.variants) {
-            for price in &variant.prices {
-                variants.push(id.uuid());
-                currencies.push(price.currency.as_str());
-                amounts.push(price.amount);
-            }
-        }
-    }
+               SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])
+                        AS d (variant_id, currency, amount)
+               ORDER BY variant_id, currency
+               ON CONFLICT (variant_id, currency) DO UPDATE SET amount = excluded.amount";
+    let variants: Vec<Uuid> = prices.iter().map(|(variant, _)| variant.uuid()).collect();
+    let currencies: Vec<&str> = prices.iter().map(|(_, price)| price.currency.as_str()).collect();
+    let amounts: Vec<i64> = prices.iter().map(|(_, price)| price.amount).collect();
     let statement = transaction.prepare_cached(sql).await?;
     transaction.execute(&statement, &[&variants, &currencies, &amounts]).await?;
     Ok(())
 }
 
-async fn insert_stock(transaction: &Transaction<'_>, made: &[Made]) -> Result<(), Error> {
+/// Empty stock rows for new variants.
+pub async fn insert_stock(transaction: &Transaction<'_>, variants: &[Uuid]) -> Result<(), Error> {
     let sql = "INSERT INTO stock (variant_id, location_id)
                SELECT v.id, l.id FROM unnest($1::uuid[]) AS v (id), locations l
                WHERE l.code = 'default' ORDER BY v.id, l.id";
-    let variants: Vec<Uuid> =
-        made.iter().flat_map(|made| &made.variants).map(|id| id.uuid()).collect();
     let statement = transaction.prepare_cached(sql).await?;
     transaction.execute(&statement, &[&variants]).await?;
     Ok(())
@@ -243,6 +267,23 @@ pub async fn lock_stock(transaction: &Transaction<'_>, variants: &[Uuid]) -> Res
                ORDER BY variant_id, location_id FOR UPDATE";
     let statement = transaction.prepare_cached(sql).await?;
     transaction.query(&statement, &[&variants]).await?;
+    Ok(())
+}
+
+/// Tells orders that what they know of the variants is old. Their stock must be locked.
+pub async fn bump_offers(transaction: &Transaction<'_>, variants: &[Uuid]) -> Result<(), Error> {
+    let sql = "UPDATE stock SET offer_version = offer_version + 1 WHERE variant_id = ANY($1)";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&variants]).await?;
+    Ok(())
+}
+
+/// Tells lists and searches that the catalog is another one. The last statement of every
+/// transaction that writes it: all of them wait for this row.
+pub async fn bump_epoch(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let statement =
+        transaction.prepare_cached("UPDATE catalog_epoch SET value = value + 1").await?;
+    transaction.execute(&statement, &[]).await?;
     Ok(())
 }
 

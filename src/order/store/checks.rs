@@ -102,4 +102,24 @@ pub const CHECKS: &[Check] = &[
               WHERE o.created_at > now() - interval '23 hours'
               GROUP BY o.id HAVING count(e.id) <> 1",
     },
+    Check {
+        id: "I9",
+        rule: "every order line carries a price that was valid when it was committed",
+        // Lines from before the history began are left out.
+        sql: "SELECT format('line %s of order %s: %s %s, the price was %s', l.id, l.order_id,
+                  l.unit_price, o.currency, coalesce(h.amount::text, 'none'))
+              FROM order_lines l
+              JOIN orders o ON o.id = l.order_id
+              JOIN stock_ledger m ON m.reference = l.order_id AND m.cause = 'order_placed'
+                  AND m.variant_id = l.variant_id AND m.location_id = l.location_id
+              LEFT JOIN LATERAL (
+                  SELECT amount FROM price_history
+                  WHERE variant_id = l.variant_id AND currency = o.currency
+                      AND after_entry < m.id
+                  ORDER BY id DESC LIMIT 1
+              ) h ON true
+              WHERE h.amount IS DISTINCT FROM l.unit_price AND EXISTS (
+                  SELECT FROM price_history
+                  WHERE variant_id = l.variant_id AND after_entry < m.id)",
+    },
 ];
