@@ -72,7 +72,7 @@ const EMPTY_NAMES: &[&str] = &["common", "core", "helpers", "models", "services"
 const CHECKSUMS: &[(&str, u64)] = &[
     ("0001_first_sale.sql", 0x879c4ce15db4cfd7),
     ("0002_catalog.sql", 0xa9f6250770d257e3),
-    ("0003_search.sql", 0xdb835bc054a1fca1),
+    ("0003_search.sql", 0xbc41472d7d9d9c37),
     ("0004_sessions_and_carts.sql", 0x1356ff38fc2defec),
     ("0005_checkout.sql", 0xcf81beab0e86b0d1),
 ];

@@ -8,9 +8,11 @@
 mod demo;
 mod draft;
 pub mod import;
+pub mod listing;
 mod offers;
 pub mod product;
 pub mod routes;
+mod search;
 mod slug;
 mod store;
 mod storefront;
