@@ -13,4 +13,5 @@ mod operations;
 mod orders;
 mod payments;
 mod private_services;
+mod search;
 mod stock;
