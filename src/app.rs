@@ -12,6 +12,7 @@ use crate::idempotency;
 use crate::inventory::{self, Inventory};
 use crate::journal::{self, Journal, Lanes};
 use crate::migrate;
+use crate::money::Currency;
 use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
 use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
 use crate::payment::Providers;
@@ -51,6 +52,7 @@ pub type StartJournal =
 struct Services {
     postgres: web::Data<Postgres>,
     inventory: web::Data<Inventory>,
+    shop_currency: web::Data<Currency>,
     storefront: web::Data<Storefront>,
     providers: web::Data<Providers>,
     sessions: web::Data<Sessions>,
@@ -108,6 +110,7 @@ impl App {
         }
         let services = Services {
             inventory: web::Data::new(desk.inventory.clone()),
+            shop_currency: web::Data::new(config.order.currency),
             storefront: web::Data::new(Storefront),
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
@@ -143,6 +146,7 @@ impl App {
             let Services {
                 postgres,
                 inventory,
+                shop_currency,
                 storefront,
                 providers,
                 sessions,
@@ -154,6 +158,7 @@ impl App {
             HttpApp::new()
                 .app_data(postgres)
                 .app_data(inventory)
+                .app_data(shop_currency)
                 .app_data(storefront)
                 .app_data(providers)
                 .app_data(sessions)

@@ -7,17 +7,20 @@ pub mod pictures;
 pub mod products;
 pub mod variants;
 
+use super::listing::{Facets, Found, Listing};
 use super::product::Product;
 use super::slug::is_slug;
 use super::store::{self, Key};
 use crate::auth::hex;
 use crate::error::Problem;
-use crate::page::{List, PageQuery};
+use crate::money::Currency;
+use crate::page::PageQuery;
 use crate::postgres::Postgres;
 use actix_web::http::header::{self, CacheControl, CacheDirective, ETag, EntityTag, IfNoneMatch};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// Seconds for which others may keep an answer: it says how many are available.
 const MAX_AGE: u32 = 1;
@@ -55,17 +58,60 @@ pub async fn get_product(
     Ok(answer(&request, to_bytes(&product)))
 }
 
-/// Lists the products of the store, the oldest first.
+/// A page of products.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProductList {
+    /// The products.
+    pub items: Vec<Product>,
+    /// The next page's cursor, if there is one.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+    /// The counts that were asked for with `facets`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facets: Option<Facets>,
+}
+
+/// Lists and searches the products of the store.
+///
+/// All filters must hold. Besides those below, `option.<name>` filters by an option of the
+/// variants (`option.size=L`); given several times, any of its values will do.
+///
+/// A search finds products with all words of `q`: in titles, SKUs, tags, categories, options and
+/// descriptions. The last word may be unfinished, accents do not count, and misspelt words are
+/// corrected. If no product has all words, it finds those with all but one, or with any. Sorted
+/// by relevance, it ends after the best of 2,000 matching products; the other orders and the
+/// facets cover all of them.
 #[utoipa::path(
     get,
     path = "/v1/products",
     tag = "catalog",
     params(
+        ("q" = Option<String>, Query, description = "Words, at most 200 characters and 12 words",
+            example = "enamel mug"),
+        ("category" = Option<String>, Query,
+            description = "Id or slug of a category; those below it count too"),
+        ("collection" = Option<String>, Query, description = "Id or slug of a collection"),
+        ("tag" = Option<Vec<String>>, Query, description = "Given several times: all of them"),
+        ("price_min" = Option<i64>, Query, minimum = 0, maximum = 1_000_000_000_000_i64,
+            description = "Lowest price, in minor units, at least this"),
+        ("price_max" = Option<i64>, Query, minimum = 0, maximum = 1_000_000_000_000_i64,
+            description = "Lowest price, in minor units, at most this"),
+        ("currency" = Option<String>, Query,
+            description = "Of `price_min`, `price_max`, the order by price and the facet `price`; \
+                products without a price in it are left out there. The shop's unless said"),
+        ("in_stock" = Option<bool>, Query, description = "Whether any variant can be ordered"),
+        ("sort" = Option<String>, Query,
+            description = "`newest` (default without `q`), `oldest`, `price`, `-price`, `title`, \
+                `-title` or `relevance` (default with `q`, and only there)"),
+        ("facets" = Option<String>, Query,
+            description = "What to count, with commas between, at most 20: `category`, \
+                `collection`, `tag`, `price`, `in_stock`, `option.<name>`",
+            example = "tag,price"),
         PageQuery,
         ("If-None-Match" = Option<String>, Header, description = "ETags of answers at hand"),
     ),
     responses(
-        (status = 200, description = "A page of products", body = List<Product>, headers(
+        (status = 200, description = "A page of products", body = ProductList, headers(
             ("ETag" = String, description = "Strong; changes with the body"),
             ("Cache-Control" = String, description = "`public, max-age=1`"),
         )),
@@ -75,12 +121,13 @@ pub async fn get_product(
 pub async fn list_products(
     request: HttpRequest,
     postgres: web::Data<Postgres>,
-    query: web::Query<PageQuery>,
+    shop_currency: web::Data<Currency>,
 ) -> Result<HttpResponse, Problem> {
-    let page = query.page()?;
-    let products = store::list_active(&postgres.readers, page).await?;
-    let list = page.list(products, |product| product.id.uuid());
-    Ok(answer(&request, to_bytes(&list)))
+    let listing = Listing::parse(request.query_string(), **shop_currency)?;
+    let Found { ids, next_cursor, facets } =
+        store::search::find(&postgres.readers, &listing).await?;
+    let items = store::list_active(&postgres.readers, &ids).await?;
+    Ok(answer(&request, to_bytes(&ProductList { items, next_cursor, facets })))
 }
 
 fn to_bytes(body: &impl Serialize) -> Vec<u8> {

@@ -3,9 +3,9 @@
 //! A duplicate of a request in flight waits for the first one's answer. Work runs in tasks of its
 //! own, so it outlives a client that hangs up, and the actor never waits for anything.
 
+use super::checkout::Checkout;
 use super::command::{Command, Known, NewPayment, Outcome};
 use super::order::Placement;
-use super::checkout::Checkout;
 use super::pricing::Draft;
 use super::store::{self, Entry};
 use crate::auth::Secrets;

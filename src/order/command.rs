@@ -122,7 +122,9 @@ impl Command {
     /// The cart that the order empties: its session, and the version that was priced.
     pub fn cart(&self) -> Option<(SessionId, i64)> {
         match self {
-            Command::Place { placement, cart_version, .. } => placement.session.zip(*cart_version),
+            Command::Place { placement, cart_version, .. } => {
+                placement.session.zip(*cart_version)
+            }
             _ => None,
         }
     }

@@ -97,8 +97,16 @@ impl Draft {
         let totals = totals.ok_or_else(|| too_large(0))?;
         let (email, shipping_address) = (self.email.clone(), self.shipping_address.clone());
         let tax_rate = terms.tax_rate;
-        let placement =
-            Placement { id, session: self.session, lines, currency, totals, tax_rate, email, shipping_address };
+        let placement = Placement {
+            id,
+            session: self.session,
+            lines,
+            currency,
+            totals,
+            tax_rate,
+            email,
+            shipping_address,
+        };
         self.as_expected(placement)
     }
 

@@ -16,6 +16,7 @@ mod operations;
 mod orders;
 mod payments;
 mod private_services;
+mod search;
 mod sessions;
 mod stock;
 mod variants;

@@ -1,5 +1,5 @@
 //! The SQL of the catalog: what the store shows and what orders need. `write.rs` makes products,
-//! `admin.rs` changes one of them, `import.rs` many.
+//! `admin.rs` changes one of them, `import.rs` many, `search.rs` finds them.
 //!
 //! Lock order: categories, collections, products, variants, prices, then stock, each by key, and
 //! the epoch at the end. Nothing that takes orders locks any of these but stock. Whoever changes
@@ -9,7 +9,10 @@ pub mod admin;
 pub mod categories;
 mod checks;
 pub mod collections;
+mod facets;
 pub mod import;
+pub mod search;
+mod vocabulary;
 pub mod write;
 
 pub use checks::CHECKS;
@@ -20,7 +23,6 @@ use super::product::{Media, Product, Status, Variant};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::money::Money;
-use crate::page::Page;
 use deadpool_postgres::{GenericClient, Pool};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -50,16 +52,14 @@ pub async fn find_active(readers: &Pool, key: Key<'_>) -> Result<Option<Product>
     Ok(found.into_iter().next())
 }
 
-/// The products that the store shows, by id: one more than the page holds.
-pub async fn list_active(readers: &Pool, page: Page) -> Result<Vec<Product>, Problem> {
+/// Those of the products that the store shows, in the given order.
+pub async fn list_active(readers: &Pool, ids: &[ProductId]) -> Result<Vec<Product>, Problem> {
     let client = readers.get().await?;
-    let after = page.after.unwrap_or(Uuid::nil());
-    select(
-        &client,
-        "status = 'active' AND id > $1 ORDER BY id LIMIT $2",
-        &[&after, &page.fetch()],
-    )
-    .await
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let found = select(&client, "status = 'active' AND id = ANY($1)", &[&uuids]).await?;
+    let mut found: HashMap<ProductId, Product> =
+        found.into_iter().map(|product| (product.id, product)).collect();
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// Products with their variants, in two queries. The products come first: if something changes

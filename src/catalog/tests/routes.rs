@@ -33,6 +33,7 @@ async fn call(shop: &Shop, request: TestRequest) -> Answer {
     let app = App::new()
         .app_data(web::Data::new(shop.postgres.clone()))
         .app_data(web::Data::new(Storefront))
+        .app_data(web::Data::new("GBP".parse::<crate::money::Currency>().unwrap()))
         .app_data(web::Data::new(Secrets::new(KEY, vec![1])))
         .route("/v1/admin/products", web::post().to(create_product))
         .route("/v1/products", web::get().to(list_products))

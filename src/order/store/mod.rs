@@ -12,7 +12,10 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use read::{Unsettled, candidates_for_expiry, find, find_of_session, known, list, list_of_session, take_unsettled};
+pub use read::{
+    Unsettled, candidates_for_expiry, find, find_of_session, known, list, list_of_session,
+    take_unsettled,
+};
 
 use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;

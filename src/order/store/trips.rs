@@ -67,8 +67,11 @@ pub async fn lock(
     let take_params: Params<'_> = &[scopes, keys, hashes, resources, &transaction.mark];
     let asked_params: Params<'_> = &[&asked.scopes, &asked.keys];
     let stock_params: Params<'_> = &[&variants, &locations];
-    let carts: BTreeSet<SessionId> =
-        commands.iter().filter_map(|command| command.cart()).map(|(session, _)| session).collect();
+    let carts: BTreeSet<SessionId> = commands
+        .iter()
+        .filter_map(|command| command.cart())
+        .map(|(session, _)| session)
+        .collect();
     let carts: Vec<Uuid> = carts.into_iter().map(|session| session.uuid()).collect();
     let carts_params: Params<'_> = &[&carts];
     let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);

@@ -1,0 +1,106 @@
+//! What a text means in this shop: its words looked up, corrected, and tried.
+
+use super::super::search::{Attempt, Query, Word, query};
+use crate::error::Problem;
+use deadpool_postgres::Transaction;
+use std::collections::BTreeSet;
+use tokio_postgres::types::Type;
+
+/// Longer words that an unfinished word may stand for, at most.
+const LONGER_MAX: i64 = 50;
+/// Words of the vocabulary that are looked at to find those.
+const LONGER_READ_MAX: i64 = 1_000;
+/// Similar words of the vocabulary that are compared with a misspelt word.
+const SIMILAR_MAX: i64 = 40;
+
+/// What to look for, or none if no product of the store matches any word.
+pub async fn understand(
+    transaction: &Transaction<'_>,
+    text: &str,
+) -> Result<Option<Query>, Problem> {
+    let mut words = look_up(transaction, text).await?;
+    correct(transaction, &mut words, Word::is_misspelt).await?;
+    for attempt in Attempt::ALL {
+        if attempt == Attempt::Corrected {
+            correct(transaction, &mut words, |word| word.near.is_empty()).await?;
+        }
+        let Some(query) = query(&words, attempt) else { continue };
+        if finds_any(transaction, &query).await? {
+            return Ok(Some(query));
+        }
+    }
+    Ok(None)
+}
+
+async fn look_up(transaction: &Transaction<'_>, text: &str) -> Result<Vec<Word>, Problem> {
+    let sql = "WITH words AS (
+                   SELECT at, word, lag(word) OVER (ORDER BY at) || word AS joined_before,
+                       word || lead(word) OVER (ORDER BY at) AS joined_behind
+                   FROM regexp_split_to_table(search_text($1), ' ') WITH ORDINALITY AS t (word, at)
+                   WHERE word <> ''
+               )
+               SELECT word, (ts_lexize('english_stem', word))[1],
+                   EXISTS (SELECT FROM search_words v WHERE v.word = w.word),
+                   ARRAY(SELECT longer FROM (
+                             SELECT DISTINCT v.word AS longer FROM search_words v
+                             WHERE v.word > w.word COLLATE \"C\"
+                               AND v.word < w.word || U&'\\+10FFFF' COLLATE \"C\"
+                             ORDER BY v.word LIMIT $2) AS read
+                         WHERE length(w.word) > 1 ORDER BY length(longer), longer LIMIT $3),
+                   (SELECT v.word FROM search_words v WHERE v.word = joined_before LIMIT 1),
+                   (SELECT v.word FROM search_words v WHERE v.word = joined_behind LIMIT 1)
+               FROM words w ORDER BY at";
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&text, Type::TEXT), (&LONGER_READ_MAX, Type::INT8), (&LONGER_MAX, Type::INT8)];
+    let rows = transaction.query_typed(sql, &parameters).await?;
+    let word = |row: &tokio_postgres::Row| Word {
+        text: row.get(0),
+        stem: row.get(1),
+        is_known: row.get(2),
+        longer: row.get(3),
+        joined_before: row.get(4),
+        joined_behind: row.get(5),
+        ..Word::default()
+    };
+    Ok(rows.iter().map(word).collect())
+}
+
+/// Looks for words near to those that are meant.
+async fn correct(
+    transaction: &Transaction<'_>,
+    words: &mut [Word],
+    is_meant: impl Fn(&Word) -> bool,
+) -> Result<(), Problem> {
+    let sql = "SELECT word FROM search_words WHERE word = ANY ($1)
+               UNION
+               SELECT * FROM (
+                   SELECT word FROM search_words
+                   WHERE word ~ '^[^0-9]{4,}$' AND word % $2
+                   ORDER BY similarity(word, $2) DESC, word LIMIT $3) AS alike";
+    for word in words.iter_mut().filter(|word| is_meant(word)) {
+        let spellings: Vec<String> = word.spellings().into_iter().collect();
+        if spellings.is_empty() {
+            continue;
+        }
+        let rows = transaction
+            .query_typed(
+                sql,
+                &[
+                    (&spellings, Type::TEXT_ARRAY),
+                    (&word.text, Type::TEXT),
+                    (&SIMILAR_MAX, Type::INT8),
+                ],
+            )
+            .await?;
+        let candidates: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
+        word.correct(&candidates);
+    }
+    Ok(())
+}
+
+async fn finds_any(transaction: &Transaction<'_>, query: &Query) -> Result<bool, Problem> {
+    let sql = "SELECT EXISTS (SELECT FROM product_search
+                   WHERE is_shown AND document @@ $1::text::tsquery)";
+    let row = transaction.query_typed_one(sql, &[(&query.matches, Type::TEXT)]).await?;
+    Ok(row.get(0))
+}
