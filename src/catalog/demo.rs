@@ -3,6 +3,7 @@
 
 use super::product::{NewProduct, NewVariant, Status};
 use super::store;
+use super::store::shown::move_epoch;
 use super::store::write::{self, Insertion};
 use crate::error::Problem;
 use crate::money::{Currency, Money};
@@ -200,6 +201,7 @@ pub async fn load_demo(postgres: &Postgres) -> Result<usize, Problem> {
         made.iter().flat_map(|made| &made.variants).map(|id| id.uuid()).collect();
     // Nobody else knows the rows yet, so there is nothing to lock.
     write::supply(&transaction, &variants, STOCK, "demo").await?;
+    move_epoch(&transaction).await?;
     transaction.commit().await?;
     Ok(made.len())
 }

@@ -3,22 +3,29 @@
 use super::draft::ProductDraft;
 use super::product::{NewProduct, Product};
 use super::slug::is_slug;
+use super::store::shown::move_epoch;
 use super::store::write::{Insertion, Taken, insert};
 use super::store::{self, Key};
-use crate::auth::{Admin, hex};
+use super::storefront::Storefront;
+use crate::auth::Admin;
+use crate::cache::Cached;
 use crate::error::{Code, FieldError, Problem};
+use crate::id::ProductId;
 use crate::idempotency::{Claim, Reply, once};
 use crate::json::Json;
 use crate::page::{List, PageQuery};
 use crate::postgres::Postgres;
-use actix_web::http::header::{self, CacheControl, CacheDirective, ETag, EntityTag, IfNoneMatch};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
 use deadpool_postgres::Transaction;
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-/// Seconds for which others may keep an answer: it says how many are available.
-const MAX_AGE: u32 = 1;
+/// Others may keep an answer for a second: it says how many are available.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Says that an answer may be older than promised, because the database is away.
+const STALE: HeaderName = HeaderName::from_static("doorbuster-stale");
 
 /// Makes a product.
 ///
@@ -51,17 +58,28 @@ pub async fn create_product(
     admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
+    storefront: web::Data<Storefront>,
     body: Json<ProductDraft>,
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     let draft = body.value;
+    let mut made = None;
     let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {
-        create(transaction, draft.check()?).await
+        let (id, reply) = create(transaction, draft.check()?).await?;
+        made = Some(id);
+        Ok(reply)
     });
-    Ok(reply.await?.into())
+    let reply = reply.await?;
+    if let Some(id) = made {
+        storefront.changed(&[id]).await;
+    }
+    Ok(reply.into())
 }
 
-async fn create(transaction: &Transaction<'_>, product: NewProduct) -> Result<Reply, Problem> {
+async fn create(
+    transaction: &Transaction<'_>,
+    product: NewProduct,
+) -> Result<(ProductId, Reply), Problem> {
     let made = match insert(transaction, std::slice::from_ref(&product)).await? {
         Insertion::Done(made) => made,
         Insertion::Taken(taken) => return Err(conflict(&taken)),
@@ -69,7 +87,9 @@ async fn create(transaction: &Transaction<'_>, product: NewProduct) -> Result<Re
     let id = made.first().map(|made| made.id).unwrap_or_default();
     let product = store::find(transaction, id).await?;
     let product = product.ok_or_else(|| Problem::internal("a new product is not there"))?;
-    Ok(Reply::created(Some(format!("/v1/products/{id}")), to_bytes(&product)))
+    let body = serde_json::to_vec(&product).map_err(Problem::internal)?;
+    move_epoch(transaction).await?;
+    Ok((id, Reply::created(Some(format!("/v1/products/{id}")), body)))
 }
 
 fn conflict(taken: &[Taken]) -> Problem {
@@ -96,23 +116,25 @@ fn conflict(taken: &[Taken]) -> Problem {
         (status = 200, description = "The product", body = Product, headers(
             ("ETag" = String, description = "Strong; changes with the body"),
             ("Cache-Control" = String, description = "`public, max-age=1`"),
+            ("Doorbuster-Stale" = Option<String>,
+                description = "`true`: the storage is away, and this was read before"),
         )),
         (status = 304, description = "The answer at hand is current"),
     ),
 )]
 pub async fn get_product(
     request: HttpRequest,
-    postgres: web::Data<Postgres>,
+    storefront: web::Data<Storefront>,
 ) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("product");
-    let key = request.match_info().query("id_or_slug");
-    let key = match key.parse() {
+    let address = request.match_info().query("id_or_slug");
+    let address = match address.parse() {
         Ok(id) => Key::Id(id),
-        Err(_) if is_slug(key) => Key::Slug(key),
+        Err(_) if is_slug(address) => Key::Slug(address),
         Err(_) => return Err(unknown()),
     };
-    let product = store::find_active(&postgres.readers, key).await?.ok_or_else(unknown)?;
-    Ok(answer(&request, to_bytes(&product)))
+    let product = storefront.product(address).await?.ok_or_else(unknown)?;
+    Ok(answer(&request, product))
 }
 
 /// Lists the products of the store, the oldest first.
@@ -128,40 +150,43 @@ pub async fn get_product(
         (status = 200, description = "A page of products", body = List<Product>, headers(
             ("ETag" = String, description = "Strong; changes with the body"),
             ("Cache-Control" = String, description = "`public, max-age=1`"),
+            ("Doorbuster-Stale" = Option<String>,
+                description = "`true`: the storage is away, and this was read before"),
         )),
         (status = 304, description = "The answer at hand is current"),
     ),
 )]
 pub async fn list_products(
     request: HttpRequest,
-    postgres: web::Data<Postgres>,
+    storefront: web::Data<Storefront>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let page = query.page()?;
-    let products = store::list_active(&postgres.readers, page).await?;
-    let list = page.list(products, |product| product.id.uuid());
-    Ok(answer(&request, to_bytes(&list)))
-}
-
-fn to_bytes(body: &impl Serialize) -> Vec<u8> {
-    // Serialising plain structs into memory has no way to fail.
-    serde_json::to_vec(body).unwrap_or_default()
+    let list = storefront.list(&query.page()?).await?;
+    Ok(answer(&request, list))
 }
 
 /// The bytes under their ETag, or 304 if the client has them.
-fn answer(request: &HttpRequest, body: Vec<u8>) -> HttpResponse {
-    let tag = EntityTag::new_strong(hex(&Sha256::digest(&body)[..16]));
-    let is_current = match request.get_header::<IfNoneMatch>() {
-        Some(IfNoneMatch::Any) => true,
-        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|other| other.weak_eq(&tag)),
-        None => false,
-    };
+fn answer(request: &HttpRequest, cached: Cached) -> HttpResponse {
+    let is_current = has(request, &cached.etag);
     let mut response = if is_current { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header(ETag(tag));
-    let directives = vec![CacheDirective::Public, CacheDirective::MaxAge(MAX_AGE)];
-    response.insert_header(CacheControl(directives));
+    response.insert_header((header::ETAG, cached.etag));
+    response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
+    if cached.is_stale {
+        response.insert_header((STALE, HeaderValue::from_static("true")));
+    }
     if is_current {
         return response.finish();
     }
-    response.insert_header(header::ContentType::json()).body(body)
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    response.body(cached.body)
+}
+
+/// Whether the client has what this tag names.
+fn has(request: &HttpRequest, etag: &HeaderValue) -> bool {
+    let sent = request.headers().get_all(header::IF_NONE_MATCH);
+    let mut tags = sent.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.any(|tag| {
+        let tag = tag.trim_ascii();
+        tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
+    })
 }

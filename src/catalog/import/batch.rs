@@ -3,6 +3,7 @@
 use super::plan::{Change, Plan, Row, plan};
 use crate::catalog::product::NewProduct;
 use crate::catalog::store::import as store;
+use crate::catalog::store::shown::move_epoch;
 use crate::catalog::store::write::{self, Insertion};
 use crate::error::Problem;
 use crate::postgres::{Class, class};
@@ -93,6 +94,9 @@ async fn write(tx: &Transaction<'_>, rows: &[Row], manner: Manner) -> Result<Att
         store::change(tx, &work.changed).await?;
     }
     let stocked = write_stock(tx, &variants, &work.changed, manner).await?;
+    if !work.created.is_empty() || !work.changed.is_empty() {
+        move_epoch(tx).await?;
+    }
     Ok(Attempt::Done(Outcome {
         created: work.created.len() as u64,
         changed: work.changed.len() as u64,

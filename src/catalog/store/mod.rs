@@ -5,6 +5,7 @@
 //! locks the first three.
 
 pub mod import;
+pub mod shown;
 pub mod write;
 
 use super::offers::Offer;
@@ -13,7 +14,6 @@ use super::product::{Media, Product, Status, Variant};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::money::Money;
-use crate::page::Page;
 use deadpool_postgres::{GenericClient, Pool};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
@@ -31,28 +31,6 @@ pub enum Key<'k> {
     Id(ProductId),
     /// Its slug.
     Slug(&'k str),
-}
-
-/// The product that the store shows at an address.
-pub async fn find_active(readers: &Pool, key: Key<'_>) -> Result<Option<Product>, Problem> {
-    let client = readers.get().await?;
-    let found = match key {
-        Key::Id(id) => select(&client, "status = 'active' AND id = $1", &[&id.uuid()]).await?,
-        Key::Slug(slug) => select(&client, "status = 'active' AND slug = $1", &[&slug]).await?,
-    };
-    Ok(found.into_iter().next())
-}
-
-/// The products that the store shows, by id: one more than the page holds.
-pub async fn list_active(readers: &Pool, page: Page) -> Result<Vec<Product>, Problem> {
-    let client = readers.get().await?;
-    let after = page.after.unwrap_or(Uuid::nil());
-    select(
-        &client,
-        "status = 'active' AND id > $1 ORDER BY id LIMIT $2",
-        &[&after, &page.fetch()],
-    )
-    .await
 }
 
 /// A product, whatever its status.

@@ -2,14 +2,15 @@
 
 use super::Shop;
 use crate::auth::Secrets;
-use crate::catalog::load_demo;
 use crate::catalog::routes::{create_product, get_product, list_products};
+use crate::catalog::{Storefront, StorefrontSettings, load_demo};
 use actix_web::body::to_bytes;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, LOCATION};
 use actix_web::test::TestRequest;
 use actix_web::{App, test, web};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const KEY: &str = "sk_test";
 
@@ -28,8 +29,12 @@ impl Answer {
     }
 }
 
+/// Each request meets an instance that remembers nothing.
 async fn call(shop: &Shop, request: TestRequest) -> Answer {
+    let fresh = Duration::from_millis(700);
+    let settings = StorefrontSettings { bytes_max: 1 << 20, fresh, searches: 2 };
     let app = App::new()
+        .app_data(web::Data::new(Storefront::start(&shop.postgres, settings, None)))
         .app_data(web::Data::new(shop.postgres.clone()))
         .app_data(web::Data::new(Secrets::new(KEY, vec![1])))
         .route("/v1/admin/products", web::post().to(create_product))
