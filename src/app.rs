@@ -4,8 +4,9 @@
 //! the listener. Stop: readiness, the listener and its requests, orders in flight, reaper,
 //! journal.
 
-use crate::auth::{Secrets, shared_secret};
-use crate::catalog::{Offers, Storefront};
+use crate::auth::{Secrets, hex, shared_secret};
+use crate::cache::Shared;
+use crate::catalog::{Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
 use crate::http::{self, Operations};
 use crate::idempotency;
@@ -86,7 +87,8 @@ impl App {
             false => migrate::check(&postgres).await?,
         }
         let secrets = Arc::new(secrets(&config, &postgres).await?);
-        let redis = connect_redis(&config).await?;
+        let redis = connect_redis(&config, database_runtime.handle()).await?;
+        let storefront = storefront(&config, &postgres, redis.clone()).await?;
         let arbiter = Arbiter::new();
         let (desk, lanes) =
             desk(start_journal, &config, &postgres, secrets.clone(), arbiter.handle());
@@ -111,7 +113,7 @@ impl App {
         let services = Services {
             inventory: web::Data::new(desk.inventory.clone()),
             shop_currency: web::Data::new(config.order.currency),
-            storefront: web::Data::new(Storefront),
+            storefront: web::Data::new(storefront),
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
@@ -192,6 +194,7 @@ impl App {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
         self.reaper.stop();
+        self.services.storefront.stop();
         if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
         }
@@ -263,16 +266,38 @@ async fn secrets(config: &Config, postgres: &Postgres) -> Result<Secrets, String
     Ok(Secrets::new(config.admin.secret_key.expose(), order_tokens))
 }
 
-async fn connect_redis(config: &Config) -> Result<Option<Redis>, String> {
+async fn connect_redis(config: &Config, runtime: Handle) -> Result<Option<Redis>, String> {
     if config.redis.url.is_empty() {
         tracing::info!("no redis.url: working without Redis");
         return Ok(None);
     }
-    let redis = Redis::new(config.redis.url.expose(), config.redis.timeout)?;
+    let redis = Redis::new(config.redis.url.expose(), config.redis.timeout, runtime)?;
     if !redis.is_up().await {
         tracing::warn!("Redis does not answer: working without it until it does");
     }
     Ok(Some(redis))
+}
+
+async fn storefront(
+    config: &Config,
+    postgres: &Postgres,
+    redis: Option<Redis>,
+) -> Result<Storefront, String> {
+    let settings = StorefrontSettings {
+        bytes_max: config.cache.memory_max_bytes,
+        fresh: config.cache.fresh,
+        searches: config.postgres.read_connections,
+    };
+    let shared = match redis {
+        Some(redis) => {
+            // Several shops may share one Redis; all instances of one shop agree on its name.
+            let name = shared_secret(postgres, "cache").await;
+            let name = name.map_err(|error| error.to_string())?;
+            Some(Shared::new(redis, &hex(&name[..8])))
+        }
+        None => None,
+    };
+    Ok(Storefront::start(postgres, settings, shared))
 }
 
 /// The journal and everything that works on orders.

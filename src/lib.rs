@@ -13,6 +13,7 @@ pub mod verify;
 
 // Platform.
 pub mod auth;
+pub mod cache;
 pub mod config;
 pub mod contact;
 pub mod embedded;

@@ -2,7 +2,7 @@
 //! new series.
 
 use crate::postgres::Class;
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics::{gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::time::Duration;
@@ -19,6 +19,10 @@ const SOLD_OUT: &str = "doorbuster_orders_refused_by_view_total";
 const ACTOR_RESTARTS: &str = "doorbuster_actor_restarts_total";
 const POOL_WAIT: &str = "doorbuster_pool_waiting";
 const EXPIRED: &str = "doorbuster_orders_expired_total";
+const CACHE_READS: &str = "doorbuster_cache_reads_total";
+const CACHE_BYTES: &str = "doorbuster_cache_bytes";
+const CACHE_INVALIDATIONS: &str = "doorbuster_cache_invalidations_total";
+const REDIS_BREAKER: &str = "doorbuster_redis_breaker_open";
 
 /// Every metric's name, unit and help, as the documents list them.
 pub const ALL: &[(&str, Unit, &str)] = &[
@@ -34,6 +38,10 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
     (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
     (EXPIRED, Unit::Count, "Unpaid orders expired by this instance"),
+    (CACHE_READS, Unit::Count, "Values shown, by cache and by where they were found"),
+    (CACHE_BYTES, Unit::Bytes, "Bytes that a cache holds in memory, about"),
+    (CACHE_INVALIDATIONS, Unit::Count, "Invalidations, made here or heard of"),
+    (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),
 ];
 
 /// Installs the recorder of the process; once only.
@@ -116,4 +124,48 @@ pub fn pool_waiting(pool: &'static str, waiting: usize) {
 /// Unpaid orders were expired.
 pub fn orders_expired(orders: usize) {
     counter!(EXPIRED).increment(orders as u64);
+}
+
+/// Where a value was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheTier {
+    /// In this instance's memory.
+    Memory,
+    /// In Redis.
+    Redis,
+    /// In the database.
+    Database,
+    /// Shown although it is old, because the database is away.
+    Stale,
+}
+
+/// Counts where the values of one cache were found; made once, for it is asked all the time.
+pub struct CacheHits([Counter; 4]);
+
+impl CacheHits {
+    /// Of a cache with that name.
+    pub fn new(cache: &'static str) -> Self {
+        let tiers = ["memory", "redis", "database", "stale"];
+        Self(tiers.map(|tier| counter!(CACHE_READS, "cache" => cache, "tier" => tier)))
+    }
+
+    /// One more was found there.
+    pub fn count(&self, tier: CacheTier) {
+        self.0[tier as usize].increment(1);
+    }
+}
+
+/// A cache holds so many bytes.
+pub fn cache_bytes(cache: &'static str, bytes: u64) {
+    gauge!(CACHE_BYTES, "cache" => cache).set(bytes as f64);
+}
+
+/// Something was invalidated.
+pub fn cache_invalidation() {
+    counter!(CACHE_INVALIDATIONS).increment(1);
+}
+
+/// Whether Redis is left alone for a while.
+pub fn redis_breaker(is_open: bool) {
+    gauge!(REDIS_BREAKER).set(f64::from(u8::from(is_open)));
 }

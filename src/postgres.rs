@@ -4,13 +4,14 @@
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.
 
 use crate::error::{Code, Problem};
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError};
+use deadpool_postgres::{RecyclingMethod, Transaction};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls};
 
 /// How to reach PostgreSQL and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -123,6 +124,26 @@ impl Connect for OnRuntime {
         }
         .boxed()
     }
+}
+
+/// A transaction that reads everything in one snapshot.
+pub async fn snapshot(client: &mut Object) -> Result<Transaction<'_>, Error> {
+    let builder = client.build_transaction();
+    builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await
+}
+
+/// Where the transaction's snapshot stands among those of its server: what a greater one shows is
+/// newer, and what an equal one shows is the same.
+///
+/// Transactions that end raise `xmax`, or leave the list of those that were still running below
+/// it. Sixteen bits hold the length of that list; the number of connections is limited to fewer.
+pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error> {
+    let sql = "SELECT (pg_snapshot_xmax(s)::text::bigint << 16)
+                   + greatest(65535 - (SELECT count(*) FROM pg_snapshot_xip(s)), 0)
+               FROM pg_current_snapshot() s";
+    let statement = transaction.prepare_cached(sql).await?;
+    let order: i64 = transaction.query_one(&statement, &[]).await?.get(0);
+    Ok(order.unsigned_abs())
 }
 
 /// What an error of PostgreSQL asks for.

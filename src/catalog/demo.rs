@@ -200,6 +200,7 @@ pub async fn load_demo(postgres: &Postgres) -> Result<usize, Problem> {
         made.iter().flat_map(|made| &made.variants).map(|id| id.uuid()).collect();
     // Nobody else knows the rows yet, so there is nothing to lock.
     write::supply(&transaction, &variants, STOCK, "demo").await?;
+    write::bump_epoch(&transaction).await?;
     transaction.commit().await?;
     Ok(made.len())
 }

@@ -26,4 +26,4 @@ mod tests;
 pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
 pub use offers::{Offer, Offers};
-pub use storefront::Storefront;
+pub use storefront::{Settings as StorefrontSettings, Storefront};

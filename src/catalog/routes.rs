@@ -7,23 +7,28 @@ pub mod pictures;
 pub mod products;
 pub mod variants;
 
-use super::listing::{Facets, Found, Listing};
+use super::listing::{Facets, Listing};
 use super::product::Product;
 use super::slug::is_slug;
-use super::store::{self, Key};
-use crate::auth::hex;
+use super::store::Key;
+use super::storefront::Storefront;
+use crate::cache::{Cached, etag};
 use crate::error::Problem;
 use crate::money::Currency;
 use crate::page::PageQuery;
-use crate::postgres::Postgres;
-use actix_web::http::header::{self, CacheControl, CacheDirective, ETag, EntityTag, IfNoneMatch};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-/// Seconds for which others may keep an answer: it says how many are available.
-const MAX_AGE: u32 = 1;
+/// Others may keep an answer for a second: it says how many are available.
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Says that an answer may be older than promised, because the database is away.
+const STALE: HeaderName = HeaderName::from_static("doorbuster-stale");
 
 /// Shows a product of the store.
 #[utoipa::path(
@@ -39,23 +44,25 @@ const MAX_AGE: u32 = 1;
         (status = 200, description = "The product", body = Product, headers(
             ("ETag" = String, description = "Strong; changes with the body"),
             ("Cache-Control" = String, description = "`public, max-age=1`"),
+            ("Doorbuster-Stale" = Option<String>,
+                description = "`true`: the storage is away, and this was read before"),
         )),
         (status = 304, description = "The answer at hand is current"),
     ),
 )]
 pub async fn get_product(
     request: HttpRequest,
-    postgres: web::Data<Postgres>,
+    storefront: web::Data<Storefront>,
 ) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("product");
-    let key = request.match_info().query("id_or_slug");
-    let key = match key.parse() {
+    let address = request.match_info().query("id_or_slug");
+    let address = match address.parse() {
         Ok(id) => Key::Id(id),
-        Err(_) if is_slug(key) => Key::Slug(key),
+        Err(_) if is_slug(address) => Key::Slug(address),
         Err(_) => return Err(unknown()),
     };
-    let product = store::find_active(&postgres.readers, key).await?.ok_or_else(unknown)?;
-    Ok(answer(&request, to_bytes(&product)))
+    let product = storefront.product(address).await?.ok_or_else(unknown)?;
+    Ok(cached(&request, product))
 }
 
 /// A page of products.
@@ -114,20 +121,19 @@ pub struct ProductList {
         (status = 200, description = "A page of products", body = ProductList, headers(
             ("ETag" = String, description = "Strong; changes with the body"),
             ("Cache-Control" = String, description = "`public, max-age=1`"),
+            ("Doorbuster-Stale" = Option<String>,
+                description = "`true`: the storage is away, and this was read before"),
         )),
         (status = 304, description = "The answer at hand is current"),
     ),
 )]
 pub async fn list_products(
     request: HttpRequest,
-    postgres: web::Data<Postgres>,
+    storefront: web::Data<Storefront>,
     shop_currency: web::Data<Currency>,
 ) -> Result<HttpResponse, Problem> {
     let listing = Listing::parse(request.query_string(), **shop_currency)?;
-    let Found { ids, next_cursor, facets } =
-        store::search::find(&postgres.readers, &listing).await?;
-    let items = store::list_active(&postgres.readers, &ids).await?;
-    Ok(answer(&request, to_bytes(&ProductList { items, next_cursor, facets })))
+    Ok(cached(&request, storefront.list(listing).await?))
 }
 
 fn to_bytes(body: &impl Serialize) -> Vec<u8> {
@@ -135,20 +141,39 @@ fn to_bytes(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).unwrap_or_default()
 }
 
-/// The bytes under their ETag, or 304 if the client has them.
-fn answer(request: &HttpRequest, body: Vec<u8>) -> HttpResponse {
-    let tag = EntityTag::new_strong(hex(&Sha256::digest(&body)[..16]));
-    let is_current = match request.get_header::<IfNoneMatch>() {
-        Some(IfNoneMatch::Any) => true,
-        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|other| other.weak_eq(&tag)),
-        None => false,
-    };
+/// What the storefront shows, or 304 if the client has it.
+fn cached(request: &HttpRequest, shown: Cached) -> HttpResponse {
+    let mut response = answer(request, shown.body, shown.etag);
+    if shown.is_stale {
+        response.headers_mut().insert(STALE, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+/// Bytes that were made for this answer, or 304 if the client has them.
+fn fresh(request: &HttpRequest, body: Vec<u8>) -> HttpResponse {
+    let etag = etag(&body);
+    answer(request, body.into(), etag)
+}
+
+fn answer(request: &HttpRequest, body: Bytes, etag: HeaderValue) -> HttpResponse {
+    let is_current = has(request, &etag);
     let mut response = if is_current { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header(ETag(tag));
-    let directives = vec![CacheDirective::Public, CacheDirective::MaxAge(MAX_AGE)];
-    response.insert_header(CacheControl(directives));
+    response.insert_header((header::ETAG, etag));
+    response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
     if is_current {
         return response.finish();
     }
-    response.insert_header(header::ContentType::json()).body(body)
+    response.insert_header((header::CONTENT_TYPE, JSON));
+    response.body(body)
+}
+
+/// Whether the client has what this tag names.
+fn has(request: &HttpRequest, etag: &HeaderValue) -> bool {
+    let sent = request.headers().get_all(header::IF_NONE_MATCH);
+    let mut tags = sent.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.any(|tag| {
+        let tag = tag.trim_ascii();
+        tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()
+    })
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// The optional cache and messenger.
     pub redis: Redis,
+    /// What is read often.
+    pub cache: Cache,
     /// Access to the admin part.
     pub admin: Admin,
     /// Sessions.
@@ -116,6 +118,15 @@ pub struct Redis {
     pub url: Secret,
     /// To wait for an answer.
     pub timeout: Duration,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// Bytes in memory, about.
+    pub memory_max_bytes: u64,
+    /// For which a read of what may change at any moment is shown.
+    pub fresh: Duration,
 }
 
 /// `[admin]`

@@ -1,7 +1,7 @@
 //! From values to the typed tree: types, ranges, and what makes sense together.
 
 use super::layers::{self, Values};
-use super::{Admin, Cart, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
+use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
 use super::{Order, Payment, Postgres, Redis, Secret, Server, Session};
 use ::config::{Value, ValueKind};
 use std::collections::BTreeSet;
@@ -198,7 +198,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         "production" => Some(Env::Production),
         _ => None,
     });
-    let (server, postgres, redis) = (server(r), postgres(r), redis(r));
+    let (server, postgres, redis, cache) = (server(r), postgres(r), redis(r), cache(r));
     let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     let visible_only = "visible ASCII characters without spaces";
     let admin = Admin { secret_key: r.secret("admin.secret_key", visible_only, visible) };
@@ -217,6 +217,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         server,
         postgres,
         redis,
+        cache,
         admin,
         session,
         cart,
@@ -280,6 +281,14 @@ fn session(r: &mut Reader) -> Session {
         idle: r.seconds("session.idle_seconds", 60..=3650 * DAY),
         absolute: r.seconds("session.absolute_seconds", 60..=3650 * DAY),
         shards: r.number("session.shards", 1..=64),
+    }
+}
+
+fn cache(r: &mut Reader) -> Cache {
+    Cache {
+        memory_max_bytes: r.number("cache.memory_max_bytes", 1_048_576..=1 << 40),
+        // Together with the way to the client it has to stay below a second.
+        fresh: r.millis("cache.fresh_ms", 10..=900),
     }
 }
 

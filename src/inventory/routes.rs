@@ -4,6 +4,7 @@ use super::actor::Inventory;
 use super::stock::{DEFAULT_LOCATION, Level, QUANTITY_MAX, StockKey};
 use super::store::{self, Stocked};
 use crate::auth::Admin;
+use crate::catalog::Storefront;
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{AdjustmentId, LocationId, VariantId};
 use crate::idempotency::{Claim, Reply, once};
@@ -112,6 +113,7 @@ pub async fn create_stock_adjustment(
     body: Json<NewAdjustment>,
     postgres: web::Data<Postgres>,
     inventory: web::Data<Inventory>,
+    storefront: web::Data<Storefront>,
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     check(&body.value)?;
@@ -126,6 +128,7 @@ pub async fn create_stock_adjustment(
     if let Some((adjustment, at)) = adjusted {
         let Adjustment { variant_id: variant, location_id: location, level, .. } = adjustment;
         inventory.observe(vec![(StockKey { variant, location }, level.available)], at).await;
+        storefront.restocked(&[variant]).await;
     }
     Ok(reply.into())
 }

@@ -1,7 +1,7 @@
 //! Categories: the tree of the store, and its parts for staff.
 
 use super::commit::{Effect, commit, path_id, raced, show, versioned};
-use super::{answer, to_bytes};
+use super::{fresh, to_bytes};
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::category::{Category, CategoryDraft, CategoryPatch, Node, tree};
@@ -35,7 +35,7 @@ pub async fn list_categories(
 ) -> Result<HttpResponse, Problem> {
     let all = store::all(&postgres.readers.get().await?).await?;
     let list = List { items: tree(all, None), next_cursor: None };
-    Ok(answer(&request, to_bytes(&list)))
+    Ok(fresh(&request, to_bytes(&list)))
 }
 
 /// Shows a category with everything below it.
@@ -63,7 +63,7 @@ pub async fn get_category(
     let found = found.cloned().ok_or_else(unknown)?;
     let Category { id, slug, title, description, .. } = found;
     let node = Node { id, slug, title, description, children: tree(all, Some(id)) };
-    Ok(answer(&request, to_bytes(&node)))
+    Ok(fresh(&request, to_bytes(&node)))
 }
 
 /// Lists categories one by one, the oldest first.

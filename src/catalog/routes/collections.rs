@@ -1,7 +1,7 @@
 //! Collections: what the store shows of them, and with their products for staff.
 
 use super::commit::{Effect, commit, path_id, raced, show, versioned};
-use super::{answer, to_bytes};
+use super::{fresh, to_bytes};
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::collection::{AdminCollection, Collection, CollectionDraft, CollectionPatch};
@@ -38,7 +38,7 @@ pub async fn list_collections(
     postgres: web::Data<Postgres>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(answer(&request, to_bytes(&list(&postgres, &query).await?)))
+    Ok(fresh(&request, to_bytes(&list(&postgres, &query).await?)))
 }
 
 async fn list(postgres: &Postgres, query: &PageQuery) -> Result<List<Collection>, Problem> {
@@ -72,7 +72,7 @@ pub async fn get_collection(
         true => store::find_slug(&postgres.readers, slug).await?,
         false => None,
     };
-    Ok(answer(&request, to_bytes(&found.ok_or_else(unknown)?)))
+    Ok(fresh(&request, to_bytes(&found.ok_or_else(unknown)?)))
 }
 
 /// Lists the collections, the oldest first.

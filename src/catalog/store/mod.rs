@@ -12,6 +12,7 @@ pub mod collections;
 mod facets;
 pub mod import;
 pub mod search;
+pub mod shown;
 mod vocabulary;
 pub mod write;
 
@@ -40,26 +41,6 @@ pub enum Key<'k> {
     Id(ProductId),
     /// Its slug.
     Slug(&'k str),
-}
-
-/// The product that the store shows at an address.
-pub async fn find_active(readers: &Pool, key: Key<'_>) -> Result<Option<Product>, Problem> {
-    let client = readers.get().await?;
-    let found = match key {
-        Key::Id(id) => select(&client, "status = 'active' AND id = $1", &[&id.uuid()]).await?,
-        Key::Slug(slug) => select(&client, "status = 'active' AND slug = $1", &[&slug]).await?,
-    };
-    Ok(found.into_iter().next())
-}
-
-/// Those of the products that the store shows, in the given order.
-pub async fn list_active(readers: &Pool, ids: &[ProductId]) -> Result<Vec<Product>, Problem> {
-    let client = readers.get().await?;
-    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let found = select(&client, "status = 'active' AND id = ANY($1)", &[&uuids]).await?;
-    let mut found: HashMap<ProductId, Product> =
-        found.into_iter().map(|product| (product.id, product)).collect();
-    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// Products with their variants, in two queries. The products come first: if something changes

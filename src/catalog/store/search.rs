@@ -9,9 +9,9 @@ use super::super::search::Query;
 use super::{facets, vocabulary};
 use crate::error::Problem;
 use crate::id::ProductId;
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, Row};
 use uuid::Uuid;
 
 /// Products that a search ranks, at most. Products with that title are always among them, then
@@ -24,23 +24,15 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL jit = off;
     SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Finds the products of a page, and counts the facets.
-pub async fn find(readers: &Pool, listing: &Listing) -> Result<Found, Problem> {
-    let mut client = readers.get().await?;
-    let transaction = client.build_transaction();
-    let snapshot = transaction.read_only(true).isolation_level(IsolationLevel::RepeatableRead);
-    let transaction = snapshot.start().await?;
+pub async fn find(transaction: &Transaction<'_>, listing: &Listing) -> Result<Found, Problem> {
     transaction.batch_execute(LIMITS).await?;
-    let found = match Matching::of(&transaction, &listing.filter).await? {
-        Some(matching) => {
-            let mut found = matching.page(&transaction, listing).await?;
-            if !listing.facets.is_empty() {
-                found.facets = Some(facets::count(&transaction, listing, &matching).await?);
-            }
-            found
-        }
-        None => nothing(listing),
+    let Some(matching) = Matching::of(transaction, &listing.filter).await? else {
+        return Ok(nothing(listing));
     };
-    transaction.commit().await?;
+    let mut found = matching.page(transaction, listing).await?;
+    if !listing.facets.is_empty() {
+        found.facets = Some(facets::count(transaction, listing, &matching).await?);
+    }
     Ok(found)
 }
 

@@ -4,13 +4,14 @@ use super::Shop;
 use crate::auth::Secrets;
 use crate::catalog::routes::products::create_product;
 use crate::catalog::routes::{get_product, list_products};
-use crate::catalog::{Storefront, load_demo};
+use crate::catalog::{Storefront, StorefrontSettings, load_demo};
 use actix_web::body::to_bytes;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, LOCATION};
 use actix_web::test::TestRequest;
 use actix_web::{App, test, web};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const KEY: &str = "sk_test";
 
@@ -29,10 +30,13 @@ impl Answer {
     }
 }
 
+/// Each request meets an instance that remembers nothing.
 async fn call(shop: &Shop, request: TestRequest) -> Answer {
+    let fresh = Duration::from_millis(700);
+    let settings = StorefrontSettings { bytes_max: 1 << 20, fresh, searches: 2 };
     let app = App::new()
+        .app_data(web::Data::new(Storefront::start(&shop.postgres, settings, None)))
         .app_data(web::Data::new(shop.postgres.clone()))
-        .app_data(web::Data::new(Storefront))
         .app_data(web::Data::new("GBP".parse::<crate::money::Currency>().unwrap()))
         .app_data(web::Data::new(Secrets::new(KEY, vec![1])))
         .route("/v1/admin/products", web::post().to(create_product))

@@ -1,0 +1,278 @@
+//! What the store shows: bytes made once, for details and lists alike.
+//!
+//! A product is read and serialised once for all who look at it. A list is the ids that a query
+//! finds, and the bytes of those products. Ids found, and slugs, hold for one epoch of the
+//! catalog, so the epoch's number says whether they are still true; what depends on the stock,
+//! which moves without it, is read again after less than a second, as products are.
+
+mod page;
+mod query;
+
+use super::listing::Listing;
+use super::store::Key as Address;
+use super::store::shown::{Found, Snapshot, owners};
+use crate::cache::{Cache, Cached, Loaded, Need, Options, Order, Shared};
+use crate::error::Problem;
+use crate::id::{ProductId, VariantId};
+use crate::postgres::Postgres;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use page::Pages;
+use query::Query;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For how long Redis keeps products, so that they can be shown while PostgreSQL is away.
+const PRODUCTS_KEPT: Duration = Duration::from_secs(60 * 60);
+
+/// For how long Redis keeps what holds for one epoch.
+const EPOCH_KEPT: Duration = Duration::from_secs(60);
+
+/// Products in one read.
+const PRODUCTS_MAX: usize = 200;
+
+/// Variants whose product is remembered.
+const OWNERS_MAX: usize = 100_000;
+
+/// What the store shows, and who is told when it changes. Cheap to clone.
+#[derive(Clone)]
+pub struct Storefront(Arc<Inner>);
+
+struct Inner {
+    postgres: Postgres,
+    products: Cache<Key>,
+    slugs: Cache<String>,
+    /// What queries find that do not ask for the stock …
+    lists: Cache<Query>,
+    /// … and what those find that do.
+    stock_lists: Cache<Query>,
+    pages: Pages,
+    /// A variant never changes its product.
+    owners: quick_cache::sync::Cache<VariantId, ProductId>,
+}
+
+/// The settings of the storefront.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Bytes in memory, about.
+    pub bytes_max: u64,
+    /// For how long a read of what may change at any moment is shown.
+    pub fresh: Duration,
+    /// Searches at the same time.
+    pub searches: usize,
+}
+
+/// What is read together, in one snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Product(ProductId),
+    /// The number of the catalog's last change.
+    Epoch,
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Product(id) => id.fmt(f),
+            Key::Epoch => f.write_str("epoch"),
+        }
+    }
+}
+
+impl Storefront {
+    /// Nothing is remembered yet, but by Redis.
+    pub fn start(postgres: &Postgres, settings: Settings, redis: Option<Shared>) -> Self {
+        let share = |part| settings.bytes_max / 16 * part;
+        let options = |name, part| Options {
+            name,
+            bytes_max: share(part),
+            fresh: settings.fresh,
+            kept: EPOCH_KEPT,
+            is_invalidated: false,
+            lanes: settings.searches,
+            keys_max: 1,
+        };
+        let runtime = postgres.runtime();
+        let (lists, stock_lists) = (options("lists", 2), options("stock_lists", 1));
+        let stock_lists = Options { is_invalidated: true, ..stock_lists };
+        let slugs = Options { lanes: 1, keys_max: PRODUCTS_MAX, ..options("slugs", 1) };
+        let products = Options {
+            kept: PRODUCTS_KEPT,
+            is_invalidated: true,
+            lanes: 1,
+            keys_max: PRODUCTS_MAX,
+            ..options("products", 8)
+        };
+        let with = || postgres.clone();
+        let (by_key, by_slug, by_epoch, by_snapshot) = (with(), with(), with(), with());
+        Self(Arc::new(Inner {
+            products: Cache::start(runtime, products, redis.clone(), move |keys| {
+                read_products(by_key.clone(), keys).boxed()
+            }),
+            slugs: Cache::start(runtime, slugs, redis.clone(), move |slugs| {
+                read_slugs(by_slug.clone(), slugs).boxed()
+            }),
+            lists: Cache::start(runtime, lists, redis.clone(), move |queries| {
+                find(by_epoch.clone(), queries, By::Epoch).boxed()
+            }),
+            stock_lists: Cache::start(runtime, stock_lists, redis, move |queries| {
+                find(by_snapshot.clone(), queries, By::Snapshot).boxed()
+            }),
+            pages: Pages::new(share(4)),
+            owners: quick_cache::sync::Cache::new(OWNERS_MAX),
+            postgres: with(),
+        }))
+    }
+
+    /// The product at an address.
+    pub async fn product(&self, address: Address<'_>) -> Result<Option<Cached>, Problem> {
+        match address {
+            Address::Id(id) => self.0.products.get(&Key::Product(id), Need::Fresh).await,
+            Address::Slug(slug) => self.product_by_slug(slug).await,
+        }
+    }
+
+    async fn product_by_slug(&self, slug: &str) -> Result<Option<Cached>, Problem> {
+        let epoch = self.epoch().await?;
+        let need = Need::Since(number(&epoch)?);
+        let Some(named) = self.0.slugs.get(&slug.to_owned(), need).await? else {
+            return Ok(None);
+        };
+        let id = read_text(&named.body)?.parse().map_err(Problem::internal)?;
+        let product = self.0.products.get(&Key::Product(id), Need::Fresh).await?;
+        let marked =
+            |product: Cached| Cached { is_stale: product.is_stale || named.is_stale, ..product };
+        Ok(product.map(marked))
+    }
+
+    /// A page of products.
+    pub async fn list(&self, listing: Listing) -> Result<Cached, Problem> {
+        let Inner { products, pages, .. } = &*self.0;
+        let query = Query::of(listing);
+        let depends_on_stock = query.listing.depends_on_stock();
+        let revision = products.revision();
+        if let Some(page) = pages.get(&query, revision) {
+            return Ok(page);
+        }
+        let epoch = self.epoch().await?;
+        let found = match depends_on_stock {
+            true => self.0.stock_lists.get(&query, Need::Fresh).await?,
+            false => self.0.lists.get(&query, Need::Since(number(&epoch)?)).await?,
+        };
+        let found = found.ok_or_else(|| Problem::internal("a query found not even nothing"))?;
+        let list: Found = serde_json::from_slice(&found.body).map_err(Problem::internal)?;
+        let keys: Vec<Key> = list.ids.iter().copied().map(Key::Product).collect();
+        let items = products.get_all(&keys, Need::Fresh).await?;
+        // Some may have left the store since.
+        let items: Vec<Cached> = items.into_iter().flatten().collect();
+        let page = page::compose(&found, &list, &items);
+        if !depends_on_stock {
+            let oldest = items.iter().map(|item| item.read_at).fold(epoch.read_at, Ord::min);
+            pages.keep(query, &page, revision, products.ageing(oldest));
+        }
+        Ok(page)
+    }
+
+    async fn epoch(&self) -> Result<Cached, Problem> {
+        let epoch = self.0.products.get(&Key::Epoch, Need::Fresh).await?;
+        epoch.ok_or_else(|| Problem::internal("the catalog has no epoch"))
+    }
+
+    /// These products, or the catalog around them, changed in a committed transaction. Once this
+    /// returns, this instance shows nothing older.
+    pub async fn changed(&self, products: &[ProductId]) {
+        let keys = products.iter().copied().map(Key::Product).chain([Key::Epoch]);
+        let keys: Vec<Key> = keys.collect();
+        let Inner { products, stock_lists, .. } = &*self.0;
+        tokio::join!(products.invalidate(&keys), stock_lists.invalidate_all());
+    }
+
+    /// The stock of these variants was adjusted in a committed transaction.
+    pub async fn restocked(&self, variants: &[VariantId]) {
+        let products = self.owners(variants).await.unwrap_or_else(|problem| {
+            tracing::warn!(%problem, "an adjustment is shown a moment later");
+            Vec::new()
+        });
+        let keys: Vec<Key> = products.into_iter().map(Key::Product).collect();
+        let Inner { products, stock_lists, .. } = &*self.0;
+        tokio::join!(products.invalidate(&keys), stock_lists.invalidate_all());
+    }
+
+    async fn owners(&self, variants: &[VariantId]) -> Result<Vec<ProductId>, Problem> {
+        let Inner { postgres, owners: known, .. } = &*self.0;
+        let all: Option<Vec<ProductId>> = variants.iter().map(|id| known.get(id)).collect();
+        if let Some(all) = all {
+            return Ok(all);
+        }
+        let owners = owners(&postgres.readers, variants).await?;
+        owners.iter().for_each(|(variant, product)| known.insert(*variant, *product));
+        Ok(owners.into_iter().map(|(_, product)| product).collect())
+    }
+
+    /// Hears no more of other instances.
+    pub fn stop(&self) {
+        self.0.products.stop();
+        self.0.stock_lists.stop();
+    }
+}
+
+fn read_text(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(Problem::internal)
+}
+
+fn number(epoch: &Cached) -> Result<Order, Problem> {
+    Ok(Order(read_text(&epoch.body)?.parse().map_err(Problem::internal)?))
+}
+
+async fn read_products(postgres: Postgres, keys: Vec<Key>) -> Result<Loaded<Key>, Problem> {
+    let mut client = postgres.readers.get().await?;
+    let snapshot = Snapshot::of(&mut client).await?;
+    let id = |key: &Key| match key {
+        Key::Product(id) => Some(*id),
+        Key::Epoch => None,
+    };
+    let ids: Vec<ProductId> = keys.iter().filter_map(id).collect();
+    let (order, epoch, products) =
+        tokio::try_join!(snapshot.order(), snapshot.epoch(), snapshot.products(&ids))?;
+    let body = |product| serde_json::to_vec(product).map(Bytes::from).map_err(Problem::internal);
+    let mut bodies = HashMap::from([(Key::Epoch, Bytes::from(epoch.0.to_string()))]);
+    for product in &products {
+        bodies.insert(Key::Product(product.id), body(product)?);
+    }
+    Ok(Loaded { order, bodies })
+}
+
+async fn read_slugs(postgres: Postgres, slugs: Vec<String>) -> Result<Loaded<String>, Problem> {
+    let mut client = postgres.readers.get().await?;
+    let snapshot = Snapshot::of(&mut client).await?;
+    let slugs: Vec<&str> = slugs.iter().map(String::as_str).collect();
+    let (order, ids) = tokio::try_join!(snapshot.epoch(), snapshot.slugs(&slugs))?;
+    let body = |(slug, id): (String, ProductId)| (slug, Bytes::from(id.to_string()));
+    Ok(Loaded { order, bodies: ids.into_iter().map(body).collect() })
+}
+
+/// What puts the results of a query in order.
+#[derive(Clone, Copy)]
+enum By {
+    /// They are the same as long as the catalog is.
+    Epoch,
+    Snapshot,
+}
+
+async fn find(postgres: Postgres, queries: Vec<Query>, by: By) -> Result<Loaded<Query>, Problem> {
+    let mut client = postgres.readers.get().await?;
+    let snapshot = Snapshot::of(&mut client).await?;
+    let order = match by {
+        By::Epoch => snapshot.epoch().await?,
+        By::Snapshot => snapshot.order().await?,
+    };
+    let mut bodies = HashMap::new();
+    for query in queries {
+        let found = snapshot.find(&query.listing).await?;
+        let body = serde_json::to_vec(&found).map_err(Problem::internal)?;
+        bodies.insert(query, Bytes::from(body));
+    }
+    Ok(Loaded { order, bodies })
+}

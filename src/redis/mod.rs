@@ -1,0 +1,185 @@
+//! Redis: may be lost at any moment and only costs time.
+//!
+//! What is asked often goes over one shared connection that reconnects by itself, behind a
+//! circuit breaker. Exclusive connections come from a bb8 pool whose `has_broken` is real: the
+//! ready-made manager always says "not broken", so a dead connection would stay in the pool.
+
+mod breaker;
+
+use crate::metrics;
+use bb8::{ManageConnection, Pool};
+use breaker::Breaker;
+use futures_util::StreamExt;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::{Client, RedisError, RedisResult};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// Between two attempts to subscribe.
+const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The way to Redis. Cheap to clone.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    timeout: Duration,
+    runtime: Handle,
+    shared: ConnectionManager,
+    breaker: Breaker,
+    exclusive: Pool<Exclusive>,
+}
+
+impl Redis {
+    /// Connects at the first use, on `runtime`. A URL that cannot be read is an error for the
+    /// operator.
+    pub fn new(url: &str, timeout: Duration, runtime: Handle) -> Result<Self, String> {
+        let client =
+            Client::open(url).map_err(|error| format!("redis.url cannot be read: {error}"))?;
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
+        let _inside = runtime.enter();
+        let shared = ConnectionManager::new_lazy_with_config(client.clone(), config)
+            .map_err(|error| format!("redis.url cannot be used: {error}"))?;
+        let exclusive = Pool::builder()
+            .max_size(2)
+            .connection_timeout(timeout * 2)
+            .error_sink(Box::new(bb8::NopErrorSink))
+            .build_unchecked(Exclusive { client: client.clone(), timeout });
+        let breaker = Breaker::default();
+        let runtime = runtime.clone();
+        Ok(Self(Arc::new(Inner { client, timeout, runtime, shared, breaker, exclusive })))
+    }
+
+    /// Whether Redis answers now.
+    pub async fn is_up(&self) -> bool {
+        let Ok(mut connection) = self.0.exclusive.get().await else { return false };
+        connection.ping().await.is_ok()
+    }
+
+    /// Asks over the shared connection; nothing if Redis does not answer in time, or has not
+    /// answered the last ones who asked.
+    pub async fn ask<T, F, R>(&self, question: F) -> Option<T>
+    where
+        F: FnOnce(ConnectionManager) -> R,
+        R: Future<Output = RedisResult<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let Inner { timeout, runtime, shared, breaker, .. } = &*self.0;
+        if !breaker.admits(Instant::now()) {
+            return None;
+        }
+        // On the runtime of its own, where a new connection's task then lives.
+        let answer = tokio::time::timeout(*timeout, runtime.spawn(question(shared.clone())));
+        let answer = match answer.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(timed_out()),
+        };
+        let is_open = breaker.report(answer.is_ok(), Instant::now());
+        metrics::redis_breaker(is_open);
+        answer.inspect_err(|error| tracing::debug!(%error, "Redis did not answer")).ok()
+    }
+
+    /// Tells `heard` whatever is published on the channel, until the subscription is dropped. It
+    /// connects again whenever the connection is lost.
+    pub fn subscribe(
+        &self,
+        channel: String,
+        heard: impl Fn(Heard<'_>) + Send + Sync + 'static,
+    ) -> Subscription {
+        let client = self.0.client.clone();
+        Subscription(self.0.runtime.spawn(async move {
+            loop {
+                if let Err(error) = listen(&client, &channel, &heard).await {
+                    tracing::debug!(%error, "no subscription to Redis");
+                }
+                tokio::time::sleep(SUBSCRIBE_PAUSE).await;
+            }
+        }))
+    }
+}
+
+/// What a subscriber is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard<'m> {
+    /// It is connected. What was said before was not heard.
+    Connected,
+    /// Somebody said this.
+    Message(&'m [u8]),
+}
+
+/// Ends when it is dropped.
+pub struct Subscription(JoinHandle<()>);
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Until the connection is lost.
+async fn listen(
+    client: &Client,
+    channel: &str,
+    heard: &(impl Fn(Heard<'_>) + Sync),
+) -> RedisResult<()> {
+    let mut connection = client.get_async_pubsub().await?;
+    connection.subscribe(channel).await?;
+    heard(Heard::Connected);
+    let mut messages = connection.into_on_message();
+    while let Some(message) = messages.next().await {
+        heard(Heard::Message(message.get_payload_bytes()));
+    }
+    Ok(())
+}
+
+struct Exclusive {
+    client: Client,
+    timeout: Duration,
+}
+
+/// A connection that remembers whether it failed.
+struct Tracked {
+    connection: MultiplexedConnection,
+    timeout: Duration,
+    is_broken: bool,
+}
+
+impl Tracked {
+    async fn ping(&mut self) -> Result<(), RedisError> {
+        let ping = redis::cmd("PING");
+        let answer = tokio::time::timeout(self.timeout, ping.query_async(&mut self.connection));
+        let answer = answer.await.unwrap_or_else(|_| Err(timed_out()));
+        self.is_broken = answer.is_err();
+        answer
+    }
+}
+
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
+impl ManageConnection for Exclusive {
+    type Connection = Tracked;
+    type Error = RedisError;
+
+    async fn connect(&self) -> Result<Tracked, RedisError> {
+        let opened = self.client.get_multiplexed_async_connection();
+        let opened = tokio::time::timeout(self.timeout, opened).await;
+        let connection = opened.unwrap_or_else(|_| Err(timed_out()))?;
+        Ok(Tracked { connection, timeout: self.timeout, is_broken: false })
+    }
+
+    async fn is_valid(&self, connection: &mut Tracked) -> Result<(), RedisError> {
+        connection.ping().await
+    }
+
+    fn has_broken(&self, connection: &mut Tracked) -> bool {
+        connection.is_broken
+    }
+}
