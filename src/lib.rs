@@ -25,6 +25,7 @@ pub mod json;
 pub mod money;
 pub mod page;
 pub mod postgres;
+pub mod query;
 pub mod redis;
 pub mod supervisor;
 pub mod telemetry;

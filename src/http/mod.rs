@@ -117,11 +117,30 @@ pub fn endpoints() -> Vec<Endpoint> {
             &[Unauthorized, OutOfStock],
         ),
         get(
+            "/v1/admin/stock/adjustments/{id}",
+            to!(inventory::routes::get_stock_adjustment),
+            &[Unauthorized, NotFound],
+        ),
+        get(
             "/v1/admin/stock/levels",
             to!(inventory::routes::list_stock_levels),
             &[InvalidRequest, Unauthorized],
         ),
-        get("/v1/admin/orders", to!(order::routes::list_orders), &[InvalidRequest, Unauthorized]),
+        get(
+            "/v1/admin/stock/ledger",
+            to!(inventory::routes::list_stock_movements),
+            &[InvalidRequest, Unauthorized],
+        ),
+        get(
+            "/v1/admin/orders",
+            to!(order::routes::admin::list_orders),
+            &[InvalidRequest, Unauthorized],
+        ),
+        get(
+            "/v1/admin/orders/{id}",
+            to!(order::routes::admin::get_admin_order),
+            &[Unauthorized, NotFound],
+        ),
         // Operations
         get("/", to!(operations::get_index), &[]),
         get("/livez", to!(operations::get_livez), &[]),

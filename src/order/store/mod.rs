@@ -8,11 +8,13 @@
 mod checks;
 mod read;
 mod rows;
+mod search;
 mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use read::{Unsettled, candidates_for_expiry, find, known, list, take_unsettled};
+pub use read::{Unsettled, candidates_for_expiry, find, known, take_unsettled};
+pub use search::{Filter, search};
 
 use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;

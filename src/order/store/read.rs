@@ -21,23 +21,6 @@ pub async fn find(readers: &Pool, id: OrderId) -> Result<Option<Order>, Problem>
     Ok(load(readers, &[id.uuid()]).await?.pop())
 }
 
-/// The newest orders before `before`, newest first.
-pub async fn list(
-    readers: &Pool,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Order>, Problem> {
-    let sql = "SELECT id FROM orders WHERE ($1::uuid IS NULL OR id < $1)
-               ORDER BY id DESC LIMIT $2";
-    let client = readers.get().await?;
-    let rows = client.query(sql, &[&before, &limit]).await?;
-    drop(client);
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut orders = load(readers, &ids).await?;
-    orders.reverse();
-    Ok(orders)
-}
-
 /// What never changes of an order, as its commands carry it.
 pub async fn known(readers: &Pool, ids: &[OrderId]) -> Result<Vec<Known>, Problem> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
@@ -51,7 +34,7 @@ impl From<Order> for Known {
 }
 
 /// The orders of these ids that exist, in the order of their ids.
-async fn load(readers: &Pool, ids: &[Uuid]) -> Result<Vec<Order>, Problem> {
+pub async fn load(readers: &Pool, ids: &[Uuid]) -> Result<Vec<Order>, Problem> {
     const ORDERS: &str = "
         SELECT id, status, payment_status, fulfillment_status, number, currency, subtotal,
             discount, shipping, tax, total, email, shipping_address, pay_by, created_at

@@ -1,12 +1,14 @@
 //! The orders' operations over HTTP.
 
+pub mod admin;
+
 use super::actor::Orders;
 use super::body::OrderBody;
 use super::command::{Known, NewPayment};
 use super::order::Order;
 use super::pricing::{Draft, DraftItem};
 use super::store;
-use crate::auth::{Admin, OrderAccess};
+use crate::auth::OrderAccess;
 use crate::contact::{Address, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{OrderId, PaymentId};
@@ -14,7 +16,6 @@ use crate::idempotency::{ANONYMOUS, Claim};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::{Json, JsonOrEmpty};
 use crate::money::{Currency, Money};
-use crate::page::{List, PageQuery};
 use crate::payment::Providers;
 use crate::postgres::Postgres;
 use actix_web::http::header;
@@ -244,26 +245,6 @@ pub async fn cancel_order(
     violations.finish()?;
     let order = Known::from(found(&postgres, access.order).await?);
     Ok(orders.cancel(claim, order, reason).await?.into())
-}
-
-/// All orders, newest first.
-#[utoipa::path(
-    get, path = "/v1/admin/orders", tag = "admin", params(PageQuery),
-    security(("admin_key" = [])),
-    responses(
-        (status = 200, description = "A page of orders", body = List<OrderBody<'static>>),
-    ),
-)]
-pub async fn list_orders(
-    _: Admin,
-    query: web::Query<PageQuery>,
-    postgres: web::Data<Postgres>,
-) -> Result<HttpResponse, Problem> {
-    let page = query.page()?;
-    let orders = store::list(&postgres.readers, page.after, page.fetch()).await?;
-    let list = page.list(orders, |order| order.placement.id.uuid());
-    let items: Vec<OrderBody<'_>> = list.items.iter().map(Order::body).collect();
-    Ok(shown(&List { items, next_cursor: list.next_cursor }))
 }
 
 async fn found(postgres: &Postgres, id: OrderId) -> Result<Order, Problem> {
