@@ -1,23 +1,26 @@
 //! What starts and stops, in which order.
 //!
-//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper, then
-//! the listener. Stop: readiness, the listener and its requests, orders in flight, reaper,
-//! journal.
+//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper,
+//! retention, then the listener. Stop: readiness, the listener and its requests, orders in
+//! flight, reaper, retention, journal.
 
 use crate::auth::{Secrets, shared_secret};
 use crate::catalog::{Offers, Storefront};
 use crate::config::Config;
+use crate::export::Exports;
 use crate::http::{self, Operations};
 use crate::idempotency;
 use crate::inventory::{self, Inventory};
 use crate::journal::{self, Journal, Lanes};
 use crate::migrate;
+use crate::order;
 use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
 use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
 use crate::pricing::Terms;
 use crate::redis::Redis;
+use crate::retention::{Sweep, Sweeper};
 use actix::{Arbiter, ArbiterHandle};
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App as HttpApp, HttpServer, middleware, web};
@@ -34,6 +37,7 @@ pub struct App {
     services: Services,
     is_ready: Arc<AtomicBool>,
     reaper: Reaper,
+    sweeper: Option<Sweeper>,
     lanes: Lanes,
     arbiter: Arbiter,
     _database_runtime: DatabaseRuntime,
@@ -51,6 +55,7 @@ struct Services {
     storefront: web::Data<Storefront>,
     providers: web::Data<Providers>,
     orders: web::Data<Orders>,
+    exports: web::Data<Exports>,
     secrets: web::Data<Secrets>,
     operations: web::Data<Operations>,
 }
@@ -90,6 +95,7 @@ impl App {
         let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
+        let sweeper = Sweeper::start(&postgres, sweeps(), config.retention);
         let is_ready = Arc::new(AtomicBool::new(true));
         let openapi = http::document().to_json().map_err(|error| error.to_string())?;
         if let Some(metrics) = metrics.clone() {
@@ -100,6 +106,10 @@ impl App {
             storefront: web::Data::new(Storefront),
             providers: web::Data::new(desk.providers.clone()),
             orders: web::Data::new(orders),
+            exports: web::Data::new(Exports::new(
+                config.limits.exports_max,
+                config.limits.export_stall,
+            )),
             secrets: web::Data::from(secrets),
             operations: web::Data::new(Operations {
                 postgres: postgres.clone(),
@@ -116,6 +126,7 @@ impl App {
             services,
             is_ready,
             reaper,
+            sweeper,
             lanes,
             arbiter,
             _database_runtime: database_runtime,
@@ -132,6 +143,7 @@ impl App {
                 storefront,
                 providers,
                 orders,
+                exports,
                 secrets,
                 operations,
             } = services.clone();
@@ -141,6 +153,7 @@ impl App {
                 .app_data(storefront)
                 .app_data(providers)
                 .app_data(orders)
+                .app_data(exports)
                 .app_data(secrets)
                 .app_data(operations)
                 .app_data(http::json_config(&config))
@@ -169,6 +182,7 @@ impl App {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
         self.reaper.stop();
+        self.sweeper.into_iter().for_each(Sweeper::stop);
         if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
         }
@@ -302,6 +316,11 @@ fn schedule(config: &Config) -> Schedule {
         resolve_after: config.payment.resolve_after,
         processing_max: config.payment.processing_max,
     }
+}
+
+/// What is removed when its time is over.
+fn sweeps() -> Vec<Sweep> {
+    [&[idempotency::SWEEP], order::store::SWEEPS].concat()
 }
 
 /// Keeps the histograms' memory bounded.

@@ -19,6 +19,9 @@ const SOLD_OUT: &str = "doorbuster_orders_refused_by_view_total";
 const ACTOR_RESTARTS: &str = "doorbuster_actor_restarts_total";
 const POOL_WAIT: &str = "doorbuster_pool_waiting";
 const EXPIRED: &str = "doorbuster_orders_expired_total";
+const RETENTION_REMOVED: &str = "doorbuster_retention_removed_total";
+const RETENTION_STEP: &str = "doorbuster_retention_step_seconds";
+const EXPORTED: &str = "doorbuster_exported_rows_total";
 
 /// Every metric's name, unit and help, as the documents list them.
 pub const ALL: &[(&str, Unit, &str)] = &[
@@ -34,6 +37,9 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
     (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
     (EXPIRED, Unit::Count, "Unpaid orders expired by this instance"),
+    (RETENTION_REMOVED, Unit::Count, "Rows removed because their time was over, by table"),
+    (RETENTION_STEP, Unit::Seconds, "Time of one step of removing, by table"),
+    (EXPORTED, Unit::Count, "Rows given out by exports"),
 ];
 
 /// Installs the recorder of the process; once only.
@@ -48,7 +54,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     for &(name, unit, help) in ALL {
         match name {
             _ if name.ends_with("_total") => describe_counter!(name, unit, help),
-            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT => {
+            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT | RETENTION_STEP => {
                 describe_histogram!(name, unit, help)
             }
             _ => describe_gauge!(name, unit, help),
@@ -116,4 +122,15 @@ pub fn pool_waiting(pool: &'static str, waiting: usize) {
 /// Unpaid orders were expired.
 pub fn orders_expired(orders: usize) {
     counter!(EXPIRED).increment(orders as u64);
+}
+
+/// A step of retention removed so many rows of the table.
+pub fn retention_step(table: &'static str, removed: u64, took: Duration) {
+    counter!(RETENTION_REMOVED, "table" => table).increment(removed);
+    histogram!(RETENTION_STEP, "table" => table).record(took.as_secs_f64());
+}
+
+/// So many rows were given out.
+pub fn exported(rows: usize) {
+    counter!(EXPORTED).increment(rows as u64);
 }

@@ -12,7 +12,7 @@ mod offers;
 pub mod product;
 pub mod routes;
 mod slug;
-mod store;
+pub mod store;
 mod storefront;
 #[cfg(test)]
 mod tests;

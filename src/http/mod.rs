@@ -3,6 +3,7 @@
 //! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
 //! headers, panics), then CORS, then the routes.
 
+mod exports;
 mod frame;
 mod openapi;
 mod operations;
@@ -140,6 +141,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             "/v1/admin/orders/{id}",
             to!(order::routes::admin::get_admin_order),
             &[Unauthorized, NotFound],
+        ),
+        get(
+            "/v1/admin/exports/{name}",
+            to!(exports::get_export),
+            &[InvalidRequest, Unauthorized, NotFound, Overloaded],
         ),
         // Operations
         get("/", to!(operations::get_index), &[]),

@@ -32,6 +32,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         order::routes::cancel_order,
         order::routes::admin::list_orders,
         order::routes::admin::get_admin_order,
+        super::exports::get_export,
         super::operations::get_index,
         super::operations::get_livez,
         super::operations::get_readyz,

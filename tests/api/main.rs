@@ -5,12 +5,15 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod admin_orders;
 mod bad_input;
 mod catalog;
 mod command_line;
+mod exports;
 mod idempotency;
 mod operations;
 mod orders;
 mod payments;
 mod private_services;
+mod retention;
 mod stock;

@@ -4,6 +4,7 @@
 //! Lock order: products, variants, prices, then stock, each by key. Nothing that takes orders
 //! locks the first three.
 
+pub mod export;
 pub mod import;
 pub mod write;
 

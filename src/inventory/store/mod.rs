@@ -1,5 +1,6 @@
 //! The SQL of stock outside the journal: reads, adjustments, references to check.
 
+pub mod export;
 mod ledger;
 
 pub use ledger::{LedgerEntry, LedgerKey, ledger, ledger_after};

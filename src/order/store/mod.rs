@@ -6,6 +6,7 @@
 //! wrong. Locks are taken in one order everywhere: keys, stock, orders; each sorted.
 
 mod checks;
+pub mod export;
 mod read;
 mod rows;
 mod search;
@@ -21,6 +22,7 @@ use super::decide::decide;
 use crate::error::Problem;
 use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
+use crate::retention::Sweep;
 use rows::Rows;
 use statements::Statements;
 use std::collections::{HashMap, HashSet};
@@ -29,6 +31,14 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error};
+
+/// What is not kept for ever.
+pub const SWEEPS: &[Sweep] = &[Sweep {
+    table: "outbox",
+    since: "created_at",
+    only: "true",
+    keep: |settings| settings.outbox,
+}];
 
 /// One command on its way through the journal, with the sender of its answer: a panicking actor
 /// loses none.
