@@ -7,7 +7,7 @@ use clap::Parser;
 use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Target;
-use loadtests::{oracle, replay, rush};
+use loadtests::{oracle, replay, retention, rush};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +22,8 @@ enum Command {
     Rush(Box<rush::Options>),
     /// A year of real baskets
     Replay(Box<replay::Options>),
+    /// A rush while millions of old rows wait to be removed
+    Retention(Box<retention::Options>),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -47,6 +49,9 @@ async fn main() -> ExitCode {
         Command::Replay(options) => {
             replay::replay(&options).await.and_then(|report| show(&report, options.target()))
         }
+        Command::Retention(options) => retention::retention(&options)
+            .await
+            .and_then(|report| show(&report, options.rush.target())),
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {

@@ -71,16 +71,20 @@ pub const BODY_CODES: &[Code] = &[
     Code::RequestInProgress,
 ];
 
+macro_rules! to {
+    ($handler:path) => {
+        || Route::new().to(frame::Guarded($handler))
+    };
+}
+
 /// Every route.
 pub fn endpoints() -> Vec<Endpoint> {
+    [store(), admin(), operations()].into_iter().flatten().collect()
+}
+
+fn store() -> Vec<Endpoint> {
     use Code::*;
-    macro_rules! to {
-        ($handler:path) => {
-            || Route::new().to(frame::Guarded($handler))
-        };
-    }
     vec![
-        // Store
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
         post(
@@ -106,7 +110,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(order::routes::cancel_order),
             &[NotFound, InvalidTransition, Overloaded],
         ),
-        // Admin
+    ]
+}
+
+fn admin() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         post(
             "/v1/admin/products",
             to!(catalog::routes::create_product),
@@ -147,7 +156,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(exports::get_export),
             &[InvalidRequest, Unauthorized, NotFound, Overloaded],
         ),
-        // Operations
+    ]
+}
+
+fn operations() -> Vec<Endpoint> {
+    vec![
         get("/", to!(operations::get_index), &[]),
         get("/livez", to!(operations::get_livez), &[]),
         get("/readyz", to!(operations::get_readyz), &[]),

@@ -75,13 +75,15 @@ async fn every_export_shows_what_the_database_holds_in_both_formats() {
             let object = object.as_object().unwrap();
             assert_eq!(row.len(), object.len(), "{name}");
             for (column, cell) in rows[0].iter().zip(row) {
-                let value = match &object[column] {
+                let expected = match &object[column] {
                     Value::Null => String::new(),
+                    Value::String(text) if text.starts_with(['=', '-', '@']) => {
+                        format!("'{text}")
+                    }
                     Value::String(text) => text.clone(),
-                    other => other.to_string(),
+                    number => number.to_string(),
                 };
-                let is_formula = value.starts_with(['=', '-', '@']);
-                assert_eq!(*cell, if is_formula { format!("'{value}") } else { value });
+                assert_eq!(*cell, expected, "{name} {column}");
             }
         }
     }
