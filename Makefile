@@ -1,9 +1,9 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench loadtest openapi ci services
+.PHONY: help run test lint bench loadtest retention-load openapi ci services
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: services ## a shop on this machine, with its own PostgreSQL and Redis and a demo catalog
 	cargo run --release -- dev
@@ -23,6 +23,14 @@ loadtest: services ## a flash sale on this machine: 20,000 buyers, 1,000 units, 
 	cargo build --release --workspace
 	PROFILE=release scripts/with-instances.sh 2 sh -c \
 	    '$${CARGO_TARGET_DIR:-target}/release/loadtests rush --url $$URL_1 --url $$URL_2'
+
+retention-load: services ## orders while millions of old rows are removed, and while they are not
+	cargo build --release --workspace
+	for enabled in false true; do \
+	    PROFILE=release DOORBUSTER__RETENTION__ENABLED=$$enabled scripts/with-instances.sh 1 \
+	        sh -c '$${CARGO_TARGET_DIR:-target}/release/loadtests retention --url $$URL_1 \
+	            --skus 50 --buyers 90000 --ramp-seconds 60' || exit 1; \
+	done
 
 openapi: ## docs/openapi.json from the code
 	cargo run --quiet -- openapi > docs/openapi.json

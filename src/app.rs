@@ -1,25 +1,28 @@
 //! What starts and stops, in which order.
 //!
-//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper, then
-//! the listener. Stop: readiness, the listener and its requests, orders in flight, reaper,
-//! journal.
+//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper,
+//! retention, then the listener. Stop: readiness, the listener and its requests, orders in
+//! flight, reaper, retention, journal.
 
 use crate::auth::{Secrets, hex, shared_secret};
 use crate::cache::Shared;
 use crate::catalog::{Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
+use crate::export::Exports;
 use crate::http::{self, Operations};
 use crate::idempotency;
 use crate::inventory::{self, Inventory};
 use crate::journal::{self, Journal, Lanes};
 use crate::migrate;
 use crate::money::Currency;
+use crate::order;
 use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
 use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
 use crate::pricing::Terms;
 use crate::redis::Redis;
+use crate::retention::{Sweep, Sweeper};
 use crate::session::routes::CookieOrigins;
 use crate::session::{self, Sessions};
 use actix::{Arbiter, ArbiterHandle};
@@ -38,6 +41,7 @@ pub struct App {
     services: Services,
     is_ready: Arc<AtomicBool>,
     reaper: Reaper,
+    sweeper: Option<Sweeper>,
     lanes: Lanes,
     arbiter: Arbiter,
     session_arbiters: Vec<Arbiter>,
@@ -59,6 +63,7 @@ struct Services {
     sessions: web::Data<Sessions>,
     cookie_origins: web::Data<CookieOrigins>,
     orders: web::Data<Orders>,
+    exports: web::Data<Exports>,
     secrets: web::Data<Secrets>,
     operations: web::Data<Operations>,
 }
@@ -105,6 +110,7 @@ impl App {
         let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
+        let sweeper = Sweeper::start(&postgres, sweeps(), config.retention);
         let is_ready = Arc::new(AtomicBool::new(true));
         let openapi = http::document().to_json().map_err(|error| error.to_string())?;
         if let Some(metrics) = metrics.clone() {
@@ -118,6 +124,10 @@ impl App {
             sessions: web::Data::new(sessions),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             orders: web::Data::new(orders),
+            exports: web::Data::new(Exports::new(
+                config.limits.exports_max,
+                config.limits.export_stall,
+            )),
             secrets: web::Data::from(secrets),
             operations: web::Data::new(Operations {
                 postgres: postgres.clone(),
@@ -134,6 +144,7 @@ impl App {
             services,
             is_ready,
             reaper,
+            sweeper,
             lanes,
             arbiter,
             session_arbiters,
@@ -154,6 +165,7 @@ impl App {
                 sessions,
                 cookie_origins,
                 orders,
+                exports,
                 secrets,
                 operations,
             } = services.clone();
@@ -166,6 +178,7 @@ impl App {
                 .app_data(sessions)
                 .app_data(cookie_origins)
                 .app_data(orders)
+                .app_data(exports)
                 .app_data(secrets)
                 .app_data(operations)
                 .app_data(http::json_config(&config))
@@ -195,6 +208,7 @@ impl App {
         }
         self.reaper.stop();
         self.services.storefront.stop();
+        self.sweeper.into_iter().for_each(Sweeper::stop);
         if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
         }
@@ -353,6 +367,11 @@ fn schedule(config: &Config) -> Schedule {
         resolve_after: config.payment.resolve_after,
         processing_max: config.payment.processing_max,
     }
+}
+
+/// What is removed when its time is over.
+fn sweeps() -> Vec<Sweep> {
+    [&[idempotency::SWEEP], order::store::SWEEPS].concat()
 }
 
 /// Keeps the histograms' memory bounded.

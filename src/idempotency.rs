@@ -7,6 +7,7 @@
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};
 use crate::postgres::{Class, Postgres, class, unknown_outcome};
+use crate::retention::Sweep;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
@@ -20,6 +21,15 @@ use uuid::Uuid;
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
+
+/// Keys are kept for longer than any client tries again; those that wait for a payment, without a
+/// status, until it is settled.
+pub const SWEEP: Sweep = Sweep {
+    table: "idempotency_keys",
+    since: "created_at",
+    only: "status IS NOT NULL",
+    keep: |settings| settings.idempotency_keys,
+};
 
 /// The scope that all anonymous callers share.
 pub const ANONYMOUS: &str = "anonymous";

@@ -23,6 +23,9 @@ const CACHE_READS: &str = "doorbuster_cache_reads_total";
 const CACHE_BYTES: &str = "doorbuster_cache_bytes";
 const CACHE_INVALIDATIONS: &str = "doorbuster_cache_invalidations_total";
 const REDIS_BREAKER: &str = "doorbuster_redis_breaker_open";
+const RETENTION_REMOVED: &str = "doorbuster_retention_removed_total";
+const RETENTION_STEP: &str = "doorbuster_retention_step_seconds";
+const EXPORTED: &str = "doorbuster_exported_rows_total";
 
 /// Every metric's name, unit and help, as the documents list them.
 pub const ALL: &[(&str, Unit, &str)] = &[
@@ -42,6 +45,9 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (CACHE_BYTES, Unit::Bytes, "Bytes that a cache holds in memory, about"),
     (CACHE_INVALIDATIONS, Unit::Count, "Invalidations, made here or heard of"),
     (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),
+    (RETENTION_REMOVED, Unit::Count, "Rows removed because their time was over, by table"),
+    (RETENTION_STEP, Unit::Seconds, "Time of one step of removing, by table"),
+    (EXPORTED, Unit::Count, "Rows given out by exports"),
 ];
 
 /// Installs the recorder of the process; once only.
@@ -56,7 +62,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     for &(name, unit, help) in ALL {
         match name {
             _ if name.ends_with("_total") => describe_counter!(name, unit, help),
-            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT => {
+            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT | RETENTION_STEP => {
                 describe_histogram!(name, unit, help)
             }
             _ => describe_gauge!(name, unit, help),
@@ -168,4 +174,15 @@ pub fn cache_invalidation() {
 /// Whether Redis is left alone for a while.
 pub fn redis_breaker(is_open: bool) {
     gauge!(REDIS_BREAKER).set(f64::from(u8::from(is_open)));
+}
+
+/// A step of retention removed so many rows of the table.
+pub fn retention_step(table: &'static str, removed: u64, took: Duration) {
+    counter!(RETENTION_REMOVED, "table" => table).increment(removed);
+    histogram!(RETENTION_STEP, "table" => table).record(took.as_secs_f64());
+}
+
+/// So many rows were given out.
+pub fn exported(rows: usize) {
+    counter!(EXPORTED).increment(rows as u64);
 }

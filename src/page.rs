@@ -1,6 +1,7 @@
 //! Lists: `?limit=` and an opaque `?cursor=`; no offsets.
 
 use crate::error::Problem;
+use crate::query::Params;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -35,18 +36,35 @@ pub struct Page {
 }
 
 impl PageQuery {
+    /// Takes `limit` and `cursor`.
+    pub fn take(params: &mut Params) -> Result<Self, Problem> {
+        let limit = params.parsed("limit", "must be from 1 to 100")?;
+        Ok(Self { limit, cursor: params.one("cursor")? })
+    }
+
     /// The page, if the parameters make sense.
     pub fn page(&self) -> Result<Page, Problem> {
-        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Problem::invalid("limit", "must be from 1 to 100"));
-        }
+        let limit = self.limit()?;
         let parse = |cursor: &String| Uuid::try_parse(cursor).ok().filter(|_| cursor.len() == 32);
         let after = match &self.cursor {
             Some(cursor) => Some(parse(cursor).ok_or_else(bad_cursor)?),
             None => None,
         };
         Ok(Page { limit, after })
+    }
+
+    /// The page of a list whose cursors hold a `T`, and the position of the page before.
+    pub fn page_after<T: DeserializeOwned>(&self) -> Result<(Page, Option<T>), Problem> {
+        let after = self.cursor.as_deref().map(decode_cursor).transpose()?;
+        Ok((Page { limit: self.limit()?, after: None }, after))
+    }
+
+    fn limit(&self) -> Result<u32, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        let is_allowed = (1..=LIMIT_MAX).contains(&limit);
+        is_allowed
+            .then_some(limit)
+            .ok_or_else(|| Problem::invalid("limit", "must be from 1 to 100"))
     }
 }
 
@@ -57,11 +75,23 @@ impl Page {
     }
 
     /// The list from up to [`Page::fetch`] rows.
-    pub fn list<T>(&self, mut rows: Vec<T>, id: impl Fn(&T) -> Uuid) -> List<T> {
+    pub fn list<T>(&self, rows: Vec<T>, id: impl Fn(&T) -> Uuid) -> List<T> {
+        self.cut(rows, |last| id(last).simple().to_string())
+    }
+
+    /// The same, for cursors that hold more than an id.
+    pub fn list_after<T, P>(&self, rows: Vec<T>, position: impl Fn(&T) -> P) -> List<T>
+    where
+        P: Serialize,
+    {
+        self.cut(rows, |last| encode_cursor(&position(last)))
+    }
+
+    fn cut<T>(&self, mut rows: Vec<T>, cursor: impl Fn(&T) -> String) -> List<T> {
         let limit = self.limit as usize;
-        let next = (rows.len() > limit).then(|| rows.get(limit - 1).map(&id)).flatten();
+        let next = (rows.len() > limit).then(|| rows.get(limit - 1).map(cursor)).flatten();
         rows.truncate(limit);
-        List { items: rows, next_cursor: next.map(|id| id.simple().to_string()) }
+        List { items: rows, next_cursor: next }
     }
 }
 

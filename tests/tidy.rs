@@ -44,6 +44,7 @@ const MAY_HOLD_SQL: &[&str] = &[
     "src/idempotency.rs",
     "src/migrate.rs",
     "src/postgres.rs",
+    "src/retention.rs",
     "src/verify.rs",
 ];
 

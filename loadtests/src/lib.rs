@@ -16,6 +16,7 @@ pub mod order;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod retention;
 pub mod rush;
 pub mod seed;
 pub mod stored;

@@ -7,7 +7,7 @@ use clap::Parser;
 use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Target;
-use loadtests::{oracle, replay, rush, seed};
+use loadtests::{oracle, replay, retention, rush, seed};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +24,8 @@ enum Command {
     Replay(Box<replay::Options>),
     /// A catalog of any size, made by the database itself
     Seed(seed::Options),
+    /// A rush while millions of old rows wait to be removed
+    Retention(Box<retention::Options>),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -50,6 +52,9 @@ async fn main() -> ExitCode {
             replay::replay(&options).await.and_then(|report| show(&report, options.target()))
         }
         Command::Seed(options) => seed::seed(&options).await.map(|()| true),
+        Command::Retention(options) => retention::retention(&options)
+            .await
+            .and_then(|report| show(&report, options.rush.target())),
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {

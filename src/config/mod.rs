@@ -52,6 +52,8 @@ pub struct Config {
     pub inventory: Inventory,
     /// Payment providers.
     pub payment: Payment,
+    /// For how long rows are kept.
+    pub retention: Retention,
     /// Limits that refuse work.
     pub limits: Limits,
     /// Logging.
@@ -212,11 +214,28 @@ pub struct Payment {
     pub processing_max: Duration,
 }
 
+/// `[retention]`
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Whether this instance removes anything.
+    pub enabled: bool,
+    /// Between two steps, at least.
+    pub interval: Duration,
+    /// Idempotency keys with their replies.
+    pub idempotency_keys: Duration,
+    /// Events.
+    pub outbox: Duration,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Whether the limits that refuse work are on.
     pub enabled: bool,
+    /// Exports at the same time on this instance.
+    pub exports_max: usize,
+    /// After which an export ends whose client takes nothing.
+    pub export_stall: Duration,
 }
 
 /// `[log]`

@@ -2,7 +2,7 @@
 
 use super::layers::{self, Values};
 use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
-use super::{Order, Payment, Postgres, Redis, Secret, Server, Session};
+use super::{Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
 use ::config::{Value, ValueKind};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -210,7 +210,12 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     // What nobody asked for is simply off in production; who asks for it is refused.
     let is_unasked = r.is_default("payment.test_provider");
     payment.test_provider &= env != Some(Env::Production) || !is_unasked;
-    let limits = Limits { enabled: r.flag("limits.enabled") };
+    let retention = retention(r);
+    let limits = Limits {
+        enabled: r.flag("limits.enabled"),
+        exports_max: r.number("limits.exports_max", 1..=100),
+        export_stall: r.seconds("limits.export_stall_seconds", 1..=3_600),
+    };
     let log = log(r);
     Some(Config {
         env: env.unwrap_or(Env::Development),
@@ -225,6 +230,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         journal,
         inventory,
         payment,
+        retention,
         limits,
         log,
         listing: String::new(),
@@ -332,6 +338,20 @@ fn payment(r: &mut Reader) -> Payment {
         timeout: r.seconds("payment.timeout_seconds", 1..=300),
         resolve_after: r.seconds("payment.resolve_after_seconds", 1..=DAY),
         processing_max: r.seconds("payment.processing_max_seconds", 1..=90 * DAY),
+    }
+}
+
+fn retention(r: &mut Reader) -> Retention {
+    let mut hours =
+        |key, range: RangeInclusive<i64>| Duration::from_secs(3600 * r.number::<u64>(key, range));
+    // The contract promises a day for keys.
+    let idempotency_keys = hours("retention.idempotency_key_hours", 24..=8_760);
+    let outbox = hours("retention.outbox_hours", 24..=8_760);
+    Retention {
+        enabled: r.flag("retention.enabled"),
+        interval: r.millis("retention.interval_ms", 10..=3_600_000),
+        idempotency_keys,
+        outbox,
     }
 }
 

@@ -257,6 +257,16 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
 }
 
 #[test]
+fn keys_are_kept_for_at_least_the_day_that_clients_are_promised() {
+    for (name, hours) in [("IDEMPOTENCY_KEY_HOURS", "23"), ("OUTBOX_HOURS", "0")] {
+        let problems = problems(&[(&format!("DOORBUSTER__RETENTION__{name}"), hours)]);
+        assert!(problems[0].contains("a whole number from 24"), "{problems:?}");
+    }
+    let kept = load(&[("DOORBUSTER__RETENTION__IDEMPOTENCY_KEY_HOURS", "24")]).unwrap();
+    assert_eq!(kept.retention.idempotency_keys, Duration::from_secs(86_400));
+}
+
+#[test]
 fn settings_must_make_sense_together() {
     let problems = problems(&[
         ("DOORBUSTER__JOURNAL__QUEUE_MAX", "100"),

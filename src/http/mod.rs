@@ -3,6 +3,7 @@
 //! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
 //! headers, panics), then CORS, then the routes.
 
+mod exports;
 mod frame;
 mod openapi;
 mod operations;
@@ -68,16 +69,20 @@ pub const BODY_CODES: &[Code] = &[
     Code::RequestInProgress,
 ];
 
+macro_rules! to {
+    ($handler:path) => {
+        || Route::new().to(frame::Guarded($handler))
+    };
+}
+
 /// Every route.
 pub fn endpoints() -> Vec<Endpoint> {
+    [store(), admin(), operations()].into_iter().flatten().collect()
+}
+
+fn store() -> Vec<Endpoint> {
     use Code::*;
-    macro_rules! to {
-        ($handler:path) => {
-            || Route::new().to(frame::Guarded($handler))
-        };
-    }
     vec![
-        // Store
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
         post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
@@ -141,7 +146,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(order::routes::cancel_order),
             &[NotFound, InvalidTransition, Overloaded],
         ),
-        // Admin
+    ]
+}
+
+fn admin() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         get(
             "/v1/admin/products",
             to!(catalog::routes::products::list_admin_products),
@@ -245,12 +255,40 @@ pub fn endpoints() -> Vec<Endpoint> {
             &[Unauthorized, OutOfStock],
         ),
         get(
+            "/v1/admin/stock/adjustments/{id}",
+            to!(inventory::routes::get_stock_adjustment),
+            &[Unauthorized, NotFound],
+        ),
+        get(
             "/v1/admin/stock/levels",
             to!(inventory::routes::list_stock_levels),
             &[InvalidRequest, Unauthorized],
         ),
-        get("/v1/admin/orders", to!(order::routes::list_orders), &[InvalidRequest, Unauthorized]),
-        // Operations
+        get(
+            "/v1/admin/stock/ledger",
+            to!(inventory::routes::list_stock_movements),
+            &[InvalidRequest, Unauthorized],
+        ),
+        get(
+            "/v1/admin/orders",
+            to!(order::routes::admin::list_orders),
+            &[InvalidRequest, Unauthorized],
+        ),
+        get(
+            "/v1/admin/orders/{id}",
+            to!(order::routes::admin::get_admin_order),
+            &[Unauthorized, NotFound],
+        ),
+        get(
+            "/v1/admin/exports/{name}",
+            to!(exports::get_export),
+            &[InvalidRequest, Unauthorized, NotFound, Overloaded],
+        ),
+    ]
+}
+
+fn operations() -> Vec<Endpoint> {
+    vec![
         get("/", to!(operations::get_index), &[]),
         get("/livez", to!(operations::get_livez), &[]),
         get("/readyz", to!(operations::get_readyz), &[]),

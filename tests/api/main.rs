@@ -5,17 +5,20 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod admin_orders;
 mod bad_input;
 mod catalog;
 mod catalog_admin;
 mod categories;
 mod collections;
 mod command_line;
+mod exports;
 mod idempotency;
 mod operations;
 mod orders;
 mod payments;
 mod private_services;
+mod retention;
 mod search;
 mod sessions;
 mod stock;

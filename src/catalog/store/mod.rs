@@ -9,6 +9,7 @@ pub mod admin;
 pub mod categories;
 mod checks;
 pub mod collections;
+pub mod export;
 mod facets;
 pub mod import;
 pub mod search;

@@ -6,22 +6,26 @@
 //! wrong. Locks are taken in one order everywhere: keys, stock, orders; each sorted.
 
 mod checks;
+pub mod export;
 mod read;
 mod rows;
+mod search;
 mod statements;
 mod trips;
 
 pub use checks::CHECKS;
 pub use read::{
-    Unsettled, candidates_for_expiry, find, find_of_session, known, list, list_of_session,
+    Unsettled, candidates_for_expiry, find, find_of_session, known, list_of_session,
     take_unsettled,
 };
+pub use search::{Filter, search};
 
 use super::command::{Command, Outcome, Periods, World};
 use super::decide::decide;
 use crate::error::Problem;
 use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
+use crate::retention::Sweep;
 use rows::Rows;
 use statements::Statements;
 use std::collections::{HashMap, HashSet};
@@ -30,6 +34,14 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Error};
+
+/// What is not kept for ever.
+pub const SWEEPS: &[Sweep] = &[Sweep {
+    table: "outbox",
+    since: "created_at",
+    only: "true",
+    keep: |settings| settings.outbox,
+}];
 
 /// One command on its way through the journal, with the sender of its answer: a panicking actor
 /// loses none.

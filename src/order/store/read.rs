@@ -50,23 +50,6 @@ pub async fn list_of_session(
     Ok(orders)
 }
 
-/// The newest orders before `before`, newest first.
-pub async fn list(
-    readers: &Pool,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Order>, Problem> {
-    let sql = "SELECT id FROM orders WHERE ($1::uuid IS NULL OR id < $1)
-               ORDER BY id DESC LIMIT $2";
-    let client = readers.get().await?;
-    let rows = client.query(sql, &[&before, &limit]).await?;
-    drop(client);
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut orders = load(readers, &ids, None).await?;
-    orders.reverse();
-    Ok(orders)
-}
-
 /// What never changes of an order, as its commands carry it.
 pub async fn known(readers: &Pool, ids: &[OrderId]) -> Result<Vec<Known>, Problem> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
@@ -80,7 +63,7 @@ impl From<Order> for Known {
 }
 
 /// The orders of these ids that exist, in the order of their ids; those of one session, or all.
-async fn load(
+pub async fn load(
     readers: &Pool,
     ids: &[Uuid],
     session: Option<SessionId>,

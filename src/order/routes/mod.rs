@@ -1,5 +1,7 @@
 //! The orders' operations over HTTP.
 
+pub mod admin;
+
 use super::actor::{Orders, Wanted};
 use super::body::OrderBody;
 use super::checkout::Checkout;
@@ -7,7 +9,7 @@ use super::command::{Known, NewPayment};
 use super::order::Order;
 use super::pricing::{Draft, DraftItem};
 use super::store;
-use crate::auth::{Admin, OrderAccess};
+use crate::auth::OrderAccess;
 use crate::contact::{Address, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{PaymentId, SessionId};
@@ -316,24 +318,6 @@ pub async fn cancel_order(
     violations.finish()?;
     let order = Known::from(found(&postgres, &access, &shopper).await?);
     Ok(orders.cancel(claim, order, reason).await?.into())
-}
-
-/// All orders, newest first.
-#[utoipa::path(
-    get, path = "/v1/admin/orders", tag = "admin", params(PageQuery),
-    security(("admin_key" = [])),
-    responses(
-        (status = 200, description = "A page of orders", body = List<OrderBody<'static>>),
-    ),
-)]
-pub async fn list_orders(
-    _: Admin,
-    query: web::Query<PageQuery>,
-    postgres: web::Data<Postgres>,
-) -> Result<HttpResponse, Problem> {
-    let page = query.page()?;
-    let orders = store::list(&postgres.readers, page.after, page.fetch()).await?;
-    Ok(shown_page(page, orders))
 }
 
 fn shown_page(page: Page, orders: Vec<Order>) -> HttpResponse {

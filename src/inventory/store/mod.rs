@@ -1,10 +1,16 @@
 //! The SQL of stock outside the journal: reads, adjustments, references to check.
 
+pub mod export;
+mod ledger;
+
+pub use ledger::{LedgerEntry, LedgerKey, ledger, ledger_after};
+
 use super::stock::{Cause, Level, StockKey};
 use crate::error::Problem;
 use crate::id::{AdjustmentId, LocationId, VariantId};
 use crate::verify::Check;
 use deadpool_postgres::{Pool, Transaction};
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -49,7 +55,7 @@ pub struct Stocked {
 pub async fn levels(
     readers: &Pool,
     sku: Option<&str>,
-    after: StockKey,
+    after: Option<StockKey>,
     limit: i64,
 ) -> Result<Vec<Stocked>, Problem> {
     let sql = "SELECT s.variant_id, s.location_id, v.sku, s.available, s.held, s.sold
@@ -59,7 +65,9 @@ pub async fn levels(
                ORDER BY s.variant_id, s.location_id LIMIT $4";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
-    let (variant, location) = (after.variant.uuid(), after.location.uuid());
+    let (variant, location) = after.map_or((Uuid::nil(), Uuid::nil()), |after| {
+        (after.variant.uuid(), after.location.uuid())
+    });
     let rows = client.query(&statement, &[&sku, &variant, &location, &limit]).await?;
     let stocked = rows.iter().map(|row| Stocked {
         key: key(row),
@@ -101,18 +109,54 @@ pub async fn lock(transaction: &Transaction<'_>, key: StockKey) -> Result<Level,
     Ok(Level { available: row.get(0), held: row.get(1), sold: row.get(2) })
 }
 
-/// Writes an adjustment, its ledger entry and the new level of a row that is locked.
+/// What staff did by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjusted {
+    /// Its id.
+    pub id: AdjustmentId,
+    /// Which row.
+    pub key: StockKey,
+    /// Units, signed.
+    pub quantity: i64,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub created_at: OffsetDateTime,
+}
+
+/// The adjustment, if there is one.
+pub async fn find_adjustment(
+    readers: &Pool,
+    id: AdjustmentId,
+) -> Result<Option<Adjusted>, Problem> {
+    let sql = "SELECT variant_id, location_id, quantity, reason, created_at
+               FROM stock_adjustments WHERE id = $1";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let row = client.query_opt(&statement, &[&id.uuid()]).await?;
+    Ok(row.map(|row| Adjusted {
+        id,
+        key: key(&row),
+        quantity: row.get(2),
+        reason: row.get(3),
+        created_at: row.get(4),
+    }))
+}
+
+/// Writes an adjustment, its ledger entry and the new level of a row that is locked; returns
+/// when that was.
 pub async fn adjust(
     transaction: &Transaction<'_>,
     id: AdjustmentId,
     key: StockKey,
     quantity: i64,
     reason: &str,
-) -> Result<(), Problem> {
+) -> Result<OffsetDateTime, Problem> {
     let (id, variant, location) = (id.uuid(), key.variant.uuid(), key.location.uuid());
     let sql = "INSERT INTO stock_adjustments (id, variant_id, location_id, quantity, reason)
-               VALUES ($1, $2, $3, $4, $5)";
-    transaction.execute(sql, &[&id, &variant, &location, &quantity, &reason]).await?;
+               VALUES ($1, $2, $3, $4, $5) RETURNING created_at";
+    let adjusted =
+        transaction.query_one(sql, &[&id, &variant, &location, &quantity, &reason]).await?;
     let sql = "INSERT INTO stock_ledger (variant_id, location_id, cause, reference,
                    supplied, available, held, sold, created_at)
                VALUES ($1, $2, $3, $4, $5, $5, 0, 0, now())";
@@ -121,7 +165,7 @@ pub async fn adjust(
     let sql = "UPDATE stock SET supplied = supplied + $3, available = available + $3
                WHERE variant_id = $1 AND location_id = $2";
     transaction.execute(sql, &[&variant, &location, &quantity]).await?;
-    Ok(())
+    Ok(adjusted.get(0))
 }
 
 /// The invariants of stock.

@@ -1,0 +1,150 @@
+//! Retention: rows whose time is over go, a few pages at a time, so that nobody notices.
+//!
+//! Hot tables have no index on age, so each is walked as it lies on the disk: TID ranges of a few
+//! pages, in turn, round and round. Rows that somebody has locked are left for the next round.
+//! After each step the walk rests nine times as long as the step took. Every instance walks; one
+//! at a time works on a table.
+
+use crate::config;
+use crate::metrics;
+use crate::postgres::{Postgres, describe};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Error};
+
+/// Pages of one step (8 KiB each).
+const STEP_PAGES: i64 = 256;
+/// A step takes this share of the time at most: one part in ten.
+const REST_FACTOR: u32 = 9;
+/// Rests between the end of a table and its next round, in intervals.
+const ROUND_RESTS: u32 = 100;
+/// How long a failed connection is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Which rows of a table go, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// The table, and the label of its metrics.
+    pub table: &'static str,
+    /// The instant, in SQL, from which a row is kept for [`Sweep::keep`]: `created_at`.
+    pub since: &'static str,
+    /// What must hold besides, in SQL: `true` if nothing.
+    pub only: &'static str,
+    /// For how long.
+    pub keep: fn(&config::Retention) -> Duration,
+}
+
+impl Sweep {
+    /// Removes what is over in the pages from `$1`; `ctid = ANY` keeps the plan to those rows.
+    fn sql(&self, first: i64, end: i64) -> String {
+        let Self { table, since, only, .. } = self;
+        format!(
+            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM {table}
+                 WHERE ctid >= '({first},0)'::tid AND ctid < '({end},0)'::tid
+                   AND {since} < now() - make_interval(secs => $1) AND ({only})
+                 FOR UPDATE SKIP LOCKED))"
+        )
+    }
+}
+
+/// The running walks.
+pub struct Sweeper(JoinHandle<()>);
+
+impl Sweeper {
+    /// Starts them on the runtime of the database connections, on a connection of their own.
+    pub fn start(
+        postgres: &Postgres,
+        sweeps: Vec<Sweep>,
+        settings: config::Retention,
+    ) -> Option<Self> {
+        if !settings.enabled {
+            return None;
+        }
+        let runtime = postgres.runtime().clone();
+        Some(Self(runtime.spawn(run(postgres.clone(), sweeps, settings))))
+    }
+
+    /// Stops them in the middle of a step, which is rolled back.
+    pub fn stop(self) {
+        self.0.abort();
+    }
+}
+
+async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention) {
+    let mut walks: Vec<Walk> = sweeps.into_iter().map(Walk::new).collect();
+    loop {
+        let failed = match postgres.connect().await {
+            Ok(mut client) => walk(&mut client, &mut walks, &settings).await,
+            Err(error) => error,
+        };
+        tracing::warn!(error = %describe(&failed), "retention lost its connection; it goes on");
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Steps through all tables in turn until the connection fails.
+async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retention) -> Error {
+    loop {
+        let round = Instant::now();
+        for walk in walks.iter_mut().filter(|walk| walk.rests_until <= Instant::now()) {
+            let started = Instant::now();
+            match walk.step(client, settings).await {
+                Ok(removed) => {
+                    metrics::retention_step(walk.sweep.table, removed, started.elapsed())
+                }
+                Err(error) if client.is_closed() => return error,
+                // Somebody has locked the table, say: the same pages again after a rest.
+                Err(error) => {
+                    let (table, error) = (walk.sweep.table, describe(&error));
+                    tracing::warn!(table, error, "a step of retention failed; it is repeated");
+                }
+            }
+        }
+        tokio::time::sleep(settings.interval.max(REST_FACTOR * round.elapsed())).await;
+    }
+}
+
+/// Where a table's walk stands.
+struct Walk {
+    sweep: Sweep,
+    next_page: i64,
+    rests_until: Instant,
+}
+
+impl Walk {
+    fn new(sweep: Sweep) -> Self {
+        Self { sweep, next_page: 0, rests_until: Instant::now() }
+    }
+
+    /// Sweeps the next pages; returns how many rows went.
+    async fn step(
+        &mut self,
+        client: &mut Client,
+        settings: &config::Retention,
+    ) -> Result<u64, Error> {
+        let table = self.sweep.table;
+        let transaction = client.transaction().await?;
+        // Nobody waits for us for long, and we for nobody.
+        let limits = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '5s'";
+        transaction.batch_execute(limits).await?;
+        let sql = "SELECT pg_try_advisory_xact_lock(hashtext('retention'), hashtext($1)),
+                       pg_relation_size($1::text::regclass)
+                           / current_setting('block_size')::bigint";
+        let row = transaction.query_one(sql, &[&table]).await?;
+        let (is_ours, pages): (bool, i64) = (row.get(0), row.get(1));
+        if !is_ours {
+            return Ok(0);
+        }
+        let end = self.next_page + STEP_PAGES;
+        let keep = (self.sweep.keep)(settings).as_secs_f64();
+        let removed = transaction.execute(&self.sweep.sql(self.next_page, end), &[&keep]).await?;
+        transaction.commit().await?;
+        self.next_page = end;
+        if end >= pages {
+            self.next_page = 0;
+            self.rests_until = Instant::now() + ROUND_RESTS * settings.interval;
+        }
+        Ok(removed)
+    }
+}

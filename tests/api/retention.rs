@@ -1,0 +1,168 @@
+use crate::harness::{App, Database, fresh_key, order_of, paid_with};
+use std::time::Duration;
+
+/// Steps follow each other at once, and rounds after a second.
+const QUICK: (&str, &str) = ("RETENTION__INTERVAL_MS", "10");
+
+/// Waits until a query returns that number, for at most twenty seconds.
+async fn until(database: &Database, sql: &str, expected: i64) {
+    for _ in 0..400 {
+        if database.number(sql).await == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never {expected}: {sql}");
+}
+
+async fn execute(database: &Database, sql: &str) {
+    database.connect().await.batch_execute(sql).await.unwrap();
+}
+
+/// Keys and events of 100 and 200 hours ago, on many pages.
+async fn fill(database: &Database, rows: u32) {
+    let sql = format!(
+        "INSERT INTO idempotency_keys (scope, key, request_hash, status, body, created_at)
+         SELECT 'old', n, repeat('h', 32)::bytea, 201, repeat(md5(n::text), 20)::bytea,
+             now() - interval '100 hours'
+         FROM generate_series(1, {rows}) n;
+         INSERT INTO outbox (aggregate_id, type, payload, created_at)
+         SELECT gen_random_uuid(), 'old', jsonb_build_object('a', repeat(md5(n::text), 10)),
+             now() - interval '200 hours'
+         FROM generate_series(1, {rows}) n"
+    );
+    execute(database, &sql).await;
+}
+
+const OLD_KEYS: &str = "SELECT count(*) FROM idempotency_keys WHERE scope = 'old'";
+const OLD_EVENTS: &str = "SELECT count(*) FROM outbox WHERE type = 'old'";
+
+/// What an instance has removed.
+async fn removed(app: &App) -> u64 {
+    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
+    let samples =
+        metrics.lines().filter(|l| l.starts_with("doorbuster_retention_removed_total{"));
+    samples.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+}
+
+#[tokio::test]
+async fn old_keys_and_events_go_and_fresh_ones_stay() {
+    let app = App::configured(&[QUICK]).await;
+    app.stocked("A", 100, 10).await;
+    let order = order_of(&[("A", 1)]);
+    let (old, fresh) = (fresh_key(), fresh_key());
+    let (first, second) = (app.place_as(&old, &order).await, app.place_as(&fresh, &order).await);
+    fill(&app.database, 5_000).await;
+    let age = format!(
+        "UPDATE idempotency_keys SET created_at = now() - interval '49 hours' WHERE key = '{old}'"
+    );
+    execute(&app.database, &age).await;
+    let key = format!("SELECT count(*) FROM idempotency_keys WHERE key = '{old}'");
+    until(&app.database, &key, 0).await;
+    until(&app.database, OLD_KEYS, 0).await;
+    until(&app.database, OLD_EVENTS, 0).await;
+    assert_eq!(removed(&app).await, 10_001);
+    assert_eq!(app.database.number("SELECT count(*) FROM outbox").await, 2);
+    let again = app.place_as(&fresh, &order).await;
+    assert_eq!((again.status, &again.bytes), (201, &second.bytes));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    // The key that is gone is as good as new.
+    let new = app.place_as(&old, &order).await;
+    assert_ne!(new.ok(201)["id"], first.ok(201)["id"]);
+}
+
+#[tokio::test]
+async fn a_large_table_is_never_read_as_a_whole() {
+    let database = Database::new().await;
+    fill(&database, 20_000).await;
+    let app = App::with(&database, &[QUICK]).await;
+    let deleted = "SELECT count(*) FROM pg_stat_user_tables
+        WHERE relname IN ('idempotency_keys', 'outbox') AND n_tup_del >= 20000";
+    until(&app.database, deleted, 2).await;
+    let scanned = "SELECT sum(seq_scan)::bigint FROM pg_stat_user_tables
+        WHERE relname IN ('idempotency_keys', 'outbox')";
+    assert_eq!(app.database.number(scanned).await, 0);
+}
+
+#[tokio::test]
+async fn a_key_that_waits_for_a_payment_stays_until_it_has_its_reply() {
+    let mut app = App::configured(&[]).await;
+    app.stocked("A", 100, 10).await;
+    let (key, order) = (fresh_key(), paid_with("delay_2s", &[("A", 1)]));
+    let asking = tokio::spawn(app.placing(&key, &order).send());
+    let waiting = "SELECT count(*) FROM idempotency_keys WHERE status IS NULL";
+    until(&app.database, waiting, 1).await;
+    app.kill();
+    assert!(asking.await.unwrap().is_err());
+    let age = "UPDATE idempotency_keys SET created_at = now() - interval '1000 hours'";
+    execute(&app.database, age).await;
+    let settings = [QUICK, ("PAYMENT__RESOLVE_AFTER_SECONDS", "3000")];
+    let mut sweeping = App::with(&app.database, &settings).await;
+    // Rows that came after the waiting key go, twice.
+    for _ in 0..2 {
+        fill(&app.database, 10).await;
+        until(&app.database, OLD_KEYS, 0).await;
+    }
+    assert_eq!(app.database.number(waiting).await, 1);
+    sweeping.kill();
+    let settings = [("RETENTION__ENABLED", "false"), ("PAYMENT__RESOLVE_AFTER_SECONDS", "1")];
+    let resolving = App::with(&app.database, &settings).await;
+    until(&app.database, waiting, 0).await;
+    let placed = resolving.place_as(&key, &order).await;
+    assert_eq!(placed.ok(201)["status"], "paid");
+    assert_eq!(placed.header("idempotent-replayed"), Some("true"));
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn a_payment_is_settled_after_its_key_has_gone() {
+    let settings = [QUICK, ("PAYMENT__RESOLVE_AFTER_SECONDS", "3000")];
+    let mut app = App::configured(&settings).await;
+    app.stocked("A", 100, 10).await;
+    let order = app.place(&paid_with("timeout", &[("A", 1)])).await.ok(201);
+    assert_eq!(order["payment_status"], "processing");
+    let age = "UPDATE orders SET created_at = created_at - interval '100 hours';
+               UPDATE payments SET created_at = created_at - interval '100 hours';
+               UPDATE idempotency_keys SET created_at = created_at - interval '100 hours'";
+    execute(&app.database, age).await;
+    until(&app.database, "SELECT count(*) FROM idempotency_keys", 0).await;
+    app.kill();
+    let app = App::with(&app.database, &[("PAYMENT__RESOLVE_AFTER_SECONDS", "1")]).await;
+    until(&app.database, "SELECT count(*) FROM orders WHERE status = 'paid'", 1).await;
+    assert_eq!(app.level("A").await, [10, 9, 0, 1]);
+    assert_eq!(app.database.number("SELECT count(*) FROM idempotency_keys").await, 0);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn two_instances_share_the_work_and_leave_what_somebody_has_locked() {
+    let app = App::configured(&[QUICK]).await;
+    let other = App::with(&app.database, &[QUICK]).await;
+    app.stocked("A", 100, 10).await;
+    let mut locker = app.database.connect().await;
+    let transaction = locker.transaction().await.unwrap();
+    fill(&app.database, 20_000).await;
+    let lock = "SELECT FROM idempotency_keys WHERE scope = 'old' AND key = '77' FOR UPDATE";
+    let is_locked = transaction.execute(lock, &[]).await.unwrap() == 1;
+    until(&app.database, OLD_KEYS, i64::from(is_locked)).await;
+    until(&app.database, OLD_EVENTS, 0).await;
+    app.place(&order_of(&[("A", 1)])).await.ok(201);
+    other.place(&order_of(&[("A", 1)])).await.ok(201);
+    transaction.rollback().await.unwrap();
+    until(&app.database, OLD_KEYS, 0).await;
+    assert_eq!(removed(&app).await + removed(&other).await, 40_000);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn an_instance_told_not_to_removes_nothing() {
+    let idle = App::configured(&[QUICK, ("RETENTION__ENABLED", "false")]).await;
+    fill(&idle.database, 10).await;
+    idle.stocked("A", 100, 10).await;
+    idle.place(&order_of(&[("A", 1)])).await.ok(201);
+    assert_eq!(idle.database.number(OLD_KEYS).await, 10);
+    assert_eq!(removed(&idle).await, 0);
+    // It is the switch: another instance does it.
+    let _other = App::with(&idle.database, &[QUICK]).await;
+    until(&idle.database, OLD_KEYS, 0).await;
+}
