@@ -6,6 +6,8 @@
 
 use crate::auth::{Secrets, hex, shared_secret};
 use crate::cache::Shared;
+use crate::cart::store::CartCommits;
+use crate::cart::{self, Carts};
 use crate::catalog::{Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
 use crate::export::Exports;
@@ -43,6 +45,7 @@ pub struct App {
     reaper: Reaper,
     sweeper: Option<Sweeper>,
     lanes: Lanes,
+    cart_lanes: Lanes,
     arbiter: Arbiter,
     session_arbiters: Vec<Arbiter>,
     _database_runtime: DatabaseRuntime,
@@ -62,6 +65,7 @@ struct Services {
     providers: web::Data<Providers>,
     sessions: web::Data<Sessions>,
     cookie_origins: web::Data<CookieOrigins>,
+    carts: web::Data<Carts>,
     orders: web::Data<Orders>,
     exports: web::Data<Exports>,
     secrets: web::Data<Secrets>,
@@ -93,21 +97,26 @@ impl App {
         }
         let secrets = Arc::new(secrets(&config, &postgres).await?);
         let redis = connect_redis(&config, database_runtime.handle()).await?;
-        let storefront = storefront(&config, &postgres, redis.clone()).await?;
+        let offers = Offers::new(postgres.clone());
+        let storefront = storefront(&config, &postgres, offers.clone(), redis.clone()).await?;
         let arbiter = Arbiter::new();
-        let (desk, lanes) =
-            desk(start_journal, &config, &postgres, secrets.clone(), arbiter.handle());
+        let (carts, cart_lanes) = carts(&config, &postgres, offers.clone());
+        let (desk, lanes) = desk(
+            start_journal,
+            &config,
+            &postgres,
+            secrets.clone(),
+            carts.clone(),
+            offers,
+            arbiter.handle(),
+        );
         let session_arbiters: Vec<Arbiter> =
             (0..config.session.shards).map(|_| Arbiter::new()).collect();
         let handles: Vec<ArbiterHandle> = session_arbiters.iter().map(Arbiter::handle).collect();
         let periods =
             session::Periods { idle: config.session.idle, absolute: config.session.absolute };
         let sessions = Sessions::start(periods, &postgres, &handles);
-        let in_flight_max = match config.limits.enabled {
-            true => config.order.in_flight_max,
-            false => config.journal.queue_max,
-        };
-        let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
+        let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
         let sweeper = Sweeper::start(&postgres, sweeps(), config.retention);
@@ -123,6 +132,7 @@ impl App {
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
+            carts: web::Data::new(carts),
             orders: web::Data::new(orders),
             exports: web::Data::new(Exports::new(
                 config.limits.exports_max,
@@ -146,6 +156,7 @@ impl App {
             reaper,
             sweeper,
             lanes,
+            cart_lanes,
             arbiter,
             session_arbiters,
             _database_runtime: database_runtime,
@@ -164,6 +175,7 @@ impl App {
                 providers,
                 sessions,
                 cookie_origins,
+                carts,
                 orders,
                 exports,
                 secrets,
@@ -177,6 +189,7 @@ impl App {
                 .app_data(providers)
                 .app_data(sessions)
                 .app_data(cookie_origins)
+                .app_data(carts)
                 .app_data(orders)
                 .app_data(exports)
                 .app_data(secrets)
@@ -209,7 +222,8 @@ impl App {
         self.reaper.stop();
         self.services.storefront.stop();
         self.sweeper.into_iter().for_each(Sweeper::stop);
-        if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
+        let closed = async { tokio::join!(self.lanes.close(), self.cart_lanes.close()) };
+        if tokio::time::timeout(self.config.server.drain, closed).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
         }
         self.arbiter.stop();
@@ -295,6 +309,7 @@ async fn connect_redis(config: &Config, runtime: Handle) -> Result<Option<Redis>
 async fn storefront(
     config: &Config,
     postgres: &Postgres,
+    offers: Offers,
     redis: Option<Redis>,
 ) -> Result<Storefront, String> {
     let settings = StorefrontSettings {
@@ -311,7 +326,7 @@ async fn storefront(
         }
         None => None,
     };
-    Ok(Storefront::start(postgres, settings, shared))
+    Ok(Storefront::start(postgres, settings, offers, shared))
 }
 
 /// The journal and everything that works on orders.
@@ -320,6 +335,8 @@ fn desk(
     config: &Config,
     postgres: &Postgres,
     secrets: Arc<Secrets>,
+    carts: Carts,
+    offers: Offers,
     arbiter: ArbiterHandle,
 ) -> (Desk, Lanes) {
     let options = inventory::Options { fresh: config.inventory.fresh };
@@ -334,31 +351,63 @@ fn desk(
         numbers: Numbers::default(),
         clock: Clock::default(),
     };
-    let limits = journal::Limits {
-        connections: config.postgres.journal_connections,
+    let limits = limits("orders", config.postgres.journal_connections, config);
+    let (journal, lanes) = start_journal(Arc::new(commits), limits, postgres);
+    let desk = Desk {
+        journal,
+        inventory,
+        offers,
+        carts,
+        providers: Providers::new(config.payment.test_provider, config.payment.timeout),
+        keys: idempotency::look_ups(postgres),
+        secrets,
+        postgres: postgres.clone(),
+        terms: terms(config),
+        deadline: config.order.deadline,
+    };
+    (desk, lanes)
+}
+
+/// The carts and their journal.
+fn carts(config: &Config, postgres: &Postgres, offers: Offers) -> (Carts, Lanes) {
+    let terms = terms(config);
+    let commits = CartCommits { offers: offers.clone(), terms };
+    let limits = limits("carts", config.postgres.cart_connections, config);
+    let (journal, lanes) = journal::start(Arc::new(commits), limits, postgres);
+    let options = cart::Options {
+        terms,
+        deadline: config.order.deadline,
+        in_flight_max: in_flight_max(config, config.cart.in_flight_max),
+    };
+    (Carts::new(journal, postgres, offers, options), lanes)
+}
+
+/// What the shop charges beside the prices.
+fn terms(config: &Config) -> Terms {
+    Terms {
+        currency: config.order.currency,
+        shipping: config.order.shipping_price,
+        tax_rate: config.order.tax_rate_ppm,
+    }
+}
+
+/// The limits of a journal; both have the same, but for their connections.
+fn limits(name: &'static str, connections: usize, config: &Config) -> journal::Limits {
+    journal::Limits {
+        name,
+        connections,
         batch_max: config.journal.batch_max,
         lines_max: config.journal.lines_max,
         bytes_max: config.journal.bytes_max,
         queue_max: config.journal.queue_max,
         attempts_max: config.journal.attempts_max,
-    };
-    let (journal, lanes) = start_journal(Arc::new(commits), limits, postgres);
-    let desk = Desk {
-        journal,
-        inventory,
-        offers: Offers::new(postgres.clone()),
-        providers: Providers::new(config.payment.test_provider, config.payment.timeout),
-        keys: idempotency::look_ups(postgres),
-        secrets,
-        postgres: postgres.clone(),
-        terms: Terms {
-            currency: config.order.currency,
-            shipping: config.order.shipping_price,
-            tax_rate: config.order.tax_rate_ppm,
-        },
-        deadline: config.order.deadline,
-    };
-    (desk, lanes)
+    }
+}
+
+/// How many requests may be in flight; without limits, as many as fit into the queue behind.
+fn in_flight_max(config: &Config, configured: usize) -> u32 {
+    let requests = if config.limits.enabled { configured } else { config.journal.queue_max };
+    u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
 fn schedule(config: &Config) -> Schedule {

@@ -14,7 +14,7 @@ pub use operations::Operations;
 use crate::config::Config;
 use crate::error::{Code, Problem};
 use crate::json::{BodyLimit, GRACE, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
-use crate::{catalog, inventory, order, session};
+use crate::{cart, catalog, inventory, order, session};
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
@@ -105,6 +105,33 @@ fn store() -> Vec<Endpoint> {
             &[NotFound],
         ),
         get("/media/{slug}.svg", to!(catalog::routes::pictures::get_picture), &[NotFound]),
+        get("/v1/cart", to!(cart::routes::get_cart), &[Unauthorized, Overloaded]),
+        patch(
+            "/v1/cart",
+            to!(cart::routes::update_cart),
+            &[Unauthorized, Forbidden, VersionConflict, Overloaded],
+        ),
+        post(
+            "/v1/cart/items",
+            to!(cart::routes::add_cart_items),
+            &[Unauthorized, Forbidden, VersionConflict, Overloaded],
+        )
+        .body_max(ORDER_BODY_MAX),
+        patch(
+            "/v1/cart/items/{id}",
+            to!(cart::routes::update_cart_item),
+            &[Unauthorized, Forbidden, NotFound, VersionConflict, Overloaded],
+        ),
+        delete(
+            "/v1/cart/items/{id}",
+            to!(cart::routes::remove_cart_item),
+            &[Unauthorized, Forbidden, NotFound, VersionConflict, Overloaded],
+        ),
+        get(
+            "/v1/cart/shipping-options",
+            to!(cart::routes::list_shipping_options),
+            &[Unauthorized, Overloaded],
+        ),
         post(
             "/v1/orders",
             to!(order::routes::place_order),

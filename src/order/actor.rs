@@ -332,8 +332,8 @@ impl Desk {
             Wanted::Items(draft) => Ok(Ok(Cow::Borrowed(draft))),
             Wanted::Cart(checkout) => {
                 let cart = self.carts.read(checkout.session).await?;
-                let offers = self.carts.offers(&cart).await?;
-                Ok(checkout.draft(&cart, &offers).map(Cow::Owned))
+                let shop = self.carts.shop(&cart).await?;
+                Ok(checkout.draft(&cart, &shop.offers).map(Cow::Owned))
             }
         }
     }

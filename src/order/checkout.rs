@@ -4,8 +4,9 @@ use super::pricing::{Draft, DraftItem};
 use crate::cart::Cart;
 use crate::catalog::Offer;
 use crate::error::{Code, FieldError, Problem};
-use crate::id::SessionId;
+use crate::id::{SessionId, VariantId};
 use crate::money::Money;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A checkout as a client asks for it.
@@ -18,17 +19,21 @@ pub struct Checkout {
 }
 
 impl Checkout {
-    /// The order that the cart makes; `offers` are those of its items, in their order.
+    /// The order that the cart makes; `offers` are those of its items.
     ///
     /// Refused with `cart_empty`, or with `checkout_incomplete` naming everything that is missing.
-    pub fn draft(&self, cart: &Cart, offers: &[Option<Arc<Offer>>]) -> Result<Draft, Problem> {
+    pub fn draft(
+        &self,
+        cart: &Cart,
+        offers: &HashMap<VariantId, Arc<Offer>>,
+    ) -> Result<Draft, Problem> {
         if cart.items.is_empty() {
             return Err(Problem::new(Code::CartEmpty, "There is nothing in the cart."));
         }
         let mut missing = Vec::new();
         let mut items = Vec::with_capacity(cart.items.len());
-        for (index, (item, offer)) in cart.items.iter().zip(offers).enumerate() {
-            match offer.as_ref().filter(|offer| offer.is_sold) {
+        for (index, item) in cart.items.iter().enumerate() {
+            match offers.get(&item.variant).filter(|offer| offer.is_sold) {
                 Some(offer) => {
                     let (sku, quantity) = (offer.sku.clone(), item.quantity);
                     items.push(DraftItem { sku, quantity, index });

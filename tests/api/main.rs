@@ -7,6 +7,7 @@ mod harness;
 
 mod admin_orders;
 mod bad_input;
+mod carts;
 mod catalog;
 mod catalog_admin;
 mod categories;

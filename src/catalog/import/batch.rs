@@ -5,6 +5,7 @@ use crate::catalog::product::NewProduct;
 use crate::catalog::store::import as store;
 use crate::catalog::store::write::{self, Insertion};
 use crate::error::Problem;
+use crate::id::ProductId;
 use crate::postgres::{Class, class};
 use deadpool_postgres::{GenericClient, Transaction};
 use std::collections::HashSet;
@@ -169,11 +170,12 @@ async fn lock_stock(
         Some(_) => write::never_stocked(tx, variants).await?,
     };
     let offered = changes.iter().filter(|change| change.concerns_offer());
-    let products: Vec<Uuid> = offered.map(|change| change.product.uuid()).collect();
+    let products: Vec<ProductId> = offered.map(|change| change.product).collect();
     let offered = match products.is_empty() {
         true => Vec::new(),
-        false => store::variants_of(tx, &products).await?,
+        false => write::variants_of(tx, &products).await?,
     };
+    let offered: Vec<Uuid> = offered.into_iter().map(|id| id.uuid()).collect();
     let touched: Vec<Uuid> = empty.iter().chain(&offered).copied().collect();
     if !manner.dry_run && !touched.is_empty() {
         write::lock_stock(tx, &touched).await?;

@@ -2,7 +2,7 @@
 //! then the storefront is told; then the client is answered.
 
 use crate::catalog::Storefront;
-use crate::catalog::store::write::bump_epoch;
+use crate::catalog::store::write::{bump_epoch, variants_of};
 use crate::error::{Code, Problem};
 use crate::id::{Id, ProductId};
 use crate::idempotency::{Claim, Reply, once};
@@ -34,10 +34,11 @@ pub(super) async fn commit<F>(
 where
     F: AsyncFnOnce(&Transaction<'_>) -> Result<Effect, Problem>,
 {
-    let mut changed = None;
+    let (mut changed, mut variants) = (None, Vec::new());
     let reply = once(&postgres.writers, claim, async |transaction| {
         let effect = effect(transaction).await?;
-        if effect.changed.is_some() {
+        if let Some(products) = &effect.changed {
+            variants = variants_of(transaction, products).await?;
             bump_epoch(transaction).await?;
         }
         changed = effect.changed;
@@ -45,7 +46,7 @@ where
     });
     let reply = reply.await?;
     if let Some(products) = changed {
-        storefront.changed(&products).await;
+        storefront.changed(&products, &variants).await;
     }
     Ok(reply)
 }

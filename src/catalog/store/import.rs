@@ -86,14 +86,3 @@ pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result
     let priced = changes.iter().filter_map(|change| Some((change.variant, change.price?)));
     set_prices(transaction, &priced.collect::<Vec<_>>()).await
 }
-
-/// All variants of the products.
-pub async fn variants_of(
-    transaction: &Transaction<'_>,
-    products: &[Uuid],
-) -> Result<Vec<Uuid>, Error> {
-    let sql = "SELECT id FROM variants WHERE product_id = ANY($1)";
-    let statement = transaction.prepare_cached(sql).await?;
-    let rows = transaction.query(&statement, &[&products]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}

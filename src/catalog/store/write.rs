@@ -314,3 +314,15 @@ pub async fn supply(
     transaction.execute(&raise, &[&variants, &quantity]).await?;
     Ok(())
 }
+
+/// All variants of the products, archived ones too.
+pub async fn variants_of(
+    transaction: &Transaction<'_>,
+    products: &[ProductId],
+) -> Result<Vec<VariantId>, Error> {
+    let products: Vec<Uuid> = products.iter().map(|id| id.uuid()).collect();
+    let sql = "SELECT id FROM variants WHERE product_id = ANY($1)";
+    let statement = transaction.prepare_cached(sql).await?;
+    let rows = transaction.query(&statement, &[&products]).await?;
+    Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
+}

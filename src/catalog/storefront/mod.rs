@@ -9,6 +9,7 @@ mod page;
 mod query;
 
 use super::listing::Listing;
+use super::offers::Offers;
 use super::store::Key as Address;
 use super::store::shown::{Found, Snapshot, owners};
 use crate::cache::{Cache, Cached, Loaded, Need, Options, Order, Shared};
@@ -42,6 +43,8 @@ pub struct Storefront(Arc<Inner>);
 
 struct Inner {
     postgres: Postgres,
+    /// What carts show of them.
+    offers: Offers,
     products: Cache<Key>,
     slugs: Cache<String>,
     /// What queries find that do not ask for the stock …
@@ -83,7 +86,12 @@ impl fmt::Display for Key {
 
 impl Storefront {
     /// Nothing is remembered yet, but by Redis.
-    pub fn start(postgres: &Postgres, settings: Settings, redis: Option<Shared>) -> Self {
+    pub fn start(
+        postgres: &Postgres,
+        settings: Settings,
+        offers: Offers,
+        redis: Option<Shared>,
+    ) -> Self {
         let share = |part| settings.bytes_max / 16 * part;
         let options = |name, part| Options {
             name,
@@ -123,6 +131,7 @@ impl Storefront {
             pages: Pages::new(share(4)),
             owners: quick_cache::sync::Cache::new(OWNERS_MAX),
             postgres: with(),
+            offers,
         }))
     }
 
@@ -180,9 +189,10 @@ impl Storefront {
         epoch.ok_or_else(|| Problem::internal("the catalog has no epoch"))
     }
 
-    /// These products, or the catalog around them, changed in a committed transaction. Once this
-    /// returns, this instance shows nothing older.
-    pub async fn changed(&self, products: &[ProductId]) {
+    /// These products with all their variants, or the catalog around them, changed in a committed
+    /// transaction. Once this returns, this instance shows nothing older.
+    pub async fn changed(&self, products: &[ProductId], variants: &[VariantId]) {
+        self.0.offers.forget_variants(variants);
         let keys = products.iter().copied().map(Key::Product).chain([Key::Epoch]);
         let keys: Vec<Key> = keys.collect();
         let Inner { products, stock_lists, .. } = &*self.0;

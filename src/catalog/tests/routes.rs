@@ -4,7 +4,7 @@ use super::Shop;
 use crate::auth::Secrets;
 use crate::catalog::routes::products::create_product;
 use crate::catalog::routes::{get_product, list_products};
-use crate::catalog::{Storefront, StorefrontSettings, load_demo};
+use crate::catalog::{Offers, Storefront, StorefrontSettings, load_demo};
 use actix_web::body::to_bytes;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderMap, LOCATION};
@@ -33,9 +33,10 @@ impl Answer {
 /// Each request meets an instance that remembers nothing.
 async fn call(shop: &Shop, request: TestRequest) -> Answer {
     let fresh = Duration::from_millis(700);
+    let offers = Offers::new(shop.postgres.clone());
     let settings = StorefrontSettings { bytes_max: 1 << 20, fresh, searches: 2 };
     let app = App::new()
-        .app_data(web::Data::new(Storefront::start(&shop.postgres, settings, None)))
+        .app_data(web::Data::new(Storefront::start(&shop.postgres, settings, offers, None)))
         .app_data(web::Data::new(shop.postgres.clone()))
         .app_data(web::Data::new("GBP".parse::<crate::money::Currency>().unwrap()))
         .app_data(web::Data::new(Secrets::new(KEY, vec![1])))

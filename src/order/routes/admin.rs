@@ -3,7 +3,7 @@
 use super::super::body::OrderBody;
 use super::super::order::{Order, PaymentStatus, Status};
 use super::super::store::{self, Filter};
-use super::{found, shown};
+use super::shown;
 use crate::auth::Admin;
 use crate::error::Problem;
 use crate::id::OrderId;
@@ -99,7 +99,8 @@ pub async fn get_admin_order(
     id: web::Path<String>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found("order"))?;
-    let order = found(&postgres, id).await?;
+    let unknown = || Problem::not_found("order");
+    let id: OrderId = id.parse().map_err(|_| unknown())?;
+    let order = store::find(&postgres.readers, id).await?.ok_or_else(unknown)?;
     Ok(shown(&order.body()))
 }

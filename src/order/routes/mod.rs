@@ -12,7 +12,7 @@ use super::store;
 use crate::auth::OrderAccess;
 use crate::contact::{Address, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{PaymentId, SessionId};
+use crate::id::{OrderId, PaymentId, SessionId};
 use crate::idempotency::{ANONYMOUS, Claim};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::{Json, JsonOrEmpty};
@@ -20,7 +20,7 @@ use crate::money::{Currency, Money};
 use crate::page::{List, Page, PageQuery};
 use crate::payment::Providers;
 use crate::postgres::Postgres;
-use crate::session::{MaybeShopper, Shopper};
+use crate::session::routes::{MaybeShopper, Shopper};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -252,7 +252,7 @@ pub async fn list_session_orders(
     Ok(shown_page(page, orders))
 }
 
-/// One order, for whoever holds its secret.
+/// One order, for the session that placed it and whoever holds its secret.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = OrderId, Path), ("X-Order-Token" = String, Header)),

@@ -91,8 +91,10 @@ pub async fn load(
         transaction.prepare_cached(PAYMENTS),
     )?;
     let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids];
+    let session = session.map(|session| session.uuid());
+    let of_session: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids, &session];
     let (orders, lines, payments) = tokio::try_join!(
-        transaction.query(&orders, &[&ids, &session.map(|session| session.uuid())]),
+        transaction.query(&orders, of_session),
         transaction.query(&lines, params),
         transaction.query(&payments, params),
     )?;
