@@ -111,6 +111,9 @@ fn draft(lines: usize) -> (Draft, Vec<Option<Arc<Offer>>>) {
         index,
     };
     let draft = Draft {
+        session: None,
+        cart_version: None,
+        currency: None,
         items: offers.iter().enumerate().map(item).collect(),
         email: "ada@example.com".to_owned(),
         shipping_address: Address {
@@ -151,5 +154,6 @@ fn place() -> Command {
             terms: payment::Terms::Invoice,
         },
         access_token,
+        cart_version: None,
     }
 }

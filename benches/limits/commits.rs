@@ -171,6 +171,9 @@ fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let id = OrderId::new();
     let item = DraftItem { sku: offer.sku.clone(), quantity: 1, index: 0 };
     let draft = Draft {
+        session: None,
+        cart_version: None,
+        currency: None,
         items: vec![item],
         email: "ada@example.com".to_owned(),
         shipping_address: address(),
@@ -191,6 +194,7 @@ fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
             terms: payment::Terms::Invoice,
         },
         access_token: secrets.order_token(id),
+        cart_version: None,
     };
     // Nobody waits for the outcome.
     let (answer, _) = tokio::sync::oneshot::channel();

@@ -183,6 +183,9 @@ mod tests {
             index,
         };
         Draft {
+            session: None,
+            cart_version: None,
+            currency: expected_total.map(|total| total.currency),
             items: quantities.iter().enumerate().map(item).collect(),
             email: "a@b.example".to_owned(),
             shipping_address: Address {

@@ -11,6 +11,7 @@ mod carts;
 mod catalog;
 mod catalog_admin;
 mod categories;
+mod checkout;
 mod collections;
 mod command_line;
 mod exports;

@@ -7,6 +7,7 @@ mod harness;
 
 mod connections;
 mod instances;
+mod prices;
 mod proxy;
 mod sale;
 mod services;
