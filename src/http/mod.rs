@@ -68,16 +68,32 @@ pub const BODY_CODES: &[Code] = &[
     Code::RequestInProgress,
 ];
 
+/// Makes the route of a handler.
+macro_rules! to {
+    ($handler:path) => {
+        || Route::new().to(frame::Guarded($handler))
+    };
+}
+
 /// Every route.
 pub fn endpoints() -> Vec<Endpoint> {
+    [
+        store_catalog(),
+        store_orders(),
+        admin_products(),
+        admin_tree(),
+        admin_orders(),
+        operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What the store shows.
+fn store_catalog() -> Vec<Endpoint> {
     use Code::*;
-    macro_rules! to {
-        ($handler:path) => {
-            || Route::new().to(frame::Guarded($handler))
-        };
-    }
     vec![
-        // Store
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
         get("/v1/categories", to!(catalog::routes::categories::list_categories), &[]),
@@ -93,6 +109,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             &[NotFound],
         ),
         get("/media/{slug}.svg", to!(catalog::routes::pictures::get_picture), &[NotFound]),
+    ]
+}
+
+/// What the store sells.
+fn store_orders() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         post(
             "/v1/orders",
             to!(order::routes::place_order),
@@ -116,7 +139,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(order::routes::cancel_order),
             &[NotFound, InvalidTransition, Overloaded],
         ),
-        // Admin
+    ]
+}
+
+/// Products and their variants, for staff.
+fn admin_products() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         get(
             "/v1/admin/products",
             to!(catalog::routes::products::list_admin_products),
@@ -164,6 +193,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(catalog::routes::variants::delete_variant),
             &[Unauthorized, NotFound, VersionConflict],
         ),
+    ]
+}
+
+/// Categories and collections, for staff.
+fn admin_tree() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         get(
             "/v1/admin/categories",
             to!(catalog::routes::categories::list_admin_categories),
@@ -214,6 +250,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             to!(catalog::routes::collections::delete_collection),
             &[Unauthorized, NotFound, VersionConflict],
         ),
+    ]
+}
+
+/// Stock and orders, for staff.
+fn admin_orders() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         post(
             "/v1/admin/stock/adjustments",
             to!(inventory::routes::create_stock_adjustment),
@@ -225,7 +268,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             &[InvalidRequest, Unauthorized],
         ),
         get("/v1/admin/orders", to!(order::routes::list_orders), &[InvalidRequest, Unauthorized]),
-        // Operations
+    ]
+}
+
+/// For operators and tools.
+fn operations() -> Vec<Endpoint> {
+    vec![
         get("/", to!(operations::get_index), &[]),
         get("/livez", to!(operations::get_livez), &[]),
         get("/readyz", to!(operations::get_readyz), &[]),

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 
 /// A shirt in three sizes, the first two of them in stock.
 async fn shirt(app: &App) -> Value {
-    let variant = |size: &str| json!({"sku": format!("T-{size}"), "prices": [gbp(2_000)], "options": {"size": size}});
+    let variant = |size: &str| {
+        let sku = format!("T-{size}");
+        json!({"sku": sku, "prices": [gbp(2_000)], "options": {"size": size}})
+    };
     let body = json!({
         "title": "Shirt", "description": "Soft.", "options": ["size"], "tags": ["cotton"],
         "media": [{"url": "/media/shirt.svg", "alt": "A shirt"}],
