@@ -74,7 +74,10 @@ impl Wrong {
 pub struct ProductPatch {
     /// Its name, 1 to 500 characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "Mug", min_length = 1, max_length = 500)]
+    #[schema(
+        value_type = String, example = "Mug", min_length = 1, max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: Field<String>,
     /// Its name in addresses, unique.
     #[serde(default)]
@@ -120,7 +123,10 @@ pub struct ListedVariant {
     pub id: Option<VariantId>,
     /// Which one, unless `id` says so.
     #[serde(default)]
-    #[schema(value_type = String, example = "MUG-1", min_length = 1, max_length = 100)]
+    #[schema(
+        value_type = String, example = "MUG-1", min_length = 1, max_length = 100,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+    )]
     pub sku: Field<String>,
     /// One per currency; those that are not in the list are gone.
     #[serde(default)]
@@ -142,7 +148,10 @@ pub struct ListedVariant {
 pub struct VariantPatch {
     /// What orders and carts call it: unique, 1 to 100 visible characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "MUG-1", min_length = 1, max_length = 100)]
+    #[schema(
+        value_type = String, example = "MUG-1", min_length = 1, max_length = 100,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+    )]
     pub sku: Field<String>,
     /// One per currency; those that are not in the list are gone.
     #[serde(default)]
