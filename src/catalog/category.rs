@@ -1,7 +1,7 @@
 //! Categories: a tree that products stand in.
 
 use super::draft::Wrong;
-use super::patch::Field;
+use super::field::Field;
 use super::{product, slug};
 use crate::error::{Code, FieldError, Problem};
 use crate::id::CategoryId;
@@ -198,7 +198,7 @@ fn place(category: &Category, all: &[Category]) -> product::Checked<()> {
         return Err("is this category, or one below it");
     }
     let is_deep = |id: &CategoryId| above(*id).take(LEVELS_MAX + 1).count() > LEVELS_MAX;
-    if parents.keys().any(|id| is_deep(id)) {
+    if parents.keys().any(is_deep) {
         return Err("would make the tree deeper than 10 levels");
     }
     Ok(())

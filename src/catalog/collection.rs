@@ -1,7 +1,7 @@
 //! Collections: products that are shown together, in an order of the shop's choice.
 
 use super::draft::Wrong;
-use super::patch::Field;
+use super::field::Field;
 use super::product;
 use crate::error::Problem;
 use crate::id::{CollectionId, ProductId};

@@ -155,8 +155,7 @@ fn admin_products() -> Vec<Endpoint> {
             "/v1/admin/products",
             to!(catalog::routes::products::create_product),
             &[Unauthorized, Conflict],
-        )
-        .body_max(ORDER_BODY_MAX),
+        ),
         get(
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::get_admin_product),
@@ -166,8 +165,7 @@ fn admin_products() -> Vec<Endpoint> {
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::update_product),
             &[Unauthorized, NotFound, Conflict, VersionConflict],
-        )
-        .body_max(ORDER_BODY_MAX),
+        ),
         delete(
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::delete_product),
