@@ -1,7 +1,7 @@
 //! Categories: a tree that products stand in.
 
 use super::draft::Wrong;
-use super::patch::Field;
+use super::field::Field;
 use super::{product, slug};
 use crate::error::{Code, FieldError, Problem};
 use crate::id::CategoryId;
@@ -64,7 +64,12 @@ pub struct Node {
 #[schema(as = NewCategory)]
 pub struct CategoryDraft {
     /// Its name, 1 to 500 characters.
-    #[schema(example = "Kitchen", min_length = 1, max_length = 500)]
+    #[schema(
+        example = "Kitchen",
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: String,
     /// Its name in addresses, unique; derived from the title unless given.
     #[schema(example = "kitchen", max_length = 200, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -87,7 +92,10 @@ pub struct CategoryDraft {
 pub struct CategoryPatch {
     /// Its name, 1 to 500 characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "Kitchen", min_length = 1, max_length = 500)]
+    #[schema(
+        value_type = String, example = "Kitchen", min_length = 1, max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: Field<String>,
     /// Its name in addresses, unique.
     #[serde(default)]
@@ -190,7 +198,7 @@ fn place(category: &Category, all: &[Category]) -> product::Checked<()> {
         return Err("is this category, or one below it");
     }
     let is_deep = |id: &CategoryId| above(*id).take(LEVELS_MAX + 1).count() > LEVELS_MAX;
-    if parents.keys().any(|id| is_deep(id)) {
+    if parents.keys().any(is_deep) {
         return Err("would make the tree deeper than 10 levels");
     }
     Ok(())

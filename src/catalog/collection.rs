@@ -1,7 +1,7 @@
 //! Collections: products that are shown together, in an order of the shop's choice.
 
 use super::draft::Wrong;
-use super::patch::Field;
+use super::field::Field;
 use super::product;
 use crate::error::Problem;
 use crate::id::{CollectionId, ProductId};
@@ -45,7 +45,12 @@ pub struct AdminCollection {
 #[schema(as = NewCollection)]
 pub struct CollectionDraft {
     /// Its name, 1 to 500 characters.
-    #[schema(example = "Summer", min_length = 1, max_length = 500)]
+    #[schema(
+        example = "Summer",
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: String,
     /// Its name in addresses, unique; derived from the title unless given.
     #[schema(example = "summer", max_length = 200, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -66,7 +71,10 @@ pub struct CollectionDraft {
 pub struct CollectionPatch {
     /// Its name, 1 to 500 characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "Summer", min_length = 1, max_length = 500)]
+    #[schema(
+        value_type = String, example = "Summer", min_length = 1, max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: Field<String>,
     /// Its name in addresses, unique.
     #[serde(default)]

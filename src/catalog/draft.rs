@@ -14,7 +14,12 @@ use utoipa::ToSchema;
 #[schema(as = NewProduct)]
 pub struct ProductDraft {
     /// Its name, 1 to 500 characters.
-    #[schema(example = "Mug", min_length = 1, max_length = 500)]
+    #[schema(
+        example = "Mug",
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: String,
     /// Its name in addresses, unique; derived from the title unless given.
     #[schema(example = "mug", max_length = 200, pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -24,6 +29,7 @@ pub struct ProductDraft {
     pub status: Option<String>,
     /// What it is, at most 20,000 characters.
     #[serde(default)]
+    #[schema(max_length = 20_000)]
     pub description: String,
     /// Where it stands in the store.
     #[serde(default)]
@@ -52,7 +58,12 @@ pub struct ProductDraft {
 #[schema(as = NewVariant)]
 pub struct VariantDraft {
     /// What orders and carts call it: unique, 1 to 100 visible characters.
-    #[schema(example = "MUG-1", max_length = 100)]
+    #[schema(
+        example = "MUG-1",
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+    )]
     pub sku: String,
     /// One per currency, at least one.
     #[schema(min_items = 1)]

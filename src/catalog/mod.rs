@@ -9,6 +9,7 @@ mod category;
 mod collection;
 mod demo;
 mod draft;
+mod field;
 pub mod import;
 pub mod listing;
 mod offers;

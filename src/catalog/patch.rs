@@ -2,71 +2,13 @@
 //! shall be. What is the same afterwards needs no write.
 
 use super::draft::{PriceDraft, VariantDraft, Wrong, segment};
-use super::product::{self, AdminProduct, AdminVariant, Checked, Media, Status, VariantStatus};
+use super::field::Field;
+use super::product::{self, AdminProduct, AdminVariant, Media, Status, VariantStatus};
 use crate::error::Problem;
 use crate::id::{CategoryId, VariantId};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// A field of a merge patch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Field<T> {
-    /// Left out: nothing changes.
-    #[default]
-    Absent,
-    /// `null`: back to nothing, if there is such a thing.
-    Null,
-    /// The new value.
-    Value(T),
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Option::deserialize(deserializer)?.map_or(Self::Null, Self::Value))
-    }
-}
-
-impl<T> Field<T> {
-    /// The new value of a field that may be without one.
-    pub fn optional(self) -> Option<Option<T>> {
-        match self {
-            Self::Absent => None,
-            Self::Null => Some(None),
-            Self::Value(value) => Some(Some(value)),
-        }
-    }
-
-    /// The new value of a field that has something to go back to.
-    pub fn or_default(self) -> Option<T>
-    where
-        T: Default,
-    {
-        self.optional().map(Option::unwrap_or_default)
-    }
-}
-
-impl Wrong {
-    /// The new value of a field that must have one.
-    pub fn required<T>(&mut self, pointer: &str, field: Field<T>) -> Option<T> {
-        self.unless(!matches!(field, Field::Null), pointer, "must have a value");
-        field.optional().flatten()
-    }
-
-    /// Puts the new value of a field that must have one into its place.
-    pub fn replace<T, U>(
-        &mut self,
-        pointer: &str,
-        field: Field<T>,
-        place: &mut U,
-        check: impl FnOnce(&T) -> Checked<U>,
-    ) {
-        let value = self.required(pointer, field);
-        if let Some(value) = value.and_then(|value| self.note(pointer, check(&value))) {
-            *place = value;
-        }
-    }
-}
 
 /// Changes of a product; what is left out stays.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -74,7 +16,10 @@ impl Wrong {
 pub struct ProductPatch {
     /// Its name, 1 to 500 characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "Mug", min_length = 1, max_length = 500)]
+    #[schema(
+        value_type = String, example = "Mug", min_length = 1, max_length = 500,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     pub title: Field<String>,
     /// Its name in addresses, unique.
     #[serde(default)]
@@ -120,7 +65,10 @@ pub struct ListedVariant {
     pub id: Option<VariantId>,
     /// Which one, unless `id` says so.
     #[serde(default)]
-    #[schema(value_type = String, example = "MUG-1", min_length = 1, max_length = 100)]
+    #[schema(
+        value_type = String, example = "MUG-1", min_length = 1, max_length = 100,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+    )]
     pub sku: Field<String>,
     /// One per currency; those that are not in the list are gone.
     #[serde(default)]
@@ -142,7 +90,10 @@ pub struct ListedVariant {
 pub struct VariantPatch {
     /// What orders and carts call it: unique, 1 to 100 visible characters.
     #[serde(default)]
-    #[schema(value_type = String, example = "MUG-1", min_length = 1, max_length = 100)]
+    #[schema(
+        value_type = String, example = "MUG-1", min_length = 1, max_length = 100,
+        pattern = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f])?$"
+    )]
     pub sku: Field<String>,
     /// One per currency; those that are not in the list are gone.
     #[serde(default)]
@@ -356,5 +307,145 @@ impl Wrong {
                 self.unless(false, place, &detail);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Json;
+    use crate::money::Money;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    fn id(number: u128) -> VariantId {
+        Uuid::from_u128(number).into()
+    }
+
+    fn variant(number: u128, sku: &str, size: &str) -> AdminVariant {
+        AdminVariant {
+            sku: sku.to_owned(),
+            prices: vec![Money::new(1_000, "GBP".parse().unwrap())],
+            options: BTreeMap::from([("size".to_owned(), size.to_owned())]),
+            ..new(id(number))
+        }
+    }
+
+    fn shirt() -> AdminProduct {
+        AdminProduct {
+            id: Uuid::from_u128(9).into(),
+            slug: "shirt".to_owned(),
+            title: "Shirt".to_owned(),
+            status: Status::Active,
+            version: 4,
+            description: "Soft.".to_owned(),
+            media: Vec::new(),
+            tags: vec!["cotton".to_owned()],
+            options: vec!["size".to_owned()],
+            category_ids: Vec::new(),
+            variants: vec![variant(1, "S", "S"), variant(2, "M", "M")],
+        }
+    }
+
+    fn apply(before: &AdminProduct, body: &Value) -> Result<AdminProduct, Problem> {
+        let patch: Json<ProductPatch> = Json::parse(body.to_string().as_bytes())?;
+        patch.value.apply(before, || id(77))
+    }
+
+    fn pointers(before: &AdminProduct, body: &Value) -> Vec<String> {
+        let problem = apply(before, body).unwrap_err();
+        problem.errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    fn variants(product: &AdminProduct) -> Vec<(VariantId, &str, VariantStatus)> {
+        let all = product.variants.iter();
+        all.map(|variant| (variant.id, variant.sku.as_str(), variant.status)).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_stays_as_it_is() {
+        assert_eq!(apply(&shirt(), &json!({})).unwrap(), shirt());
+        let same = json!({"variants": [{"sku": "S"}, {"id": id(2)}], "tags": ["cotton"]});
+        assert_eq!(apply(&shirt(), &same).unwrap(), shirt());
+    }
+
+    #[test]
+    fn null_empties_what_may_be_empty_and_nothing_else() {
+        let emptied = json!({"description": null, "tags": null, "media": null});
+        let emptied = apply(&shirt(), &emptied).unwrap();
+        assert_eq!((&*emptied.description, emptied.tags.len()), ("", 0));
+        let needed = json!({"title": null, "slug": null, "status": null, "variants": null});
+        assert_eq!(pointers(&shirt(), &needed), ["/title", "/slug", "/status", "/variants"]);
+    }
+
+    #[test]
+    fn a_list_of_variants_names_changes_makes_and_archives() {
+        let body = json!({"variants": [
+            {"sku": "L", "prices": [{"amount": 5, "currency": "EUR"}]},
+            {"id": id(2), "sku": "MEDIUM"},
+        ]});
+        let after = apply(&shirt(), &body).unwrap();
+        let (active, archived) = (VariantStatus::Active, VariantStatus::Archived);
+        let expected = [(id(77), "L", active), (id(2), "MEDIUM", active), (id(1), "S", archived)];
+        assert_eq!(variants(&after), expected);
+        assert_eq!(after.variants[1].options, shirt().variants[1].options);
+        assert_eq!(after.offers_changed(&shirt()), [id(1), id(2)]);
+    }
+
+    #[test]
+    fn an_archived_variant_stays_so_until_it_is_called_back() {
+        let mut before = shirt();
+        before.variants[1].status = VariantStatus::Archived;
+        let named = json!({"variants": [{"sku": "S"}, {"sku": "M"}]});
+        assert_eq!(apply(&before, &named).unwrap(), before);
+        let back = json!({"variants": [{"sku": "S"}, {"sku": "M", "status": "active"}]});
+        assert_eq!(apply(&before, &back).unwrap(), shirt());
+    }
+
+    #[test]
+    fn two_variants_never_share_a_sku() {
+        let price = json!([{"amount": 5, "currency": "EUR"}]);
+        let twice = json!({"variants": [{"sku": "N", "prices": price},
+            {"sku": "N", "prices": price}]});
+        assert_eq!(pointers(&shirt(), &twice), ["/variants/0/sku", "/variants/1/sku"]);
+        let archived = json!({"variants": [{"id": id(1), "sku": "M"}]});
+        assert_eq!(pointers(&shirt(), &archived), ["/variants/0/sku"]);
+    }
+
+    #[test]
+    fn an_option_that_a_variant_needs_cannot_go_unless_the_variant_does() {
+        assert_eq!(pointers(&shirt(), &json!({"options": []})), ["/options", "/options"]);
+        let both = json!({"options": [], "variants": [{"sku": "S", "options": null}]});
+        assert!(apply(&shirt(), &both).is_ok(), "M is archived, so its size does no harm");
+        let back = VariantPatch { status: Field::Value("active".into()), ..Default::default() };
+        let problem = back.apply(&apply(&shirt(), &both).unwrap(), id(2)).unwrap_err();
+        assert_eq!(problem.errors[0].pointer, "/options/size");
+    }
+
+    #[test]
+    fn a_title_or_status_changes_every_offer_and_a_description_none() {
+        let changed = |body: Value| apply(&shirt(), &body).unwrap().offers_changed(&shirt());
+        assert_eq!(changed(json!({"title": "Blouse"})), [id(1), id(2)]);
+        assert_eq!(changed(json!({"status": "draft"})), [id(1), id(2)]);
+        assert_eq!(changed(json!({"description": "Rough.", "tags": []})), []);
+        let price = json!({"variants": [{"sku": "S"},
+            {"sku": "M", "prices": [{"amount": 1_001, "currency": "GBP"}]}]});
+        assert_eq!(changed(price), [id(2)]);
+    }
+
+    #[test]
+    fn a_product_has_a_hundred_variants_that_are_sold_at_most() {
+        let draft = |sku: String| VariantDraft {
+            sku,
+            prices: vec![PriceDraft { amount: 1, currency: "GBP".to_owned() }],
+            options: BTreeMap::new(),
+        };
+        let mut product = shirt();
+        for number in 3..=100 {
+            product = add(&product, &draft(format!("N-{number}")), id(number)).unwrap();
+        }
+        assert!(add(&product, &draft("101".to_owned()), id(101)).is_err());
+        product.variants[0].status = VariantStatus::Archived;
+        assert!(add(&product, &draft("101".to_owned()), id(101)).is_ok());
     }
 }

@@ -31,7 +31,8 @@ const MOTIFS: &[Motif] = &[
         words: &[
             "shirt", "scarf", "jumper", "socks", "hat", "beanie", "jacket", "apron", "gloves",
         ],
-        drawing: r#"<path d="M155 105l-65 40 22 48 28-14v112h120V179l28 14 22-48-65-40q-45 34-90 0z"/>
+        drawing: r#"<path d="M155 105l-65 40 22 48 28-14v112h120V179l28 14 22-48-65-40
+            q-45 34-90 0z"/>
             <path d="M155 105q45 34 90 0" fill="none"/>"#,
     },
     Motif {

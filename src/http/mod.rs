@@ -69,6 +69,7 @@ pub const BODY_CODES: &[Code] = &[
     Code::RequestInProgress,
 ];
 
+/// Makes the route of a handler.
 macro_rules! to {
     ($handler:path) => {
         || Route::new().to(frame::Guarded($handler))
@@ -77,21 +78,26 @@ macro_rules! to {
 
 /// Every route.
 pub fn endpoints() -> Vec<Endpoint> {
-    [store(), admin(), operations()].into_iter().flatten().collect()
+    [
+        store_catalog(),
+        store_carts(),
+        store_orders(),
+        admin_products(),
+        admin_tree(),
+        admin_orders(),
+        operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-fn store() -> Vec<Endpoint> {
+/// What the store shows.
+fn store_catalog() -> Vec<Endpoint> {
     use Code::*;
     vec![
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
-        post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
-        get("/v1/session", to!(session::routes::get_session), &[Unauthorized, Overloaded]),
-        delete(
-            "/v1/session",
-            to!(session::routes::delete_session),
-            &[Unauthorized, Forbidden, Overloaded],
-        ),
         get("/v1/categories", to!(catalog::routes::categories::list_categories), &[]),
         get("/v1/categories/{slug}", to!(catalog::routes::categories::get_category), &[NotFound]),
         get(
@@ -105,6 +111,20 @@ fn store() -> Vec<Endpoint> {
             &[NotFound],
         ),
         get("/media/{slug}.svg", to!(catalog::routes::pictures::get_picture), &[NotFound]),
+    ]
+}
+
+/// What shoppers want to buy, and who they are.
+fn store_carts() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
+        post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
+        get("/v1/session", to!(session::routes::get_session), &[Unauthorized, Overloaded]),
+        delete(
+            "/v1/session",
+            to!(session::routes::delete_session),
+            &[Unauthorized, Forbidden, Overloaded],
+        ),
         get("/v1/cart", to!(cart::routes::get_cart), &[Unauthorized, Overloaded]),
         patch(
             "/v1/cart",
@@ -133,18 +153,6 @@ fn store() -> Vec<Endpoint> {
             &[Unauthorized, Overloaded],
         ),
         post(
-            "/v1/orders",
-            to!(order::routes::place_order),
-            &[
-                IdempotencyKeyRequired,
-                OutOfStock,
-                PriceChanged,
-                DiscountNotApplicable,
-                Overloaded,
-            ],
-        )
-        .body_max(ORDER_BODY_MAX),
-        post(
             "/v1/cart/checkout",
             to!(order::routes::checkout_cart),
             &[
@@ -157,6 +165,25 @@ fn store() -> Vec<Endpoint> {
                 Overloaded,
             ],
         ),
+    ]
+}
+
+/// What the store sells.
+fn store_orders() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
+        post(
+            "/v1/orders",
+            to!(order::routes::place_order),
+            &[
+                IdempotencyKeyRequired,
+                OutOfStock,
+                PriceChanged,
+                DiscountNotApplicable,
+                Overloaded,
+            ],
+        )
+        .body_max(ORDER_BODY_MAX),
         get(
             "/v1/orders",
             to!(order::routes::list_session_orders),
@@ -176,7 +203,8 @@ fn store() -> Vec<Endpoint> {
     ]
 }
 
-fn admin() -> Vec<Endpoint> {
+/// Products and their variants, for staff.
+fn admin_products() -> Vec<Endpoint> {
     use Code::*;
     vec![
         get(
@@ -188,8 +216,7 @@ fn admin() -> Vec<Endpoint> {
             "/v1/admin/products",
             to!(catalog::routes::products::create_product),
             &[Unauthorized, Conflict],
-        )
-        .body_max(ORDER_BODY_MAX),
+        ),
         get(
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::get_admin_product),
@@ -199,8 +226,7 @@ fn admin() -> Vec<Endpoint> {
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::update_product),
             &[Unauthorized, NotFound, Conflict, VersionConflict],
-        )
-        .body_max(ORDER_BODY_MAX),
+        ),
         delete(
             "/v1/admin/products/{id}",
             to!(catalog::routes::products::delete_product),
@@ -226,6 +252,13 @@ fn admin() -> Vec<Endpoint> {
             to!(catalog::routes::variants::delete_variant),
             &[Unauthorized, NotFound, VersionConflict],
         ),
+    ]
+}
+
+/// Categories and collections, for staff.
+fn admin_tree() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         get(
             "/v1/admin/categories",
             to!(catalog::routes::categories::list_admin_categories),
@@ -276,6 +309,13 @@ fn admin() -> Vec<Endpoint> {
             to!(catalog::routes::collections::delete_collection),
             &[Unauthorized, NotFound, VersionConflict],
         ),
+    ]
+}
+
+/// Stock and orders, for staff.
+fn admin_orders() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
         post(
             "/v1/admin/stock/adjustments",
             to!(inventory::routes::create_stock_adjustment),
@@ -314,6 +354,7 @@ fn admin() -> Vec<Endpoint> {
     ]
 }
 
+/// For operators and tools.
 fn operations() -> Vec<Endpoint> {
     vec![
         get("/", to!(operations::get_index), &[]),
