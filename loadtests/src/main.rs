@@ -7,7 +7,7 @@ use clap::Parser;
 use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Target;
-use loadtests::{oracle, replay, rush, seed};
+use loadtests::{oracle, replay, rush, search_latency, seed};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,6 +24,8 @@ enum Command {
     Replay(Box<replay::Options>),
     /// A catalog of any size, made by the database itself
     Seed(seed::Options),
+    /// Different searches, one after the other: how long they take without a cache
+    SearchLatency(search_latency::Options),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
             replay::replay(&options).await.and_then(|report| show(&report, options.target()))
         }
         Command::Seed(options) => seed::seed(&options).await.map(|()| true),
+        Command::SearchLatency(options) => search_latency::measure(&options).await,
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {
