@@ -4,7 +4,7 @@
 //! Scenarios ([`rush`], [`replay`]) plan requests, the [`generator`] sends them open loop and
 //! keeps every answer in a [`record`], the [`oracle`] compares those with what is [`stored`],
 //! and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the closed
-//! loop for benches. [`seed`] fills a catalog.
+//! loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
 
 pub mod client;
 pub mod dataset;
@@ -18,6 +18,7 @@ pub mod replay;
 pub mod report;
 pub mod retention;
 pub mod rush;
+pub mod search_latency;
 pub mod seed;
 pub mod stored;
 pub mod supply;

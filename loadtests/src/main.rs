@@ -7,7 +7,7 @@ use clap::Parser;
 use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Target;
-use loadtests::{oracle, replay, retention, rush, seed};
+use loadtests::{oracle, replay, retention, rush, search_latency, seed};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +26,8 @@ enum Command {
     Seed(seed::Options),
     /// A rush while millions of old rows wait to be removed
     Retention(Box<retention::Options>),
+    /// Different searches, one after the other: how long they take without a cache
+    SearchLatency(search_latency::Options),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -55,6 +57,7 @@ async fn main() -> ExitCode {
         Command::Retention(options) => retention::retention(&options)
             .await
             .and_then(|report| show(&report, options.rush.target())),
+        Command::SearchLatency(options) => search_latency::measure(&options).await,
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {

@@ -84,10 +84,11 @@ pub struct ProductList {
 /// variants (`option.size=L`); given several times, any of its values will do.
 ///
 /// A search finds products with all words of `q`: in titles, SKUs, tags, categories, options and
-/// descriptions. The last word may be unfinished, accents do not count, and misspelt words are
+/// descriptions. The last word may be
+/// unfinished from its third letter on, accents do not count, and misspelt words are
 /// corrected. If no product has all words, it finds those with all but one, or with any. Sorted
-/// by relevance, it ends after the best of 2,000 matching products; the other orders and the
-/// facets cover all of them.
+/// by relevance, it ends after the best of 1,000 matching products, those with the words in their
+/// titles first; the other orders and the facets cover all of them.
 #[utoipa::path(
     get,
     path = "/v1/products",

@@ -34,8 +34,8 @@ pub struct Word {
     pub stem: Option<String>,
     /// Whether the shop uses it.
     pub is_known: bool,
-    /// Words of the shop that begin with it, the shortest first.
-    pub longer: Vec<String>,
+    /// Whether longer words of the shop begin with it.
+    pub is_begun: bool,
     /// What it makes with the word before, if the shop uses that.
     pub joined_before: Option<String>,
     /// What it makes with the word behind, if the shop uses that.
@@ -50,7 +50,7 @@ impl Word {
     /// Whether the shop knows nothing like it, so that it must be misspelt.
     pub fn is_misspelt(&self) -> bool {
         let joins = self.joined_before.is_some() || self.joined_behind.is_some();
-        !self.is_known && !joins && self.longer.is_empty()
+        !self.is_known && !joins && !self.is_begun
     }
 
     fn can_be_corrected(&self) -> bool {
@@ -209,8 +209,8 @@ fn term(word: &Word, is_last: bool) -> Term {
     let mut alternatives: Vec<String> =
         [Some(&word.text), word.stem.as_ref()].into_iter().flatten().map(|w| quote(w)).collect();
     let exact = alternatives.join(" | ");
-    if is_last || !word.is_known {
-        alternatives.extend(word.longer.iter().map(|longer| quote(longer)));
+    if word.is_begun && (is_last || !word.is_known) {
+        alternatives.push(format!("{}:*", quote(&word.text)));
     }
     let joined = [&word.joined_before, &word.joined_behind];
     alternatives.extend(joined.into_iter().flatten().map(|joined| quote(joined)));
@@ -274,9 +274,9 @@ mod tests {
 
     #[test]
     fn only_the_last_word_and_unknown_words_may_be_unfinished() {
-        let known = Word { is_known: true, longer: vec!["redness".into()], ..word("red") };
+        let known = Word { is_known: true, is_begun: true, ..word("red") };
         let query = query(&[known.clone(), known], Attempt::AsTyped).unwrap();
-        assert_eq!(query.matches, "('red' | 'red') & ('red' | 'red' | 'redness')");
+        assert_eq!(query.matches, "('red' | 'red') & ('red' | 'red' | 'red':*)");
         assert_eq!(query.text, "red red");
     }
 

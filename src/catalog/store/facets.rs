@@ -35,7 +35,11 @@ pub async fn count(
         .iter()
         .enumerate()
         .map(|(at, facet)| {
-            format!("(SELECT {at}, f.* FROM ({}) f)", statement.facet(facet, listing))
+            let counts = statement.facet(facet, listing);
+            format!(
+                "(SELECT {at}, f.* FROM ({counts}) f
+                  ORDER BY f.count DESC, f.value COLLATE \"C\" LIMIT {VALUES_MAX})"
+            )
         })
         .collect();
     statement.sql = format!(
@@ -67,13 +71,12 @@ pub async fn count(
 impl Statement {
     /// Rows of value, title, count (or lowest price), highest price.
     fn facet(&mut self, facet: &Facet, listing: &Listing) -> String {
-        let largest = format!("ORDER BY count DESC, value COLLATE \"C\" LIMIT {VALUES_MAX}");
         let nothing = "NULL::bigint AS highest";
         let places = |column: &str, table: &str| {
             format!(
                 "SELECT c.slug AS value, c.title, f.count, {nothing} FROM (
                      SELECT id, count(*) FROM found, unnest({column}) AS id GROUP BY id) f
-                 JOIN {table} c ON c.id = f.id {largest}"
+                 JOIN {table} c ON c.id = f.id"
             )
         };
         match facet {
@@ -81,7 +84,7 @@ impl Statement {
             Facet::Collection => places("collections", "collections"),
             Facet::Tag => format!(
                 "SELECT value, NULL::text AS title, count(*), {nothing}
-                 FROM found, unnest(tags) AS value GROUP BY value {largest}"
+                 FROM found, unnest(tags) AS value GROUP BY value"
             ),
             Facet::Option(name) => {
                 let name = self.bind(format!("{name}\u{1f}"), Type::TEXT);
@@ -89,18 +92,18 @@ impl Statement {
                     "SELECT substr(option, length({name}) + 1) AS value, NULL::text AS title,
                          count(*), {nothing}
                      FROM found, unnest(options) AS option WHERE starts_with(option, {name})
-                     GROUP BY option {largest}"
+                     GROUP BY option"
                 )
             }
             Facet::InStock => format!(
                 "SELECT {IN_STOCK}::text AS value, NULL::text AS title, count(*), {nothing}
-                 FROM found s GROUP BY 1 {largest}"
+                 FROM found s GROUP BY 1"
             ),
             Facet::Price => {
                 let code = listing.currency.map(|currency| currency.to_string());
                 let currency = self.bind(code, Type::TEXT);
                 format!(
-                    "SELECT NULL::text AS value, NULL::text AS title, min(amount), max(amount)
+                    "SELECT NULL::text AS value, NULL::text AS title, min(amount) AS count, max(amount)
                      FROM found JOIN product_search_prices p USING (product_id)
                      WHERE p.currency = {currency}"
                 )

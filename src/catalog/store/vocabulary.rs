@@ -6,10 +6,10 @@ use deadpool_postgres::Transaction;
 use std::collections::BTreeSet;
 use tokio_postgres::types::Type;
 
-/// Longer words that an unfinished word may stand for, at most.
-const LONGER_MAX: i64 = 50;
-/// Words of the vocabulary that are looked at to find those.
-const LONGER_READ_MAX: i64 = 1_000;
+/// An unfinished word stands for fewer longer words than these; others are too vague.
+const LONGER_MAX: i64 = 1_000;
+/// Shorter words are too vague to be unfinished.
+const UNFINISHED_CHARS_MIN: i32 = 3;
 /// Similar words of the vocabulary that are compared with a misspelt word.
 const SIMILAR_MAX: i64 = 40;
 
@@ -41,23 +41,23 @@ async fn look_up(transaction: &Transaction<'_>, text: &str) -> Result<Vec<Word>,
                )
                SELECT word, (ts_lexize('english_stem', word))[1],
                    EXISTS (SELECT FROM search_words v WHERE v.word = w.word),
-                   ARRAY(SELECT longer FROM (
-                             SELECT DISTINCT v.word AS longer FROM search_words v
-                             WHERE v.word > w.word COLLATE \"C\"
-                               AND v.word < w.word || U&'\\+10FFFF' COLLATE \"C\"
-                             ORDER BY v.word LIMIT $2) AS read
-                         WHERE length(w.word) > 1 ORDER BY length(longer), longer LIMIT $3),
+                   length(word) >= $3 AND (
+                       SELECT count(*) BETWEEN 1 AND $2 - 1 FROM (
+                           SELECT FROM search_words v
+                           WHERE v.word > w.word COLLATE \"C\"
+                             AND v.word < w.word || U&'\\+10FFFF' COLLATE \"C\"
+                           LIMIT $2) AS read),
                    (SELECT v.word FROM search_words v WHERE v.word = joined_before LIMIT 1),
                    (SELECT v.word FROM search_words v WHERE v.word = joined_behind LIMIT 1)
                FROM words w ORDER BY at";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&text, Type::TEXT), (&LONGER_READ_MAX, Type::INT8), (&LONGER_MAX, Type::INT8)];
+        [(&text, Type::TEXT), (&LONGER_MAX, Type::INT8), (&UNFINISHED_CHARS_MIN, Type::INT4)];
     let rows = transaction.query_typed(sql, &parameters).await?;
     let word = |row: &tokio_postgres::Row| Word {
         text: row.get(0),
         stem: row.get(1),
         is_known: row.get(2),
-        longer: row.get(3),
+        is_begun: row.get(3),
         joined_before: row.get(4),
         joined_behind: row.get(5),
         ..Word::default()
