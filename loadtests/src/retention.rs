@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 
 /// The options of the rush, and how much is old.
 #[derive(Debug, Clone, clap::Args)]
+#[group(id = "retention")]
 pub struct Options {
     /// The rush meanwhile
     #[command(flatten)]
