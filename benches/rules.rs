@@ -102,6 +102,7 @@ fn draft(lines: usize) -> (Draft, Vec<Option<Arc<Offer>>>) {
         title: "Enamel mug".to_owned(),
         prices: vec![Money::new(1299, terms().currency)],
         offer_version: 1,
+        is_sold: true,
     };
     let offers: Vec<Offer> = (0..lines).map(offer).collect();
     let item = |(index, offer): (usize, &Offer)| DraftItem {

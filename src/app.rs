@@ -5,6 +5,8 @@
 //! journal.
 
 use crate::auth::{Secrets, shared_secret};
+use crate::cart::store::CartCommits;
+use crate::cart::{self, Carts};
 use crate::catalog::{Offers, Storefront};
 use crate::config::Config;
 use crate::http::{self, Operations};
@@ -37,6 +39,7 @@ pub struct App {
     is_ready: Arc<AtomicBool>,
     reaper: Reaper,
     lanes: Lanes,
+    cart_lanes: Lanes,
     arbiter: Arbiter,
     session_arbiters: Vec<Arbiter>,
     _database_runtime: DatabaseRuntime,
@@ -55,6 +58,7 @@ struct Services {
     providers: web::Data<Providers>,
     sessions: web::Data<Sessions>,
     cookie_origins: web::Data<CookieOrigins>,
+    carts: web::Data<Carts>,
     orders: web::Data<Orders>,
     secrets: web::Data<Secrets>,
     operations: web::Data<Operations>,
@@ -94,11 +98,8 @@ impl App {
         let periods =
             session::Periods { idle: config.session.idle, absolute: config.session.absolute };
         let sessions = Sessions::start(periods, &postgres, &handles);
-        let in_flight_max = match config.limits.enabled {
-            true => config.order.in_flight_max,
-            false => config.journal.queue_max,
-        };
-        let in_flight_max = u32::try_from(in_flight_max).unwrap_or(u32::MAX);
+        let (carts, cart_lanes) = carts(&config, &postgres, &desk);
+        let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
         let is_ready = Arc::new(AtomicBool::new(true));
@@ -112,6 +113,7 @@ impl App {
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
+            carts: web::Data::new(carts),
             orders: web::Data::new(orders),
             secrets: web::Data::from(secrets),
             operations: web::Data::new(Operations {
@@ -130,6 +132,7 @@ impl App {
             is_ready,
             reaper,
             lanes,
+            cart_lanes,
             arbiter,
             session_arbiters,
             _database_runtime: database_runtime,
@@ -147,6 +150,7 @@ impl App {
                 providers,
                 sessions,
                 cookie_origins,
+                carts,
                 orders,
                 secrets,
                 operations,
@@ -158,6 +162,7 @@ impl App {
                 .app_data(providers)
                 .app_data(sessions)
                 .app_data(cookie_origins)
+                .app_data(carts)
                 .app_data(orders)
                 .app_data(secrets)
                 .app_data(operations)
@@ -187,7 +192,8 @@ impl App {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
         self.reaper.stop();
-        if tokio::time::timeout(self.config.server.drain, self.lanes.close()).await.is_err() {
+        let closed = async { tokio::join!(self.lanes.close(), self.cart_lanes.close()) };
+        if tokio::time::timeout(self.config.server.drain, closed).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
         }
         self.arbiter.stop();
@@ -290,14 +296,7 @@ fn desk(
         numbers: Numbers::default(),
         clock: Clock::default(),
     };
-    let limits = journal::Limits {
-        connections: config.postgres.journal_connections,
-        batch_max: config.journal.batch_max,
-        lines_max: config.journal.lines_max,
-        bytes_max: config.journal.bytes_max,
-        queue_max: config.journal.queue_max,
-        attempts_max: config.journal.attempts_max,
-    };
+    let limits = limits("orders", config.postgres.journal_connections, config);
     let (journal, lanes) = start_journal(Arc::new(commits), limits, postgres);
     let desk = Desk {
         journal,
@@ -315,6 +314,38 @@ fn desk(
         deadline: config.order.deadline,
     };
     (desk, lanes)
+}
+
+/// The carts and their journal.
+fn carts(config: &Config, postgres: &Postgres, desk: &Desk) -> (Carts, Lanes) {
+    let commits = CartCommits { offers: desk.offers.clone(), terms: desk.terms };
+    let limits = limits("carts", config.postgres.cart_connections, config);
+    let (journal, lanes) = journal::start(Arc::new(commits), limits, postgres);
+    let options = cart::Options {
+        terms: desk.terms,
+        deadline: config.order.deadline,
+        in_flight_max: in_flight_max(config, config.cart.in_flight_max),
+    };
+    (Carts::new(journal, postgres, desk.offers.clone(), options), lanes)
+}
+
+/// The limits of a journal; both have the same, but for their connections.
+fn limits(name: &'static str, connections: usize, config: &Config) -> journal::Limits {
+    journal::Limits {
+        name,
+        connections,
+        batch_max: config.journal.batch_max,
+        lines_max: config.journal.lines_max,
+        bytes_max: config.journal.bytes_max,
+        queue_max: config.journal.queue_max,
+        attempts_max: config.journal.attempts_max,
+    }
+}
+
+/// How many requests may be in flight; without limits, as many as fit into the queue behind.
+fn in_flight_max(config: &Config, configured: usize) -> u32 {
+    let requests = if config.limits.enabled { configured } else { config.journal.queue_max };
+    u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
 fn schedule(config: &Config) -> Schedule {

@@ -15,6 +15,7 @@ const JOURNAL_COMMIT: &str = "doorbuster_journal_commit_seconds";
 const JOURNAL_RETRIES: &str = "doorbuster_journal_retries_total";
 const JOURNAL_CONNECTED: &str = "doorbuster_journal_connections";
 const ORDERS_IN_FLIGHT: &str = "doorbuster_orders_in_flight";
+const CARTS_IN_FLIGHT: &str = "doorbuster_carts_in_flight";
 const SOLD_OUT: &str = "doorbuster_orders_refused_by_view_total";
 const ACTOR_RESTARTS: &str = "doorbuster_actor_restarts_total";
 const POOL_WAIT: &str = "doorbuster_pool_waiting";
@@ -30,6 +31,7 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (JOURNAL_RETRIES, Unit::Count, "Batches run again, by the class of the error"),
     (JOURNAL_CONNECTED, Unit::Count, "Connections of the journal that are up"),
     (ORDERS_IN_FLIGHT, Unit::Count, "Orders being placed"),
+    (CARTS_IN_FLIGHT, Unit::Count, "Carts being read or changed"),
     (SOLD_OUT, Unit::Count, "Orders refused by the fresh view, without a write"),
     (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
     (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
@@ -67,35 +69,40 @@ pub fn http_request(route: &str, method: &'static str, status: u16, took: Durati
 }
 
 /// So many entries wait in the journal.
-pub fn journal_queue(entries: usize) {
-    gauge!(JOURNAL_QUEUE).set(entries as f64);
+pub fn journal_queue(journal: &'static str, entries: usize) {
+    gauge!(JOURNAL_QUEUE, "journal" => journal).set(entries as f64);
 }
 
 /// A batch was committed.
-pub fn journal_commit(form: &'static str, entries: usize, took: Duration) {
-    histogram!(JOURNAL_BATCH, "form" => form).record(entries as f64);
-    histogram!(JOURNAL_COMMIT, "form" => form).record(took.as_secs_f64());
+pub fn journal_commit(journal: &'static str, form: &'static str, entries: usize, took: Duration) {
+    histogram!(JOURNAL_BATCH, "journal" => journal, "form" => form).record(entries as f64);
+    histogram!(JOURNAL_COMMIT, "journal" => journal, "form" => form).record(took.as_secs_f64());
 }
 
 /// A batch is run again.
-pub fn journal_retry(class: Class) {
+pub fn journal_retry(journal: &'static str, class: Class) {
     let class = match class {
         Class::Guard => "guard",
         Class::Retry => "retry",
         Class::Culprit => "culprit",
         Class::Lost => "lost",
     };
-    counter!(JOURNAL_RETRIES, "class" => class).increment(1);
+    counter!(JOURNAL_RETRIES, "journal" => journal, "class" => class).increment(1);
 }
 
 /// So many connections of the journal are up.
-pub fn journal_connections(up: usize) {
-    gauge!(JOURNAL_CONNECTED).set(up as f64);
+pub fn journal_connections(journal: &'static str, up: usize) {
+    gauge!(JOURNAL_CONNECTED, "journal" => journal).set(up as f64);
 }
 
 /// So many orders are being placed.
 pub fn orders_in_flight(orders: usize) {
     gauge!(ORDERS_IN_FLIGHT).set(orders as f64);
+}
+
+/// So many carts are being read or changed.
+pub fn carts_in_flight(carts: usize) {
+    gauge!(CARTS_IN_FLIGHT).set(carts as f64);
 }
 
 /// The view said sold out.

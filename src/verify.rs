@@ -4,7 +4,7 @@
 //! hot rows is not held back for longer than one of them takes.
 
 use crate::postgres::{Postgres, describe};
-use crate::{inventory, order};
+use crate::{cart, inventory, order};
 use serde::Serialize;
 
 /// One invariant, or a part of one.
@@ -49,7 +49,8 @@ pub async fn run(postgres: &Postgres) -> Result<Report, String> {
     let client =
         client.map_err(|e| format!("the database cannot be reached: {}", describe(&e)))?;
     let mut checks: Vec<Finding> = Vec::new();
-    for check in inventory::store::CHECKS.iter().chain(order::store::CHECKS) {
+    let lists = [inventory::store::CHECKS, cart::store::CHECKS, order::store::CHECKS];
+    for check in lists.into_iter().flatten() {
         let sql = format!(
             "WITH found (text) AS MATERIALIZED ({}) SELECT (SELECT count(*) FROM found), \
              ARRAY(SELECT text FROM found ORDER BY 1 LIMIT {EXAMPLES_MAX})",

@@ -83,7 +83,9 @@ pub async fn measure(
             let client = postgres.connect().await?;
             let statements = commits.prepare(&client).await?;
             let run = async |batch: &[Entry], form| {
-                commits.run(&Transaction::new(&client), &statements, batch, form).await
+                commits
+                    .run(&Transaction::new(&client, uuid::Uuid::nil()), &statements, batch, form)
+                    .await
             };
             let mut form = Form::Exact;
             while let Some(batch) = next(&warm_up) {

@@ -19,5 +19,5 @@ mod tests;
 
 pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
-pub use offers::{Offer, Offers};
+pub use offers::{Name, Offer, Offers};
 pub use storefront::Storefront;

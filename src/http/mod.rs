@@ -13,7 +13,7 @@ pub use operations::Operations;
 use crate::config::Config;
 use crate::error::{Code, Problem};
 use crate::json::{BodyLimit, GRACE, JsonConfig, ORDER_BODY_MAX, STORE_BODY_MAX};
-use crate::{catalog, inventory, order, session};
+use crate::{cart, catalog, inventory, order, session};
 use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
@@ -43,7 +43,6 @@ fn post(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> End
     Endpoint { method: Method::POST, path, route, codes, body_max: STORE_BODY_MAX }
 }
 
-#[expect(dead_code)]
 fn patch(path: &'static str, route: fn() -> Route, codes: &'static [Code]) -> Endpoint {
     Endpoint { method: Method::PATCH, path, route, codes, body_max: STORE_BODY_MAX }
 }
@@ -69,25 +68,19 @@ pub const BODY_CODES: &[Code] = &[
     Code::RequestInProgress,
 ];
 
+macro_rules! to {
+    ($handler:path) => {
+        || Route::new().to(frame::Guarded($handler))
+    };
+}
+
 /// Every route.
 pub fn endpoints() -> Vec<Endpoint> {
     use Code::*;
-    macro_rules! to {
-        ($handler:path) => {
-            || Route::new().to(frame::Guarded($handler))
-        };
-    }
-    vec![
+    let mut endpoints = vec![
         // Store
         get("/v1/products", to!(catalog::routes::list_products), &[InvalidRequest]),
         get("/v1/products/{id_or_slug}", to!(catalog::routes::get_product), &[NotFound]),
-        post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
-        get("/v1/session", to!(session::routes::get_session), &[Unauthorized, Overloaded]),
-        delete(
-            "/v1/session",
-            to!(session::routes::delete_session),
-            &[Unauthorized, Forbidden, Overloaded],
-        ),
         post(
             "/v1/orders",
             to!(order::routes::place_order),
@@ -136,6 +129,49 @@ pub fn endpoints() -> Vec<Endpoint> {
         get("/openapi.json", to!(operations::get_openapi), &[]),
         get("/docs", to!(operations::get_docs), &[]),
         get("/docs/errors", to!(operations::get_error_docs), &[]),
+    ];
+    endpoints.extend(shopping());
+    endpoints
+}
+
+/// What a session does.
+fn shopping() -> Vec<Endpoint> {
+    use Code::*;
+    vec![
+        post("/v1/sessions", to!(session::routes::create_session), &[Overloaded]),
+        get("/v1/session", to!(session::routes::get_session), &[Unauthorized, Overloaded]),
+        delete(
+            "/v1/session",
+            to!(session::routes::delete_session),
+            &[Unauthorized, Forbidden, Overloaded],
+        ),
+        get("/v1/cart", to!(cart::routes::get_cart), &[Unauthorized, Overloaded]),
+        patch(
+            "/v1/cart",
+            to!(cart::routes::update_cart),
+            &[Unauthorized, Forbidden, VersionConflict, Overloaded],
+        ),
+        post(
+            "/v1/cart/items",
+            to!(cart::routes::add_cart_items),
+            &[Unauthorized, Forbidden, VersionConflict, Overloaded],
+        )
+        .body_max(ORDER_BODY_MAX),
+        patch(
+            "/v1/cart/items/{id}",
+            to!(cart::routes::update_cart_item),
+            &[Unauthorized, Forbidden, NotFound, VersionConflict, Overloaded],
+        ),
+        delete(
+            "/v1/cart/items/{id}",
+            to!(cart::routes::remove_cart_item),
+            &[Unauthorized, Forbidden, NotFound, VersionConflict, Overloaded],
+        ),
+        get(
+            "/v1/cart/shipping-options",
+            to!(cart::routes::list_shipping_options),
+            &[Unauthorized, Overloaded],
+        ),
     ]
 }
 

@@ -3,7 +3,7 @@
 
 use super::{BODY_CODES, Endpoint, endpoints};
 use crate::error::{Code, ProblemBody};
-use crate::{catalog, inventory, order, session};
+use crate::{cart, catalog, inventory, order, session};
 use actix_web::http::Method;
 use std::collections::BTreeMap;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -27,6 +27,12 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         session::routes::create_session,
         session::routes::get_session,
         session::routes::delete_session,
+        cart::routes::get_cart,
+        cart::routes::update_cart,
+        cart::routes::add_cart_items,
+        cart::routes::update_cart_item,
+        cart::routes::remove_cart_item,
+        cart::routes::list_shipping_options,
         order::routes::place_order,
         order::routes::get_order,
         order::routes::pay_order,

@@ -1,5 +1,6 @@
 //! Operations: is it alive, is it ready, how is it doing, what can it do.
 
+use crate::cart::Carts;
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::order::Orders;
@@ -110,11 +111,13 @@ pub async fn get_readyz(operations: web::Data<Operations>) -> HttpResponse {
 pub async fn get_metrics(
     operations: web::Data<Operations>,
     orders: web::Data<Orders>,
+    carts: web::Data<Carts>,
 ) -> HttpResponse {
     let Postgres { readers, writers, .. } = &operations.postgres;
     metrics::pool_waiting("readers", readers.status().waiting);
     metrics::pool_waiting("writers", writers.status().waiting);
     metrics::orders_in_flight(orders.in_flight());
+    metrics::carts_in_flight(carts.in_flight());
     let text = operations.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(text)
 }

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 /// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +96,8 @@ pub trait Work: Send + Sync + 'static {
 /// The limits of a journal.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// What is committed, as metrics call it.
+    pub name: &'static str,
     /// Lanes, each with a connection of its own.
     pub connections: usize,
     /// Entries per transaction; beyond 100–250 only latency grows.
@@ -164,7 +167,7 @@ impl<E> Journal<E> {
             return Err((entry, unavailable()));
         }
         self.queue.try_send(entry).map_err(|error| {
-            let full = Problem::new(Code::Overloaded, "Too many orders are waiting.");
+            let full = Problem::new(Code::Overloaded, "Too many changes are waiting.");
             (error.into_inner(), full)
         })
     }
@@ -228,7 +231,7 @@ impl<E> Intake<E> {
             }
             batch.push(entry);
         }
-        metrics::journal_queue(self.entries.len());
+        metrics::journal_queue(limits.name, self.entries.len());
         Some(batch)
     }
 }
@@ -247,18 +250,22 @@ struct Connection<S> {
 }
 
 /// Counts a connection that is up, until it is dropped.
-struct Up(Arc<AtomicUsize>);
+struct Up {
+    connected: Arc<AtomicUsize>,
+    journal: &'static str,
+}
 
 impl Up {
-    fn new(connected: &Arc<AtomicUsize>) -> Self {
-        metrics::journal_connections(connected.fetch_add(1, Ordering::Relaxed) + 1);
-        Self(connected.clone())
+    fn new(connected: &Arc<AtomicUsize>, journal: &'static str) -> Self {
+        metrics::journal_connections(journal, connected.fetch_add(1, Ordering::Relaxed) + 1);
+        Self { connected: connected.clone(), journal }
     }
 }
 
 impl Drop for Up {
     fn drop(&mut self) {
-        metrics::journal_connections(self.0.fetch_sub(1, Ordering::Relaxed) - 1);
+        let before = self.connected.fetch_sub(1, Ordering::Relaxed);
+        metrics::journal_connections(self.journal, before - 1);
     }
 }
 
@@ -289,13 +296,14 @@ impl<W: Work> Lane<W> {
 
 /// A lane at work: what it shares, and its connection.
 struct Runner<W: Work> {
+    id: Uuid,
     lane: Arc<Lane<W>>,
     connection: Option<Connection<W::Statements>>,
 }
 
 impl<W: Work> Runner<W> {
     fn new(lane: Arc<Lane<W>>) -> Self {
-        Self { lane, connection: None }
+        Self { id: Uuid::now_v7(), lane, connection: None }
     }
 
     async fn run(mut self) {
@@ -353,7 +361,7 @@ impl<W: Work> Runner<W> {
                 self.connection = None;
             }
             let class = class(&error);
-            metrics::journal_retry(class);
+            metrics::journal_retry(self.lane.limits.name, class);
             tracing::debug!(error = %describe(&error), ?class, form = ?attempt.form, "again");
             match class {
                 Class::Lost => {
@@ -378,13 +386,14 @@ impl<W: Work> Runner<W> {
         attempt: &Attempt<W::Entry>,
     ) -> Result<Vec<W::Outcome>, Error> {
         let (batch, form) = (&attempt.batch, attempt.form);
-        let transaction = Transaction::new(&connection.client);
+        let transaction = Transaction::new(&connection.client, self.id);
         let started = Instant::now();
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form);
         let outcomes = run.await?;
         assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");
         assert_eq!(outcomes.len(), batch.len(), "an outcome for each entry");
-        metrics::journal_commit(form.as_str(), batch.len(), started.elapsed());
+        let journal = self.lane.limits.name;
+        metrics::journal_commit(journal, form.as_str(), batch.len(), started.elapsed());
         Ok(outcomes)
     }
 
@@ -449,7 +458,7 @@ impl<W: Work> Runner<W> {
         };
         match tokio::time::timeout(CONNECT_MAX, opened).await {
             Ok(Ok((client, statements))) => {
-                let _up = Up::new(&self.lane.connected);
+                let _up = Up::new(&self.lane.connected, self.lane.limits.name);
                 self.connection = Some(Connection { client, statements, _up });
             }
             Ok(Err(error)) => {

@@ -12,15 +12,18 @@ pub struct Transaction<'c> {
     /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
     /// lets it do nothing then.
     pub mark: String,
+    /// The lane that runs it. A lane settles its batch before it takes another one, so what it
+    /// did before is known to the last entry.
+    pub lane: Uuid,
     began: AtomicBool,
     ended: AtomicBool,
 }
 
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
-    pub fn new(client: &'c Client) -> Self {
+    pub fn new(client: &'c Client, lane: Uuid) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
-        Self { client, mark, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
+        Self { client, mark, lane, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
 
     /// BEGIN, with the mark. A paused instance must not keep its locks for ever, and nobody waits

@@ -7,7 +7,7 @@ use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{LineId, OrderId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
-use crate::pricing::{Terms, Totals};
+use crate::pricing::{Terms, Totals, choose_currency, price_in};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -98,24 +98,12 @@ impl Draft {
 
     /// The currency of the expected total, else the shop's, else the one that all items share.
     fn currency(&self, offers: &[&Offer], preferred: Currency) -> Result<Currency, Problem> {
-        let sells = |currency: Currency| {
-            offers.iter().position(|offer| price_in(offer, currency).is_none())
-        };
         let asked = self.expected_total.map(|total| total.currency);
-        let Some(missing) = sells(asked.unwrap_or(preferred)) else {
-            return Ok(asked.unwrap_or(preferred));
-        };
-        let mut shared = offers.iter().take(1).flat_map(|offer| &offer.prices);
-        let shared = shared.find(|price| sells(price.currency).is_none());
-        match (asked, shared) {
-            (None, Some(price)) => Ok(price.currency),
-            _ => {
-                let currency = asked.unwrap_or(preferred);
-                let pointer = format!("/items/{}/sku", self.items[missing].index);
-                let detail = format!("is not sold in {currency}");
-                Err(Problem::validation(vec![FieldError::new(pointer, detail)]))
-            }
-        }
+        choose_currency(offers, asked, preferred).map_err(|(missing, currency)| {
+            let pointer = format!("/items/{}/sku", self.items[missing].index);
+            let detail = format!("is not sold in {currency}");
+            Problem::validation(vec![FieldError::new(pointer, detail)])
+        })
     }
 
     /// Names every line that is short, at its place in the request; `available` is per line.
@@ -149,11 +137,6 @@ impl Draft {
     }
 }
 
-fn price_in(offer: &Offer, currency: Currency) -> Option<i64> {
-    let price = offer.prices.iter().find(|price| price.currency == currency);
-    price.map(|price| price.amount)
-}
-
 fn too_large(index: usize) -> Problem {
     let pointer = format!("/items/{index}/quantity");
     Problem::validation(vec![FieldError::new(pointer, "the order's total is too large")])
@@ -176,6 +159,7 @@ mod tests {
             title: sku.to_owned(),
             prices: prices.collect(),
             offer_version: 1,
+            is_sold: true,
         }))
     }
 

@@ -6,6 +6,7 @@
 mod harness;
 
 mod bad_input;
+mod carts;
 mod catalog;
 mod command_line;
 mod idempotency;

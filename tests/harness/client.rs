@@ -130,6 +130,30 @@ impl App {
         started["token"].as_str().unwrap().to_owned()
     }
 
+    /// What a shopper asks of their cart: `method /v1/cart{path}`, with a body unless it is null.
+    pub fn shopping(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> RequestBuilder {
+        let request = self.request(method, &format!("/v1/cart{path}")).bearer_auth(token);
+        if body.is_null() { request } else { request.json(body) }
+    }
+
+    /// The session's cart.
+    pub async fn cart(&self, token: &str) -> Value {
+        let answer = Answer::of(self.shopping(token, Method::GET, "", &Value::Null)).await;
+        let cart = answer.ok(200);
+        assert_eq!(answer.header("etag"), Some(&*format!("\"{}\"", cart["version"])));
+        cart
+    }
+
+    pub async fn add_to_cart(&self, token: &str, body: &Value) -> Answer {
+        Answer::of(self.shopping(token, Method::POST, "/items", body)).await
+    }
+
     pub async fn place(&self, order: &Value) -> Answer {
         self.place_as(&fresh_key(), order).await
     }

@@ -7,7 +7,7 @@
 pub mod import;
 pub mod write;
 
-use super::offers::Offer;
+use super::offers::{Name, Offer};
 use super::product;
 use super::product::{Media, Product, Status, Variant};
 use crate::error::Problem;
@@ -140,19 +140,28 @@ fn read_prices(row: &Row, column: usize) -> Result<Vec<Money>, Problem> {
     prices.map_err(Problem::internal)
 }
 
-/// What the SKUs are sold for now; those that are not for sale are left out.
-pub async fn offers(readers: &Pool, skus: &[&str]) -> Result<Vec<Offer>, Problem> {
+/// What the variants are sold for now, also those that are not for sale any more.
+pub async fn offers(readers: &Pool, names: &[Name]) -> Result<Vec<Offer>, Problem> {
     let sql = "SELECT v.id, v.sku, p.title, s.offer_version,
                    ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
-                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency)
-               FROM variants v
-               JOIN products p ON p.id = v.product_id AND p.status = 'active'
+                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
+                   p.status = 'active' AND v.archived_at IS NULL
+               FROM (SELECT id FROM variants WHERE sku = ANY($1)
+                     UNION SELECT id FROM variants WHERE id = ANY($2)) n
+               JOIN variants v ON v.id = n.id
+               JOIN products p ON p.id = v.product_id
                JOIN locations l ON l.code = 'default'
-               JOIN stock s ON s.variant_id = v.id AND s.location_id = l.id
-               WHERE v.sku = ANY($1)";
+               JOIN stock s ON s.variant_id = v.id AND s.location_id = l.id";
+    let (mut skus, mut ids): (Vec<&str>, Vec<Uuid>) = (Vec::new(), Vec::new());
+    for name in names {
+        match name {
+            Name::Sku(sku) => skus.push(sku),
+            Name::Id(id) => ids.push(id.uuid()),
+        }
+    }
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &[&skus]).await?;
+    let rows = client.query(&statement, &[&skus, &ids]).await?;
     let offer = |row: &Row| -> Result<Offer, Problem> {
         Ok(Offer {
             variant: VariantId::from(row.get::<_, Uuid>(0)),
@@ -160,6 +169,7 @@ pub async fn offers(readers: &Pool, skus: &[&str]) -> Result<Vec<Offer>, Problem
             title: row.get(2),
             offer_version: row.get(3),
             prices: read_prices(row, 4)?,
+            is_sold: row.get(6),
         })
     };
     rows.iter().map(offer).collect()

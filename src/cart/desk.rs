@@ -1,0 +1,110 @@
+//! The desk of carts: reads them, and sends changes through their journal.
+
+use super::body::CartBody;
+use super::cart::{Cart, Shop};
+use super::decide::Command;
+use super::store::{self, Entry};
+use crate::catalog::{Name, Offer, Offers};
+use crate::error::{Code, Problem};
+use crate::gather::{Gather, Limits};
+use crate::id::SessionId;
+use crate::idempotency::Reply;
+use crate::journal::Journal;
+use crate::postgres::{Postgres, unknown_outcome};
+use crate::pricing::Terms;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout_at;
+
+/// Beyond its deadline an entry is waited for this long: it may be on its way.
+const GRACE: Duration = Duration::from_secs(1);
+const LIMITS: Limits =
+    Limits { keys_max: 200, waiting_max: 100_000, read_max: Duration::from_secs(2) };
+
+/// The settings of carts.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// What is charged beside the prices.
+    pub terms: Terms,
+    /// How long a client waits for a commit.
+    pub deadline: Duration,
+    /// Carts being read or changed at a time.
+    pub in_flight_max: u32,
+}
+
+/// The handle of the carts. Cheap to clone.
+#[derive(Clone)]
+pub struct Carts {
+    journal: Journal<Entry>,
+    reads: Gather<SessionId, Cart>,
+    offers: Offers,
+    permits: Arc<Semaphore>,
+    options: Options,
+}
+
+impl Carts {
+    /// On a journal that commits [`store::CartCommits`].
+    pub fn new(
+        journal: Journal<Entry>,
+        postgres: &Postgres,
+        offers: Offers,
+        options: Options,
+    ) -> Self {
+        let kept = postgres.clone();
+        let reads = Gather::start(postgres.runtime(), LIMITS, move |sessions: Vec<SessionId>| {
+            let postgres = kept.clone();
+            async move { store::carts(&postgres, &sessions).await }
+        });
+        let permits = Arc::new(Semaphore::new(options.in_flight_max as usize));
+        Self { journal, reads, offers, permits, options }
+    }
+
+    /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed.
+    pub async fn read(&self, session: SessionId) -> Result<Cart, Problem> {
+        Ok(self.reads.get(session).await?.unwrap_or_default())
+    }
+
+    /// The cart and what it costs now.
+    pub async fn show(&self, session: SessionId) -> Result<Reply, Problem> {
+        let _permit = self.permit()?;
+        let cart = self.read(session).await?;
+        let shop = self.shop(&cart).await?;
+        Ok(CartBody::new(&cart, &shop).reply())
+    }
+
+    /// What the cart is priced with.
+    pub async fn shop(&self, cart: &Cart) -> Result<Shop, Problem> {
+        let offers = self.offers.current_by_id(cart.variants()).await?;
+        Ok(Shop { offers, terms: self.options.terms })
+    }
+
+    /// What these names stand for in the catalog.
+    pub async fn offers(&self, names: Vec<Name>) -> Result<HashMap<Name, Arc<Offer>>, Problem> {
+        self.offers.current(names).await
+    }
+
+    /// Carries a change out. Its work outlives a client that hangs up.
+    pub async fn change(&self, command: Command) -> Result<Reply, Problem> {
+        let permit = self.permit()?;
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + self.options.deadline;
+        let entry = Entry { command, deadline, answer, permit };
+        self.journal.submit(entry).map_err(|(_, problem)| problem)?;
+        match timeout_at((deadline + GRACE).into(), answered).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(unknown_outcome()),
+        }
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let permit = self.permits.clone().try_acquire_owned();
+        permit.map_err(|_| Problem::new(Code::Overloaded, "Too many carts are being changed."))
+    }
+
+    /// How many carts are being read or changed.
+    pub fn in_flight(&self) -> usize {
+        self.options.in_flight_max as usize - self.permits.available_permits()
+    }
+}

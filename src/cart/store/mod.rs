@@ -1,0 +1,341 @@
+//! The carts' side of the journal, and their SQL: one transaction for a whole batch.
+//!
+//! Trip 1 takes the keys and locks the carts, the rule decides on what the locks returned, trip 2
+//! writes. Locks are taken in one order everywhere: keys, then carts; each sorted.
+//!
+//! A batch whose commit was not answered runs again. A change must not be carried out twice then,
+//! with or without an idempotency key; so each cart carries, in the same row and transaction, the
+//! ids of the changes that each lane made there last. One set for each lane is enough: a lane
+//! settles a batch before it takes the next one, and locking the cart waits for a transaction in
+//! doubt. Sets older than any entry's deadline are dropped.
+
+mod checks;
+mod statements;
+
+pub use checks::CHECKS;
+pub use statements::{EMPTY, LOCK};
+
+use super::cart::{Cart, Item, Shop};
+use super::decide::{Answer, Command, Decisions, Locked, World, decide};
+use crate::catalog::Offers;
+use crate::contact::Address;
+use crate::error::Problem;
+use crate::id::{SessionId, VariantId};
+use crate::idempotency::{Claim, KeyId, Saved};
+use crate::journal::{Form, Transaction, Weight, Work};
+use crate::postgres::Postgres;
+use crate::pricing::Terms;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use statements::{READ, Statements};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
+use time::{Duration, OffsetDateTime};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row};
+use uuid::Uuid;
+
+type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// How long the changes of a lane are remembered: longer than any entry may be run again.
+const APPLIED_MAX: Duration = Duration::minutes(10);
+
+/// One command on its way through the journal, with the sender of its answer.
+pub struct Entry {
+    /// What to do.
+    pub command: Command,
+    /// When the client stops waiting.
+    pub deadline: Instant,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer>,
+    /// Given back when the work is done, not when the client leaves.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Commits changes of carts.
+pub struct CartCommits {
+    /// What carts are priced with.
+    pub offers: Offers,
+    /// What is charged beside the prices.
+    pub terms: Terms,
+}
+
+impl Work for CartCommits {
+    type Entry = Entry;
+    type Outcome = Answer;
+    type Statements = Statements;
+
+    fn weight(&self, entry: &Entry) -> Weight {
+        let lines = entry.command.change.variants().count().max(1);
+        Weight { lines, bytes: 2048 + 128 * lines }
+    }
+
+    fn deadline(&self, entry: &Entry) -> Instant {
+        entry.deadline
+    }
+
+    fn form(&self, _: &[Entry]) -> Form {
+        Form::Exact
+    }
+
+    async fn prepare(&self, client: &Client) -> Result<Statements, Error> {
+        Statements::prepare(client).await
+    }
+
+    async fn run(
+        &self,
+        transaction: &Transaction<'_>,
+        statements: &Statements,
+        batch: &[Entry],
+        _: Form,
+    ) -> Result<Vec<Answer>, Error> {
+        let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
+        let Found { now, keys, rows } = lock(transaction, statements, &commands).await?;
+        let refuse = |problem: Problem| Ok(vec![Err(problem); batch.len()]);
+        let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>();
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(problem) => {
+                transaction.roll_back().await?;
+                return refuse(problem);
+            }
+        };
+        // Nearly always in memory: the carts are locked meanwhile.
+        let present = stored.iter().flat_map(|stored| stored.cart.variants());
+        let asked = commands.iter().flat_map(|command| command.change.variants());
+        let variants: BTreeSet<VariantId> = present.chain(asked).collect();
+        let offers = match self.offers.current_by_id(variants).await {
+            Ok(offers) => offers,
+            Err(problem) => {
+                transaction.roll_back().await?;
+                return refuse(problem);
+            }
+        };
+        let carts = stored.iter().map(|stored| (stored.session, stored.locked())).collect();
+        let shop = Shop { offers, terms: self.terms };
+        let decisions = decide(&commands, World { carts, keys, shop });
+        if decisions.changed.is_empty() && decisions.saved.is_empty() {
+            transaction.roll_back().await?;
+        } else {
+            write(transaction, statements, &commands, &decisions, &stored, now).await?;
+        }
+        Ok(decisions.answers)
+    }
+
+    fn answer(&self, entry: Entry, outcome: Result<Answer, Problem>) {
+        // The client may have left; its work is done all the same.
+        let _ = entry.answer.send(outcome.and_then(|answer| answer));
+    }
+}
+
+/// What the locks returned.
+struct Found {
+    now: OffsetDateTime,
+    keys: HashMap<KeyId, Saved>,
+    rows: Vec<Row>,
+}
+
+/// Trip 1: BEGIN, keys, carts.
+async fn lock(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    commands: &[&Command],
+) -> Result<Found, Error> {
+    let (client, mark) = (transaction.client, &transaction.mark);
+    let claimed: Vec<(&Claim, Uuid)> = commands
+        .iter()
+        .filter_map(|command| command.claim.as_ref().map(|claim| (claim, command.id)))
+        .collect();
+    let scopes: Vec<&str> = claimed.iter().map(|(claim, _)| &*claim.scope).collect();
+    let keys: Vec<&str> = claimed.iter().map(|(claim, _)| &*claim.key).collect();
+    let hashes: Vec<&[u8]> = claimed.iter().map(|(claim, _)| &claim.request_hash[..]).collect();
+    let resources: Vec<Uuid> = claimed.iter().map(|(_, id)| *id).collect();
+    let sessions: BTreeSet<Uuid> = commands.iter().map(|c| c.session.uuid()).collect();
+    let sessions: Vec<Uuid> = sessions.into_iter().collect();
+    let take: Params<'_> = &[&scopes, &keys, &hashes, &resources, mark];
+    let (make, locked): (Params<'_>, Params<'_>) = (&[&sessions, mark], &[&sessions]);
+    let asked: Params<'_> = &[&scopes, &keys];
+    // Sent in this order without waiting in between; every answer counts.
+    let (begun, taken, made, rows, now, known) = tokio::join!(
+        biased;
+        transaction.begin(),
+        client.query(&statements.take_keys, take),
+        client.execute(&statements.make, make),
+        client.query(&statements.lock, locked),
+        client.query_one(&statements.now, &[]),
+        client.query(&statements.known_keys, asked),
+    );
+    begun?;
+    let (taken, _, rows, now, known) = (taken?, made?, rows?, now?, known?);
+    let taken: HashSet<(&str, &str)> = taken.iter().map(|row| (row.get(0), row.get(1))).collect();
+    // A key that was neither taken nor found has just been freed by somebody else: whoever asks
+    // again takes it.
+    let vanished = claimed.iter().map(|(claim, _)| *claim);
+    let vanished = vanished.filter(|claim| !taken.contains(&(&*claim.scope, &*claim.key)));
+    let mut keys: HashMap<KeyId, Saved> = vanished.map(Claim::in_flight).collect();
+    let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
+    keys.extend(known.map(Saved::read));
+    Ok(Found { now: now.get(0), keys, rows })
+}
+
+/// Trip 2: the carts, the keys, COMMIT.
+async fn write(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    commands: &[&Command],
+    decisions: &Decisions,
+    stored: &[Stored],
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let client = transaction.client;
+    let columns = Columns::of(decisions, stored, transaction.lane, now);
+    let Columns { session, version, items, currency, email, address, option, applied } = &columns;
+    let count = i64::try_from(session.len()).unwrap_or(i64::MAX);
+    let carts: Params<'_> =
+        &[session, version, items, currency, email, address, option, applied, &count];
+    let saved = || decisions.saved.iter();
+    let scope: Vec<&str> = saved().map(|((scope, _), _)| &**scope).collect();
+    let key: Vec<&str> = saved().map(|((_, key), _)| &**key).collect();
+    let claim = |place: &usize| commands[*place].claim.as_ref();
+    let hash: Vec<Option<&[u8]>> = saved()
+        .map(|(_, (place, _))| claim(place).map(|claim| &claim.request_hash[..]))
+        .collect();
+    let resource: Vec<Uuid> = saved().map(|(_, (place, _))| commands[*place].id).collect();
+    let status: Vec<i16> =
+        saved().map(|(_, (_, reply))| reply.status.try_into().unwrap_or(i16::MAX)).collect();
+    let body: Vec<&[u8]> = saved().map(|(_, (_, reply))| &*reply.body).collect();
+    let saved_count = i64::try_from(key.len()).unwrap_or(i64::MAX);
+    let save: Params<'_> = &[&scope, &key, &hash, &resource, &status, &body, &saved_count];
+    let (dropped_scope, dropped_key): (Vec<&str>, Vec<&str>) =
+        decisions.dropped.iter().map(|(scope, key)| (&**scope, &**key)).unzip();
+    let drop: Params<'_> = &[&dropped_scope, &dropped_key];
+    // Sent in this order without waiting in between; every answer counts.
+    let (updated, saved, dropped, committed) = tokio::join!(
+        biased;
+        client.query(&statements.update, carts),
+        client.query(&statements.save_replies, save),
+        client.execute(&statements.drop_keys, drop),
+        transaction.commit(),
+    );
+    updated?;
+    saved?;
+    dropped?;
+    committed
+}
+
+/// A row of `carts`.
+struct Stored {
+    session: SessionId,
+    cart: Cart,
+    applied: Vec<Slot>,
+}
+
+/// The changes that a lane made to a cart last.
+#[derive(Serialize, Deserialize, Clone)]
+struct Slot {
+    lane: Uuid,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    changes: Vec<Uuid>,
+}
+
+/// A line as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredItem {
+    id: Uuid,
+    variant_id: Uuid,
+    quantity: i64,
+}
+
+impl Stored {
+    fn read(row: &Row) -> Result<Self, Problem> {
+        let (session, cart) = read(row)?;
+        let applied = serde_json::from_value(row.get(7)).map_err(Problem::internal)?;
+        Ok(Self { session, cart, applied })
+    }
+
+    fn locked(&self) -> Locked {
+        let applied = self.applied.iter().flat_map(|slot| &slot.changes).copied().collect();
+        Locked { cart: self.cart.clone(), applied }
+    }
+}
+
+/// Reads session and cart from the first seven columns of [`LOCK`].
+pub fn read(row: &Row) -> Result<(SessionId, Cart), Problem> {
+    let items: Vec<StoredItem> = serde_json::from_value(row.get(2)).map_err(Problem::internal)?;
+    let items = items.into_iter().map(|StoredItem { id, variant_id, quantity }| Item {
+        id: id.into(),
+        variant: variant_id.into(),
+        quantity,
+    });
+    let currency: Option<&str> = row.get(3);
+    let address: Option<Value> = row.get(5);
+    let address: Option<Result<Address, _>> = address.map(serde_json::from_value);
+    let cart = Cart {
+        version: row.get(1),
+        items: items.collect(),
+        currency: currency.map(str::parse).transpose().map_err(Problem::internal)?,
+        email: row.get(4),
+        shipping_address: address.transpose().map_err(Problem::internal)?,
+        shipping_option: row.get(6),
+    };
+    Ok((row.get::<_, Uuid>(0).into(), cart))
+}
+
+/// Changed carts, column by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'d> {
+    session: Vec<Uuid>,
+    version: Vec<i64>,
+    items: Vec<String>,
+    currency: Vec<Option<&'d str>>,
+    email: Vec<Option<&'d str>>,
+    address: Vec<Option<String>>,
+    option: Vec<Option<&'d str>>,
+    applied: Vec<String>,
+}
+
+impl<'d> Columns<'d> {
+    fn of(decisions: &'d Decisions, stored: &[Stored], lane: Uuid, now: OffsetDateTime) -> Self {
+        let before: HashMap<SessionId, &[Slot]> =
+            stored.iter().map(|stored| (stored.session, &*stored.applied)).collect();
+        let mut columns = Self::default();
+        for (session, (cart, changes)) in &decisions.changed {
+            let items = cart.items.iter().map(|item| StoredItem {
+                id: item.id.uuid(),
+                variant_id: item.variant.uuid(),
+                quantity: item.quantity,
+            });
+            let before = before.get(session).copied().unwrap_or_default().iter();
+            let kept = before.filter(|slot| slot.lane != lane && slot.at + APPLIED_MAX > now);
+            let mut applied: Vec<Slot> = kept.cloned().collect();
+            applied.push(Slot { lane, at: now, changes: changes.clone() });
+            columns.session.push(session.uuid());
+            columns.version.push(cart.version);
+            columns.items.push(json(&items.collect::<Vec<_>>()));
+            columns.currency.push(cart.currency.as_ref().map(|currency| currency.as_str()));
+            columns.email.push(cart.email.as_deref());
+            columns.address.push(cart.shipping_address.as_ref().map(json));
+            columns.option.push(cart.shipping_option.as_deref());
+            columns.applied.push(json(&applied));
+        }
+        columns
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Serialising plain structs into memory has no way to fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The carts of these sessions; one that has none is left out.
+pub async fn carts(
+    postgres: &Postgres,
+    sessions: &[SessionId],
+) -> Result<HashMap<SessionId, Cart>, Problem> {
+    let sessions: Vec<Uuid> = sessions.iter().map(|session| session.uuid()).collect();
+    let client = postgres.readers.get().await?;
+    let statement = client.prepare_cached(READ).await?;
+    client.query(&statement, &[&sessions]).await?.iter().map(read).collect()
+}
