@@ -22,7 +22,7 @@ pub enum Change {
         quantity: i64,
     },
     /// Change what stands beside the lines.
-    Describe(Details),
+    Describe(Box<Details>),
 }
 
 /// Something to add.
@@ -127,7 +127,8 @@ impl Cart {
     }
 
     fn described(&self, details: &Details, shop: &Shop) -> Result<Self, Problem> {
-        let Details { email, shipping_address, shipping_option, currency } = details.clone();
+        let Details { email, shipping_address, shipping_option, currency } =
+            Details::clone(details);
         let mut after = self.clone();
         after.email = email.unwrap_or(after.email);
         after.shipping_address = shipping_address.unwrap_or(after.shipping_address);

@@ -242,7 +242,7 @@ pub async fn update_cart(
     body: Json<UpdateCart>,
     carts: web::Data<Carts>,
 ) -> Result<HttpResponse, Problem> {
-    let change = Change::Describe(body.value.details()?);
+    let change = Change::Describe(Box::new(body.value.details()?));
     shown(carts.change(command(&shopper, if_match, change)).await?)
 }
 

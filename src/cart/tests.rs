@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! The rule of carts, alone and against a model.
+#![allow(clippy::unwrap_used)]
 
 use super::cart::{Cart, Shop};
 use super::change::{Addition, Change, Details};
@@ -48,7 +48,8 @@ fn add(items: &[(usize, i64)]) -> Change {
 }
 
 fn email(text: &str) -> Change {
-    Change::Describe(Details { email: Some(Some(text.to_owned())), ..Details::default() })
+    let details = Details { email: Some(Some(text.to_owned())), ..Details::default() };
+    Change::Describe(Box::new(details))
 }
 
 fn command(session: SessionId, change: Change) -> Command {
@@ -211,11 +212,13 @@ proptest! {
                     }
                     items.iter().all(|(n, _)| *n < 3 && expected[&variant(*n)] <= QUANTITY_MAX)
                 }
-                Step::Set(line, quantity) => match cart.items.get(*line) {
-                    Some(item) if *quantity > 0 => expected.insert(item.variant, *quantity).is_some(),
-                    Some(item) => expected.remove(&item.variant).is_some(),
-                    None => false,
-                },
+                Step::Set(line, quantity) => cart.items.get(*line).is_some_and(|item| {
+                    let before = match quantity {
+                        0 => expected.remove(&item.variant),
+                        quantity => expected.insert(item.variant, *quantity),
+                    };
+                    before.is_some()
+                }),
                 Step::Email(_) => true,
             };
             let changed = cart.changed(&change, &shop);

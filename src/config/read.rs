@@ -372,16 +372,11 @@ fn log(r: &mut Reader) -> Log {
 
 /// What each setting for itself cannot tell.
 pub(super) fn check_together(config: &Config, r: &mut Reader) {
-    let Config { cart, session, order, journal, payment, postgres, server, .. } = config;
+    let Config { session, order, journal, payment, postgres, server, .. } = config;
     r.together(
         &["session.idle_seconds", "session.absolute_seconds"],
         session.idle <= session.absolute,
         "session.idle_seconds must not be above session.absolute_seconds",
-    );
-    r.together(
-        &["journal.queue_max", "cart.in_flight_max"],
-        journal.queue_max >= cart.in_flight_max,
-        "journal.queue_max must be at least cart.in_flight_max: every change waits there",
     );
     r.together(
         &["journal.queue_max", "journal.batch_max"],

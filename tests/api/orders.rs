@@ -104,7 +104,8 @@ async fn plenty_is_sold_in_the_optimistic_form_and_to_the_last_unit_in_the_exact
     assert_eq!(app.level("HOT").await, [400, 0, 0, 400]);
     let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
     for form in ["optimistic", "exact"] {
-        let sample = format!("doorbuster_journal_batch_entries_count{{form=\"{form}\"}}");
+        let labels = format!("journal=\"orders\",form=\"{form}\"");
+        let sample = format!("doorbuster_journal_batch_entries_count{{{labels}}}");
         assert!(metrics.contains(&sample), "{metrics}");
     }
     app.database.assert_clean();

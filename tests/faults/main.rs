@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod carts;
 mod connections;
 mod instances;
 mod prices;

@@ -218,7 +218,9 @@ async fn write(
         client.execute(&statements.drop_keys, drop),
         transaction.commit(),
     );
-    (updated?, saved?, dropped?);
+    updated?;
+    saved?;
+    dropped?;
     committed
 }
 

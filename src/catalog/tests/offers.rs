@@ -1,8 +1,8 @@
 //! Offers: what is remembered, and until when.
 
 use super::Shop;
-use crate::catalog::Offers;
 use crate::catalog::load_demo;
+use crate::catalog::{Name, Offers};
 
 #[tokio::test]
 async fn offers_come_in_the_order_of_the_skus_and_unknown_ones_are_none() {
@@ -53,4 +53,29 @@ async fn what_is_in_memory_needs_no_database() {
     shop.postgres.readers.close();
     assert!(offers.get(&skus).await.unwrap().iter().all(Option::is_some));
     assert!(offers.get(&["TEE-L"]).await.is_err());
+}
+
+#[tokio::test]
+async fn current_offers_are_never_older_than_a_second_and_at_once_new_where_they_are_forgotten() {
+    let shop = Shop::open().await;
+    load_demo(&shop.postgres).await.unwrap();
+    let offers = Offers::new(shop.postgres.clone());
+    let sku = Name::Sku("MUG-1".to_owned());
+    let current = async |name: &Name| {
+        offers.current(vec![name.clone()]).await.unwrap().remove(name).unwrap()
+    };
+    let mug = current(&sku).await;
+    let id = Name::Id(mug.variant);
+    assert!(std::sync::Arc::ptr_eq(&mug, &current(&id).await), "by id it was read again");
+    shop.execute("UPDATE products SET title = 'Cup' WHERE slug = 'enamel-mug'").await;
+    let since = std::time::Instant::now();
+    while current(&id).await.title != "Cup" {
+        assert!(since.elapsed() < std::time::Duration::from_secs(1), "it is too old");
+    }
+    shop.execute("UPDATE products SET status = 'archived' WHERE slug = 'enamel-mug'").await;
+    offers.forget_variants(&[mug.variant]);
+    assert!(!current(&sku).await.is_sold, "it was forgotten");
+    assert_eq!(offers.get(&["MUG-1"]).await, Ok(vec![None]), "nobody orders it any more");
+    let unknown = offers.current(vec![Name::Sku("NONE".to_owned())]).await;
+    assert!(unknown.unwrap().is_empty());
 }
