@@ -8,6 +8,7 @@ mod harness;
 mod bad_input;
 mod catalog;
 mod command_line;
+mod freshness;
 mod idempotency;
 mod operations;
 mod orders;
