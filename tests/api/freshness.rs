@@ -107,7 +107,7 @@ impl Shop {
             let product = number % PRODUCTS;
             let (sku, log) = (format!("S{product}"), &self.log[product]);
             let mut seen = log.last();
-            if number / PRODUCTS % 2 == 0 {
+            if (number / PRODUCTS).is_multiple_of(2) {
                 assert_eq!(client.execute(price, &[&sku]).await.unwrap(), 1);
                 seen.price += 1;
                 log.add(seen);
