@@ -43,7 +43,11 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
     (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
     (EXPIRED, Unit::Count, "Unpaid orders expired by this instance"),
-    (CACHE_READS, Unit::Count, "Values shown, by cache and by where they were found"),
+    (
+        CACHE_READS,
+        Unit::Count,
+        "Values found, by cache and by where; who shares a read counts once",
+    ),
     (CACHE_BYTES, Unit::Bytes, "Bytes that a cache holds in memory, about"),
     (CACHE_INVALIDATIONS, Unit::Count, "Invalidations, made here or heard of"),
     (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),

@@ -65,7 +65,7 @@ pub(super) struct RedisTime(pub(super) u64);
 
 /// A value as Redis holds it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Copy {
+pub(super) struct Held {
     pub body: Option<Bytes>,
     pub order: Order,
     /// By this instance's clock.
@@ -96,7 +96,7 @@ impl Shared {
         &self,
         cache: &str,
         names: &[String],
-    ) -> Option<(RedisTime, Vec<Option<Copy>>)> {
+    ) -> Option<(RedisTime, Vec<Option<Held>>)> {
         let prefix = self.prefix(cache);
         let mut question = pipe();
         question.cmd("TIME").cmd("MGET");
@@ -193,7 +193,7 @@ fn encode(body: Option<&[u8]>, order: Order, time: RedisTime) -> Vec<u8> {
     value
 }
 
-fn decode(value: Vec<u8>, time: RedisTime, asked_at: Moment) -> Option<Copy> {
+fn decode(value: Vec<u8>, time: RedisTime, asked_at: Moment) -> Option<Held> {
     let head = std::str::from_utf8(value.get(..HEAD)?).ok()?;
     let (order, read_at) = head.split_at(ORDER_DIGITS);
     let order = Order(order.parse().ok()?);
@@ -201,7 +201,7 @@ fn decode(value: Vec<u8>, time: RedisTime, asked_at: Moment) -> Option<Copy> {
     let age = Duration::from_micros(time.0.saturating_sub(read_at));
     let is_there = *value.get(HEAD)? == b'1';
     let body = is_there.then(|| Bytes::from(value).slice(HEAD + 1..));
-    Some(Copy { body, order, read_at: asked_at.minus(age) })
+    Some(Held { body, order, read_at: asked_at.minus(age) })
 }
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
         let copy = decode(value, later, asked_at).unwrap();
         let read_at = asked_at.minus(Duration::from_millis(300));
         let body = Some(Bytes::from_static(b"{}"));
-        assert_eq!(copy, Copy { body, order: Order(u64::MAX), read_at });
+        assert_eq!(copy, Held { body, order: Order(u64::MAX), read_at });
         let absent = decode(encode(None, Order(1), written), written, asked_at).unwrap();
         assert_eq!((absent.body, absent.order), (None, Order(1)));
     }

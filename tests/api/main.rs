@@ -15,6 +15,7 @@ mod checkout;
 mod collections;
 mod command_line;
 mod exports;
+mod freshness;
 mod idempotency;
 mod operations;
 mod orders;

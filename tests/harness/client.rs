@@ -4,6 +4,7 @@ use super::App;
 use super::process::ADMIN_KEY;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -92,6 +93,19 @@ impl App {
 
     pub async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// Asks until the answer is as expected: what the store shows may be a second old.
+    pub async fn until(&self, path: &str, is_so: impl Fn(&Answer) -> bool) -> Answer {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            let answer = self.get(path).await;
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "{}", String::from_utf8_lossy(&answer.bytes));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn admin_get(&self, path: &str) -> Answer {
