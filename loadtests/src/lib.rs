@@ -6,9 +6,16 @@
 //! and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the closed
 //! loop for benches.
 
+pub mod basket;
+pub mod browse;
+pub mod caller;
+pub mod cart;
+pub mod catalog;
+pub mod checkout;
 pub mod client;
 pub mod dataset;
 pub mod generator;
+pub mod guest;
 pub mod hammer;
 pub mod kill;
 pub mod oracle;
@@ -17,7 +24,9 @@ pub mod record;
 pub mod replay;
 pub mod report;
 pub mod rush;
+pub mod search;
 pub mod stored;
 pub mod supply;
 pub mod target;
 pub mod type_id;
+pub mod writer;
