@@ -20,26 +20,21 @@ pub struct Gap<'c> {
 /// Attempts after which the search for an explanation gives up.
 const STEPS_MAX: usize = 1_000_000;
 
-impl Gap<'_> {
-    /// How many changes must have come before the acknowledged one, without an answer.
-    fn missing(&self) -> i64 {
-        self.to - self.from - i64::from(self.made.is_some())
-    }
-
-    /// Whether there must have been changes without an answer.
-    pub fn is_open(&self) -> bool {
-        self.missing() > 0
-    }
-
-    /// Whether the acknowledged change alone does not lead from one cart to the other.  One that
-    /// had nothing to change may be answered with the version that was there.
-    pub fn is_wrong(&self) -> bool {
-        match self.made {
-            Some(made) => {
-                made.apply(&self.before).unwrap_or_else(|| self.before.clone()) != self.after
-            }
-            None => self.before != self.after,
+impl<'c> Gap<'c> {
+    /// How many changes without an answer must lie in it, and which one came last: the one that
+    /// was acknowledged, unless that found nothing left to change.
+    fn ways(&self) -> Vec<(usize, Option<&'c Change>)> {
+        let missing = self.to - self.from;
+        let is_idle = |made: &Change| made.apply(&self.after).is_none_or(|it| it == self.after);
+        let mut ways = Vec::new();
+        if let Some(made) = self.made {
+            ways.push((missing - 1, Some(made)));
         }
+        if self.made.is_none_or(is_idle) {
+            ways.push((missing, None));
+        }
+        let possible = |(missing, last)| Some((usize::try_from(missing).ok()?, last));
+        ways.into_iter().filter_map(possible).collect()
     }
 }
 
@@ -59,9 +54,10 @@ pub fn unexplained(gaps: &[Gap], unanswered: &[&Change]) -> Vec<String> {
 
 fn describe(gap: &Gap, unanswered: usize) -> String {
     let Gap { from, to, before, made, after } = gap;
+    let made = made.map_or_else(String::new, |made| format!(" with {made:?}"));
     format!(
-        "between version {from} {before:?} and version {to} {after:?}, made by {made:?}, are \
-         changes that none of {unanswered} unanswered ones explain"
+        "from version {from} {before:?} to version {to} {after:?}{made}: not explained, nor by \
+         {unanswered} changes without an answer"
     )
 }
 
@@ -75,33 +71,37 @@ impl Search<'_> {
     fn next_gap(&mut self, gaps: &[Gap]) -> bool {
         match gaps {
             [] => true,
-            [gap, rest @ ..] => {
-                let missing = usize::try_from(gap.missing()).unwrap_or(0);
-                missing <= self.unanswered.len() && self.fill(gap, &gap.before, missing, rest)
-            }
+            [gap, rest @ ..] => gap.ways().into_iter().any(|(missing, last)| {
+                missing <= self.unanswered.len()
+                    && self.fill((gap, last), &gap.before, missing, rest)
+            }),
         }
     }
 
-    /// Whether some `missing` changes lead from `units` to the end of the gap, such that those
-    /// that are left explain the rest.
-    fn fill(&mut self, gap: &Gap, units: &Units, missing: usize, rest: &[Gap]) -> bool {
+    /// Whether some `missing` changes and the last one lead from `units` to the end of the gap,
+    /// such that those that are left explain the rest.
+    fn fill(
+        &mut self,
+        way: (&Gap, Option<&Change>),
+        units: &Units,
+        missing: usize,
+        rest: &[Gap],
+    ) -> bool {
         self.steps += 1;
         if self.steps > STEPS_MAX {
             // In doubt for the shop: this is about changes that it may make or not.
             return true;
         }
+        let (gap, last) = way;
         if missing == 0 {
-            let end = match gap.made {
-                Some(made) => made.apply(units),
-                None => Some(units.clone()),
-            };
+            let end = last.map_or_else(|| Some(units.clone()), |last| last.apply(units));
             return end.as_ref() == Some(&gap.after) && self.next_gap(rest);
         }
         for n in 0..self.unanswered.len() {
             let next = self.unanswered[n].apply(units).filter(|_| !self.used[n]);
             let Some(next) = next else { continue };
             self.used[n] = true;
-            if self.fill(gap, &next, missing - 1, rest) {
+            if self.fill(way, &next, missing - 1, rest) {
                 return true;
             }
             self.used[n] = false;
@@ -134,9 +134,9 @@ mod tests {
         let both = gap(4, 6, &[], &[("A", 2), ("B", 1)]);
         assert_eq!(unexplained(&[first.clone(), both.clone()], &all), [""; 0]);
         let never = gap(4, 6, &[], &[("A", 9)]);
-        assert!(unexplained(&[never], &all)[0].starts_with("between version 4 "));
+        assert!(unexplained(&[never], &all)[0].starts_with("from version 4 "));
         let twice = unexplained(&[first.clone(), first], &all);
         assert_eq!(twice, ["a change without an answer must have been made more than once"]);
-        assert!(unexplained(&[gap(1, 9, &[], &[])], &all)[0].contains("3 unanswered"));
+        assert!(unexplained(&[gap(1, 9, &[], &[])], &all)[0].contains("by 3 changes"));
     }
 }

@@ -131,8 +131,8 @@ fn judge_search(search: &Search, verdict: &mut Verdict) {
 
 /// Too many at once is no lie; anything else is wrong, because every query was a fair one.
 fn judge_refused(search: &Search, record: &Record, verdict: &mut Verdict) {
-    if record.answers.last().is_some_and(|answer| !answer.asks_to_retry()) {
-        verdict.find(&search.query, format!("was answered {}", record.label()));
+    if let Some(answer) = record.answers.last().filter(|answer| !answer.asks_to_retry()) {
+        verdict.find(&search.query, format!("was answered {}", answer.label()));
     }
 }
 
