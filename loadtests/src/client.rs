@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, HeaderMap, IF_NONE_MATCH, RETRY_AFTER,
+};
 use hyper::{Method, http};
 use hyper_util::rt::TokioIo;
 use std::fmt;
@@ -58,6 +60,8 @@ pub struct Request {
     pub key: Option<String>,
     /// The credential of `Authorization: Bearer`.
     pub bearer: Option<String>,
+    /// The ETag of an answer at hand, for `If-None-Match`.
+    pub if_none_match: Option<String>,
     /// The JSON body; empty for none.
     pub body: Bytes,
 }
@@ -74,9 +78,19 @@ impl Request {
             method: Method::POST,
             path: path.into(),
             key: Some(key.into()),
-            bearer: None,
             body: body.into(),
+            ..Self::default()
         }
+    }
+
+    /// Sends a JSON body, or nothing, without a key.
+    pub fn new(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method, path: path.into(), body: body.into(), ..Self::default() }
+    }
+
+    /// The same, in somebody's name.
+    pub fn by(self, bearer: &str) -> Self {
+        Self { bearer: Some(bearer.to_owned()), ..self }
     }
 
     fn to_http(&self, authority: &str) -> Result<http::Request<Full<Bytes>>, http::Error> {
@@ -87,6 +101,9 @@ impl Request {
         }
         if let Some(bearer) = &self.bearer {
             request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        if let Some(tag) = &self.if_none_match {
+            request = request.header(IF_NONE_MATCH, tag);
         }
         if !self.body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -161,6 +178,8 @@ async fn exchange(
         replayed: text(&head.headers, "idempotent-replayed") == Some("true"),
         retry_after_seconds: text(&head.headers, RETRY_AFTER.as_str())
             .and_then(|seconds| seconds.parse().ok()),
+        etag: text(&head.headers, ETAG.as_str()).map(str::to_owned),
+        stale: text(&head.headers, "doorbuster-stale") == Some("true"),
         // A copy: hyper's bytes would keep its whole read buffer alive with every answer.
         body: Bytes::copy_from_slice(&body),
     })

@@ -9,7 +9,6 @@ use crate::kill::KillSwitch;
 use crate::record::{Answer, Record, Timing};
 use indicatif::ProgressBar;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -74,9 +73,25 @@ impl Settings {
         }
     }
 
+    /// Sends a request to the instance of a lane, once.
+    pub async fn attempt(
+        &self,
+        lane: usize,
+        connection: &mut Connection,
+        request: &Request,
+    ) -> Result<Answer, Failure> {
+        let Some(kill) = &self.kill else {
+            return connection.send(request, self.attempt_timeout).await;
+        };
+        kill.departs(lane);
+        let result = connection.send(request, self.attempt_timeout).await;
+        kill.returns(lane, result.as_ref().is_ok_and(Answer::acknowledges));
+        result
+    }
+
     /// How long to wait before the next attempt; `None` if this result is final.
     /// `jitter` lies between 0 and 1.
-    fn wait_after(
+    pub fn wait_after(
         &self,
         result: &Result<Answer, Failure>,
         attempts: u32,
@@ -109,7 +124,7 @@ pub async fn run(
     let instances = settings.bases.len();
     let (done, mut finished) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
-        lanes: (0..instances).map(|_| Lane::default()).collect(),
+        lanes: (0..instances).map(|_| Queue::default()).collect(),
         settings: settings.clone(),
         started: Instant::now(),
         done,
@@ -132,18 +147,11 @@ pub async fn run(
 
 /// What all tasks of a run know.
 struct Shared {
-    lanes: Vec<Lane>,
+    /// What waits for each instance.
+    lanes: Vec<Queue<Job>>,
     settings: Settings,
     started: Instant,
     done: mpsc::UnboundedSender<Record>,
-}
-
-/// One instance: what waits for it, and what it did so far.
-#[derive(Default)]
-struct Lane {
-    queue: Queue<Job>,
-    in_flight: AtomicUsize,
-    acknowledged: AtomicUsize,
 }
 
 struct Job {
@@ -203,14 +211,14 @@ async fn dispatch(shared: Arc<Shared>, requests: Vec<Request>, starts: Option<Ve
             sent: request.body.clone(),
             ..Record::default()
         };
-        shared.lanes[lane].queue.push_back(Job { request, intended, lane, attempts: 0, record });
+        shared.lanes[lane].push_back(Job { request, intended, lane, attempts: 0, record });
     }
 }
 
 /// One connection's task.
 async fn work(shared: Arc<Shared>, lane: usize) {
     let mut connection = Connection::new(shared.settings.bases[lane].clone());
-    while let Some(mut job) = shared.lanes[lane].queue.pop().await {
+    while let Some(mut job) = shared.lanes[lane].pop().await {
         let result = attempt(&shared, &mut connection, &mut job).await;
         let wait = shared.settings.wait_after(&result, job.attempts, rand::random());
         match result {
@@ -236,17 +244,7 @@ async fn attempt(
         job.record.timing.lag_us = micros(now - intended);
     }
     job.attempts += 1;
-    let lane = &shared.lanes[job.lane];
-    let in_flight = lane.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-    if let Some(kill) = &shared.settings.kill {
-        kill.consider(job.lane, lane.acknowledged.load(Ordering::Relaxed), in_flight);
-    }
-    let result = connection.send(&job.request, shared.settings.attempt_timeout).await;
-    lane.in_flight.fetch_sub(1, Ordering::Relaxed);
-    if result.as_ref().is_ok_and(Answer::acknowledges) {
-        lane.acknowledged.fetch_add(1, Ordering::Relaxed);
-    }
-    result
+    shared.settings.attempt(job.lane, connection, &job.request).await
 }
 
 /// Sends it to the next instance after a while, before those that have not tried yet.
@@ -255,7 +253,7 @@ fn retry(shared: &Arc<Shared>, mut job: Job, wait: Duration) {
     tokio::spawn(async move {
         sleep(wait).await;
         job.lane = (job.lane + 1) % shared.lanes.len();
-        shared.lanes[job.lane].queue.push_front(job);
+        shared.lanes[job.lane].push_front(job);
     });
 }
 
@@ -271,7 +269,8 @@ fn finish(shared: &Shared, job: Job, intended: Instant) {
     let _ = shared.done.send(record);
 }
 
-fn micros(duration: Duration) -> u64 {
+/// In whole microseconds.
+pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -288,9 +287,9 @@ mod tests {
         Answer {
             from: "http://a:1".into(),
             status,
-            replayed: false,
             retry_after_seconds,
             body: Bytes::from_static(body.as_bytes()),
+            ..Answer::default()
         }
     }
 

@@ -6,9 +6,16 @@
 //! and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the closed
 //! loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
 
+pub mod basket;
+pub mod browse;
+pub mod caller;
+pub mod cart;
+pub mod catalog;
+pub mod checkout;
 pub mod client;
 pub mod dataset;
 pub mod generator;
+pub mod guest;
 pub mod hammer;
 pub mod kill;
 pub mod oracle;
@@ -18,9 +25,11 @@ pub mod replay;
 pub mod report;
 pub mod retention;
 pub mod rush;
+pub mod search;
 pub mod search_latency;
 pub mod seed;
 pub mod stored;
 pub mod supply;
 pub mod target;
 pub mod type_id;
+pub mod writer;

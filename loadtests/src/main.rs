@@ -6,8 +6,10 @@
 use clap::Parser;
 use loadtests::record::Run;
 use loadtests::report::Report;
-use loadtests::target::Target;
-use loadtests::{oracle, replay, retention, rush, search_latency, seed};
+use loadtests::target::Instances;
+use loadtests::{
+    browse, cart, checkout, oracle, replay, retention, rush, search, search_latency, seed,
+};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,6 +30,14 @@ enum Command {
     Retention(Box<retention::Options>),
     /// Different searches, one after the other: how long they take without a cache
     SearchLatency(search_latency::Options),
+    /// Many readers, while prices and stock change
+    Browse(Box<browse::Options>),
+    /// Searches made of the shop's own titles
+    Search(Box<search::Options>),
+    /// Carts that several workers change at once
+    Cart(Box<cart::Options>),
+    /// Whole journeys, with several checkouts of the same cart at once
+    Checkout(Box<checkout::Options>),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -47,16 +57,20 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let clean = match Command::parse() {
-        Command::Rush(options) => {
-            rush::rush(&options).await.and_then(|report| show(&report, options.target()))
-        }
+        Command::Rush(options) => show(rush::rush(&options).await, &options.target().instances),
         Command::Replay(options) => {
-            replay::replay(&options).await.and_then(|report| show(&report, options.target()))
+            show(replay::replay(&options).await, &options.target().instances)
+        }
+        Command::Browse(options) => show(browse::browse(&options).await, options.instances()),
+        Command::Search(options) => show(search::search(&options).await, options.instances()),
+        Command::Cart(options) => show(cart::cart(&options).await, options.instances()),
+        Command::Checkout(options) => {
+            show(checkout::checkout(&options).await, options.instances())
         }
         Command::Seed(options) => seed::seed(&options).await.map(|()| true),
-        Command::Retention(options) => retention::retention(&options)
-            .await
-            .and_then(|report| show(&report, options.rush.target())),
+        Command::Retention(options) => {
+            show(retention::retention(&options).await, &options.rush.target().instances)
+        }
         Command::SearchLatency(options) => search_latency::measure(&options).await,
         Command::Oracle { record, database } => judge(record, database).await,
     };
@@ -70,9 +84,10 @@ async fn main() -> ExitCode {
     }
 }
 
-fn show(report: &Report, target: &Target) -> anyhow::Result<bool> {
+fn show(report: anyhow::Result<Report>, instances: &Instances) -> anyhow::Result<bool> {
+    let report = report?;
     print!("{report}");
-    if let Some(file) = &target.json {
+    if let Some(file) = &instances.json {
         report.save(file)?;
     }
     Ok(report.is_clean())
@@ -82,4 +97,15 @@ async fn judge(record: PathBuf, database: String) -> anyhow::Result<bool> {
     let verdict = oracle::examine(&Run::load(&record)?, &database).await?;
     print!("{verdict}");
     Ok(verdict.is_clean())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_free_of_contradictions() {
+        Command::command().debug_assert();
+    }
 }

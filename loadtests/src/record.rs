@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// One answer of an instance.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Answer {
     /// The URL of the instance.
     pub from: Arc<str>,
@@ -20,15 +20,21 @@ pub struct Answer {
     pub replayed: bool,
     /// `Retry-After`, if it carried one.
     pub retry_after_seconds: Option<u64>,
+    /// `ETag`, if it carried one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// Whether it carried `Doorbuster-Stale: true`.
+    #[serde(default)]
+    pub stale: bool,
     /// The body, byte for byte.
     #[serde(with = "exact")]
     pub body: Bytes,
 }
 
 impl Answer {
-    /// Whether it says that the request took effect.
+    /// Whether it says that the request took effect, or that what the client has is current.
     pub fn acknowledges(&self) -> bool {
-        (200..300).contains(&self.status)
+        matches!(self.status, 200..=299 | 304)
     }
 
     /// The stable `code` of a problem body; empty if there is none.
@@ -68,6 +74,13 @@ pub struct Timing {
     pub latency_us: u64,
     /// Microseconds from the start of the run to the last answer.
     pub answered_at_us: u64,
+}
+
+impl Timing {
+    /// Microseconds from the start of the run to the departure of a request that left once.
+    pub fn departed_at_us(&self) -> u64 {
+        (self.answered_at_us + self.lag_us).saturating_sub(self.latency_us)
+    }
 }
 
 /// One request: what was sent under its key, as often as it took, and every answer.
@@ -201,9 +214,8 @@ mod tests {
         Answer {
             from: "http://a:1".into(),
             status,
-            replayed: false,
-            retry_after_seconds: None,
             body: Bytes::from_static(body),
+            ..Answer::default()
         }
     }
 

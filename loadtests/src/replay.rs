@@ -96,7 +96,7 @@ async fn supply_all(
              the catalog.csv of the data first"
         );
     }
-    supply::receive(&options.target, name, units).await?;
+    supply::receive(&options.target.office(), name, units).await?;
     Ok(units.iter().map(|(sku, units)| (sku.clone(), units + before[sku])).collect())
 }
 

@@ -1,7 +1,7 @@
 //! The result of a run, for people and for machines.
 
-use crate::kill::Shot;
-use crate::oracle::Verdict;
+use crate::kill::{KillSwitch, Shot};
+use crate::oracle::{Checked, Verdict};
 use crate::record::{Answer, Outcome, Record};
 use anyhow::Context;
 use hdrhistogram::Histogram;
@@ -24,17 +24,17 @@ pub struct Report {
     pub scenario: &'static str,
     /// The name of the run, as it stands in keys and SKUs.
     pub run: String,
-    /// Orders by how they ended.
+    /// Requests by how they ended.
     pub outcomes: BTreeMap<String, u64>,
-    /// Orders acknowledged.
+    /// Requests acknowledged.
     pub acknowledged: u64,
     /// Seconds from the start to the last final answer.
     pub seconds: f64,
-    /// Orders acknowledged a second, until the last acknowledgement.
+    /// Requests acknowledged a second, until the last acknowledgement.
     pub acknowledged_per_second: f64,
     /// Final answers a second.
     pub answered_per_second: f64,
-    /// Orders acknowledged in each second of the run.
+    /// Requests acknowledged in each second of the run.
     pub acknowledged_by_second: Vec<u64>,
     /// From the intended start to the acknowledgement, retries included.
     pub acknowledged_latency: Latency,
@@ -84,37 +84,47 @@ impl Lag {
 
 impl Report {
     /// Sums up the records of a run.
-    pub fn new(
+    pub fn new<'r>(
         scenario: &'static str,
         run: &str,
-        records: &[Record],
+        records: impl IntoIterator<Item = &'r Record>,
         verdict: Verdict,
     ) -> anyhow::Result<Self> {
-        let acknowledged = of(records, Outcome::Acknowledged);
+        let records: Vec<&Record> = records.into_iter().collect();
+        let acknowledged = of(&records, Outcome::Acknowledged);
         let retried = records
             .iter()
             .flat_map(|record| &record.answers)
             .filter(|answer| answer.asks_to_retry());
-        let seconds = last_answer_seconds(records.iter());
-        let acknowledged_seconds = last_answer_seconds(acknowledged.iter().copied());
+        let seconds = last_answer_seconds(&records);
+        let acknowledged_seconds = last_answer_seconds(&acknowledged);
         Ok(Self {
             scenario,
             run: run.to_owned(),
-            outcomes: tally(records.iter().map(Record::label)),
+            outcomes: tally(records.iter().map(|record| record.label())),
             acknowledged: acknowledged.len() as u64,
             seconds,
             acknowledged_per_second: per_second(acknowledged.len(), acknowledged_seconds),
             answered_per_second: per_second(records.len(), seconds),
             acknowledged_by_second: by_second(&acknowledged),
             acknowledged_latency: Latency::of(&acknowledged)?,
-            refused_latency: Latency::of(&of(records, Outcome::Refused))?,
+            refused_latency: Latency::of(&of(&records, Outcome::Refused))?,
             turned_away: tally(retried.map(Answer::label)),
             lost: records.iter().map(|record| record.lost).sum(),
-            lag: Lag::of(records),
+            lag: Lag::of(&records),
             killed: None,
             verdict,
             limits_missed: Vec::new(),
         })
+    }
+
+    /// Adds what was killed.  That it never came to the kill is an error, because then nothing
+    /// was shown; the figures are still worth reading.
+    pub fn attach_kill(&mut self, kill: Option<&KillSwitch>) -> anyhow::Result<()> {
+        if let Some(kill) = kill {
+            self.killed = Some(kill.shot().inspect_err(|_| eprintln!("{self}"))?);
+        }
+        Ok(())
     }
 
     /// Whether everything was true and within the given limits.
@@ -148,7 +158,7 @@ impl Latency {
 }
 
 impl Lag {
-    fn of(records: &[Record]) -> Self {
+    fn of(records: &[&Record]) -> Self {
         let lags = || records.iter().map(|record| ms(record.timing.lag_us));
         let late = lags().filter(|lag| *lag > LATE_MS).count();
         Self {
@@ -158,8 +168,8 @@ impl Lag {
     }
 }
 
-fn of(records: &[Record], outcome: Outcome) -> Vec<&Record> {
-    records.iter().filter(|record| record.outcome() == outcome).collect()
+fn of<'r>(records: &[&'r Record], outcome: Outcome) -> Vec<&'r Record> {
+    records.iter().copied().filter(|record| record.outcome() == outcome).collect()
 }
 
 fn tally(labels: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
@@ -172,8 +182,8 @@ fn ms(us: u64) -> f64 {
     us as f64 / 1_000.0
 }
 
-fn last_answer_seconds<'r>(records: impl Iterator<Item = &'r Record>) -> f64 {
-    let last_us = records.map(|record| record.timing.answered_at_us).max().unwrap_or(0);
+fn last_answer_seconds(records: &[&Record]) -> f64 {
+    let last_us = records.iter().map(|record| record.timing.answered_at_us).max().unwrap_or(0);
     last_us as f64 / 1_000_000.0
 }
 
@@ -199,7 +209,7 @@ impl fmt::Display for Report {
         if let Some(shot) = self.killed {
             writeln!(
                 f,
-                "  killed        process {} with {} orders acknowledged and {} in flight",
+                "  killed        process {} with {} requests acknowledged and {} in flight",
                 shot.pid, shot.acknowledged, shot.in_flight
             )?;
         }
@@ -255,7 +265,30 @@ impl Lag {
 
 /// The oracle's part of the summary.
 pub fn write_verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Result {
+    write_judged(f, verdict)?;
+    for finding in verdict.findings.iter().take(FINDINGS_SHOWN) {
+        writeln!(f, "  WRONG         {finding}")?;
+    }
+    match verdict.findings.len() {
+        0 => writeln!(f, "                everything that was acknowledged is true"),
+        all if all > FINDINGS_SHOWN => {
+            writeln!(f, "                … {all} findings in all")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How much was judged, of orders and of everything else.
+fn write_judged(f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Result {
+    let judged: Vec<String> =
+        verdict.judged.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    if !judged.is_empty() {
+        writeln!(f, "  judged        {}", judged.join(", "))?;
+    }
     let checked = &verdict.checked;
+    if *checked == Checked::default() {
+        return Ok(());
+    }
     writeln!(
         f,
         "  oracle        {} acknowledged with {} lines and {} replays, {} refused, {} unknown \
@@ -267,17 +300,7 @@ pub fn write_verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Resu
         checked.unknown,
         checked.unknown_with_order,
         checked.skus
-    )?;
-    for finding in verdict.findings.iter().take(FINDINGS_SHOWN) {
-        writeln!(f, "  WRONG         {finding}")?;
-    }
-    match verdict.findings.len() {
-        0 => writeln!(f, "                everything that was acknowledged is true"),
-        all if all > FINDINGS_SHOWN => {
-            writeln!(f, "                … {all} findings in all")
-        }
-        _ => Ok(()),
-    }
+    )
 }
 
 impl fmt::Display for Verdict {

@@ -2,7 +2,7 @@
 
 use crate::client::Request;
 use crate::generator::{Arrivals, Settings, run};
-use crate::kill::{KillSwitch, check_pid};
+use crate::kill;
 use crate::oracle;
 use crate::order::{Address, Item, NewOrder, Provider};
 use crate::record::{Outcome, Record, Run};
@@ -12,7 +12,6 @@ use crate::target::{Target, progress, run_name};
 use anyhow::{Context, ensure};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Minor units of GBP.
@@ -41,18 +40,8 @@ pub struct Options {
     /// Acknowledged orders that are asked for again afterwards, to compare the replays
     #[arg(long, default_value_t = 200, value_name = "COUNT")]
     ask_again: usize,
-    /// Send SIGKILL to this process in the middle of the rush
-    #[arg(long, value_name = "PID")]
-    kill_pid: Option<u32>,
-    /// … once its instance has acknowledged this many orders
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
-    kill_after_acknowledged: usize,
-    /// … and this many requests wait for its answers
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
-    kill_in_flight: usize,
-    /// The URL of that instance [default: the first one]
-    #[arg(long, value_name = "URL")]
-    kill_url: Option<String>,
+    #[command(flatten)]
+    kill: kill::Options,
     /// Fail if more buyers than this have no final answer after a minute
     #[arg(long, default_value_t = 0, value_name = "COUNT")]
     unknown_max: u64,
@@ -66,7 +55,8 @@ pub struct Options {
 
 /// Prepares the sale, lets everybody in, and judges what came of it.
 pub async fn rush(options: &Options) -> anyhow::Result<Report> {
-    let kill = options.kill_switch()?.map(Arc::new);
+    let urls = &options.target.instances.urls;
+    let kill = options.kill.switch(urls, options.target.connections / urls.len())?;
     let settings = Settings { kill: kill.clone(), ..options.target.settings()? };
     let ramp = Duration::try_from_secs_f64(options.ramp_seconds)
         .context("--ramp-seconds: zero or more")?;
@@ -84,10 +74,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     let verdict = oracle::examine(&evidence, &options.target.database).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
     report.limits_missed = options.limits_missed(&report);
-    if let Some(kill) = kill {
-        // The figures are still worth reading when it never came to the kill.
-        report.killed = Some(kill.shot().inspect_err(|_| eprintln!("{report}"))?);
-    }
+    report.attach_kill(kill.as_deref())?;
     Ok(report)
 }
 
@@ -102,30 +89,6 @@ impl Options {
         &self.target
     }
 
-    fn kill_switch(&self) -> anyhow::Result<Option<KillSwitch>> {
-        let Some(pid) = self.kill_pid else {
-            ensure!(self.kill_url.is_none(), "--kill-url needs --kill-pid");
-            return Ok(None);
-        };
-        let urls = &self.target.urls;
-        let target = match &self.kill_url {
-            None => 0,
-            Some(url) => {
-                let url = url.parse()?;
-                let place = urls.iter().position(|base| *base == url);
-                place.with_context(|| format!("--kill-url {url} is none of the --url"))?
-            }
-        };
-        let (acknowledged, in_flight) = (self.kill_after_acknowledged, self.kill_in_flight);
-        let its_connections = self.target.connections / urls.len();
-        ensure!(
-            its_connections >= in_flight,
-            "{its_connections} connections per instance cannot have {in_flight} requests in \
-             flight: more --connections, or less --kill-in-flight"
-        );
-        Ok(Some(KillSwitch::new(target, check_pid(pid)?, acknowledged, in_flight)))
-    }
-
     /// Fresh SKUs with stock; what was supplied of each.
     async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
         ensure!(self.buyers > 0, "--buyers: at least one");
@@ -135,11 +98,11 @@ impl Options {
         ensure!(units > 0, "--units: at least one");
         let skus: Vec<String> =
             (1..=self.skus).map(|n| format!("{}-{n}", name.to_uppercase())).collect();
-        supply::create_products(&self.target, name, &skus, PRICE).await?;
+        let office = self.target.office();
+        supply::create_products(&office, name, &skus, PRICE).await?;
         let supplied = skus.into_iter().map(|sku| (sku, i64::from(units))).collect();
-        supply::receive(&self.target, name, &supplied).await?;
-        // Until the other instances have heard of it: the contract grants them a second.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        supply::receive(&office, name, &supplied).await?;
+        supply::until_known_everywhere().await;
         Ok(supplied)
     }
 

@@ -1,5 +1,6 @@
 //! What the database says about a run, read in one snapshot.
 
+use crate::type_id;
 use anyhow::Context;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -61,6 +62,49 @@ pub struct Level {
     pub ordered: i64,
     /// Units in orders that were cancelled or have expired.
     pub released: i64,
+}
+
+/// A row of `carts`.
+#[derive(Debug, Clone, Default)]
+pub struct StoredCart {
+    /// Its version.
+    pub version: i64,
+    /// Variants and units, line by line.
+    pub items: Vec<(Uuid, i64)>,
+}
+
+/// The carts of the sessions with these tokens, by token.
+pub async fn read_carts(
+    client: &Client,
+    tokens: &[String],
+) -> anyhow::Result<HashMap<String, StoredCart>> {
+    let rows = client
+        .query(
+            "SELECT t.token, c.version, c.items
+             FROM unnest($1::text[]) t (token)
+             JOIN sessions s ON s.token_hash = sha256(convert_to(t.token, 'UTF8'))
+             JOIN carts c ON c.session_id = s.id",
+            &[&tokens],
+        )
+        .await
+        .context("cannot read the carts")?;
+    let mut carts = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let items = cart_items(&row.try_get("items")?);
+        let items = items.context("a stored cart holds an item that is none")?;
+        let cart = StoredCart { version: row.try_get("version")?, items };
+        carts.insert(row.try_get("token")?, cart);
+    }
+    Ok(carts)
+}
+
+fn cart_items(items: &Value) -> Option<Vec<(Uuid, i64)>> {
+    let item = |item: &Value| {
+        let id = item["variant_id"].as_str()?;
+        let id = type_id::decode("var", id).or_else(|| id.parse().ok())?;
+        Some((id, item["quantity"].as_i64()?))
+    };
+    items.as_array()?.iter().map(item).collect()
 }
 
 /// Opens a connection of its own.

@@ -3,15 +3,23 @@
 use crate::client::Request;
 use crate::generator::{Arrivals, Settings, run};
 use crate::record::Record;
-use crate::target::{Target, progress};
+use crate::target::{Instances, progress};
 use anyhow::bail;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Where staff works: instances, and the credential of an admin.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "said above")]
+pub struct Office<'t> {
+    pub instances: &'t Instances,
+    pub admin_key: &'t str,
+}
+
 /// Makes one product per SKU, each with one variant at `price` minor units of GBP.
 pub async fn create_products(
-    target: &Target,
+    office: &Office<'_>,
     name: &str,
     skus: &[String],
     price: i64,
@@ -21,40 +29,43 @@ pub async fn create_products(
             "title": sku,
             "variants": [{"sku": sku, "prices": [{"amount": price, "currency": "GBP"}]}],
         });
-        admin_post(target, "/v1/admin/products", format!("{name}-product-{sku}"), &body)
+        admin_post(office, "/v1/admin/products", format!("{name}-product-{sku}"), &body)
     });
-    send("products", requests.collect(), target).await
+    send("products", requests.collect(), office).await
 }
 
 /// Receives so many units of each SKU.
 pub async fn receive(
-    target: &Target,
+    office: &Office<'_>,
     name: &str,
     units: &BTreeMap<String, i64>,
 ) -> anyhow::Result<()> {
     let requests = units.iter().map(|(sku, quantity)| {
         let body = json!({"sku": sku, "quantity": quantity, "reason": "received"});
         let key = format!("{name}-stock-{sku}");
-        admin_post(target, "/v1/admin/stock/adjustments", key, &body)
+        admin_post(office, "/v1/admin/stock/adjustments", key, &body)
     });
-    send("stock", requests.collect(), target).await
+    send("stock", requests.collect(), office).await
 }
 
-fn admin_post(target: &Target, path: &str, key: String, body: &serde_json::Value) -> Request {
-    let mut request = Request::post(path, key, body.to_string());
-    request.bearer = Some(target.admin_key.clone());
-    request
+fn admin_post(office: &Office<'_>, path: &str, key: String, body: &serde_json::Value) -> Request {
+    Request::post(path, key, body.to_string()).by(office.admin_key)
+}
+
+/// Waits until the other instances have heard of it: the contract grants them a second.
+pub async fn until_known_everywhere() {
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
 }
 
 async fn send(
     label: &'static str,
     requests: Vec<Request>,
-    target: &Target,
+    office: &Office<'_>,
 ) -> anyhow::Result<()> {
     let bar = progress(label, requests.len());
     // Few at a time and less patient: this is the back office, not the crowd.
     let deadline = Duration::from_secs(10);
-    let settings = Settings { connections: 8, deadline, ..target.settings()? };
+    let settings = Settings { deadline, ..office.instances.settings(8)? };
     let records = run(requests, Arrivals::Unpaced, &settings, &bar).await;
     bar.finish_and_clear();
     match records.iter().find(|record| record.label() != "201") {

@@ -2,16 +2,37 @@
 
 use crate::client::Base;
 use crate::generator::Settings;
-use anyhow::ensure;
+use crate::supply::Office;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
 /// The options that all scenarios share.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Target {
+pub struct Instances {
     /// An instance, such as http://127.0.0.1:8080; several times for several instances
     #[arg(long = "url", required = true, value_name = "URL")]
     pub urls: Vec<Base>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+impl Instances {
+    /// Clients of these instances.
+    pub fn settings(&self, connections: usize) -> anyhow::Result<Settings> {
+        ensure!(!self.urls.is_empty(), "no --url");
+        ensure!((1..=20_000).contains(&connections), "1 to 20000 connections");
+        Ok(Settings::new(self.urls.clone(), connections))
+    }
+}
+
+/// The options of the scenarios that place orders and read the database.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "options of their own")]
+    pub instances: Instances,
     /// Their database, read by the oracle
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
     pub database: String,
@@ -26,9 +47,6 @@ pub struct Target {
     /// Keep-alive connections in all
     #[arg(long, default_value_t = 256)]
     pub connections: usize,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
     /// Write what was sent and received, to be judged again by `loadtests oracle`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
@@ -37,9 +55,12 @@ pub struct Target {
 impl Target {
     /// Clients of these instances.
     pub fn settings(&self) -> anyhow::Result<Settings> {
-        ensure!(!self.urls.is_empty(), "no --url");
-        ensure!((1..=20_000).contains(&self.connections), "--connections: 1 to 20000");
-        Ok(Settings::new(self.urls.clone(), self.connections))
+        self.instances.settings(self.connections).context("--connections")
+    }
+
+    /// Its back office.
+    pub fn office(&self) -> Office<'_> {
+        Office { instances: &self.instances, admin_key: &self.admin_key }
     }
 }
 

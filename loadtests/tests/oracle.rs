@@ -59,7 +59,7 @@ fn told(n: u128, units: i64) -> String {
 
 fn answer(status: u16, replayed: bool, body: String) -> Answer {
     let from = "http://a:1".into();
-    Answer { from, status, replayed, retry_after_seconds: None, body: body.into() }
+    Answer { from, status, replayed, body: body.into(), ..Answer::default() }
 }
 
 fn honest_run() -> Run {

@@ -1,7 +1,13 @@
 //! Was everything true that clients were told?  Compares what they sent and received with what
 //! the database holds, and names every order, key and SKU for which it does not fit.
 
+pub mod carts;
+pub mod checkout;
 mod content;
+mod gaps;
+pub mod reads;
+pub mod search;
+mod seen;
 mod stock;
 
 use crate::order::{Acknowledged, NewOrder};
@@ -10,7 +16,7 @@ use crate::stored::{self, Order, Stored};
 use crate::type_id;
 use anyhow::ensure;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use uuid::Uuid;
 
@@ -47,8 +53,10 @@ pub struct Checked {
 /// The judgement of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Verdict {
-    /// How much was judged.
+    /// How much was judged of orders and stock.
     pub checked: Checked,
+    /// How much was judged of anything else, by what it is called.
+    pub judged: BTreeMap<&'static str, u64>,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
 }
@@ -57,6 +65,11 @@ impl Verdict {
     /// Whether everything was true.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Counts something that was judged.
+    pub fn count(&mut self, what: &'static str, more: usize) {
+        *self.judged.entry(what).or_default() += more as u64;
     }
 
     /// Adds something that is wrong.
@@ -98,7 +111,8 @@ pub fn judge(run: &Run, stored: &Stored) -> Verdict {
             Outcome::Unknown => judge_unknown(record, orders, &mut verdict),
         }
     }
-    stock::judge(run, stored, &mut verdict);
+    let disappointed = stock::refused_for_stock(run);
+    stock::judge(&run.supplied, &disappointed, stored, &mut verdict);
     verdict
 }
 

@@ -4,12 +4,17 @@ use super::{Verdict, asked};
 use crate::order::Item;
 use crate::record::Run;
 use crate::stored::{Level, Stored};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Judges the stock of every SKU of the run.
-pub fn judge(run: &Run, stored: &Stored, verdict: &mut Verdict) {
-    let disappointed = refused_for_stock(run);
-    for (sku, supplied) in &run.supplied {
+/// Judges the stock of every SKU that was supplied.  `disappointed` are the fewest units of a SKU
+/// that somebody was refused for want of stock.
+pub fn judge(
+    supplied: &BTreeMap<String, i64>,
+    disappointed: &HashMap<String, i64>,
+    stored: &Stored,
+    verdict: &mut Verdict,
+) {
+    for (sku, supplied) in supplied {
         let name = format!("sku {sku}");
         let Some(level) = stored.levels.get(sku) else {
             verdict.find(name, format!("{supplied} units supplied, but it has no stock row"));
@@ -61,7 +66,7 @@ fn wrong_levels(level: &Level, supplied: i64) -> Vec<String> {
 
 /// The fewest units that were refused for want of stock, by SKU; of orders with one line, where
 /// it is certain which SKU was meant.
-fn refused_for_stock(run: &Run) -> HashMap<String, i64> {
+pub fn refused_for_stock(run: &Run) -> HashMap<String, i64> {
     let mut fewest: HashMap<String, i64> = HashMap::new();
     for record in run.records.iter().filter(|record| record.label() == "409 out_of_stock") {
         let items = asked(record).map(|order| order.items).unwrap_or_default();
