@@ -8,8 +8,8 @@ use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::oracle::{self, Checked};
 use loadtests::order::{Address, Item, NewOrder, Provider};
 use loadtests::record::{Outcome, Run};
-use loadtests::supply;
-use loadtests::target::{Target, run_name};
+use loadtests::supply::{self, Office};
+use loadtests::target::{Instances, run_name};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -52,18 +52,12 @@ impl Sale {
         let known = self.run.supplied.len();
         let name = self.name.to_uppercase();
         self.skus = (0..count).map(|n| format!("{name}-{}", known + n)).collect();
-        let target = Target {
-            urls: self.settings.bases.clone(),
-            database: self.database.url.clone(),
-            admin_key: ADMIN_KEY.to_owned(),
-            connections: self.settings.connections,
-            json: None,
-            record: None,
-        };
+        let instances = Instances { urls: self.settings.bases.clone(), json: None };
+        let office = Office { instances: &instances, admin_key: ADMIN_KEY };
         let supplied: BTreeMap<String, i64> =
             self.skus.iter().map(|sku| (sku.clone(), units)).collect();
-        supply::create_products(&target, &self.name, &self.skus, 1299).await.unwrap();
-        supply::receive(&target, &self.name, &supplied).await.unwrap();
+        supply::create_products(&office, &self.name, &self.skus, 1299).await.unwrap();
+        supply::receive(&office, &self.name, &supplied).await.unwrap();
         self.run.supplied.extend(supplied);
     }
 
