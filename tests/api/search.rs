@@ -181,8 +181,9 @@ async fn facet_counts_equal_the_counts_of_sql() {
                 CROSS JOIN LATERAL {from} GROUP BY 1"
             );
             let rows = app.database.rows(&sql, &[]).await;
-            let expected: Vec<(String, i64)> =
+            let mut expected: Vec<(String, i64)> =
                 rows.iter().map(|r| (r.get(0), r.get(1))).collect();
+            expected.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             let counts = facets[facet].as_array().unwrap();
             let counts: Vec<(String, i64)> = counts
                 .iter()

@@ -27,6 +27,9 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL jit = off;
 /// would read everything.
 const BY_WORDS: &str = "SET LOCAL enable_indexscan = off";
 
+/// In another order than relevance, a page of a common word is found best in that order.
+const BY_ANY_INDEX: &str = "SET LOCAL enable_indexscan = on";
+
 /// Finds the products of a page, and counts the facets.
 pub async fn find(readers: &Pool, listing: &Listing) -> Result<Found, Problem> {
     let mut client = readers.get().await?;
@@ -37,7 +40,11 @@ pub async fn find(readers: &Pool, listing: &Listing) -> Result<Found, Problem> {
     if listing.filter.words.is_some() {
         transaction.batch_execute(BY_WORDS).await?;
     }
-    let found = match Matching::of(&transaction, &listing.filter).await? {
+    let matching = Matching::of(&transaction, &listing.filter).await?;
+    if listing.sort != Sort::Relevance {
+        transaction.batch_execute(BY_ANY_INDEX).await?;
+    }
+    let found = match matching {
         Some(matching) => {
             let mut found = matching.page(&transaction, listing).await?;
             if !listing.facets.is_empty() {
