@@ -41,11 +41,13 @@ pub async fn find(readers: &Pool, listing: &Listing) -> Result<Found, Problem> {
         transaction.batch_execute(BY_WORDS).await?;
     }
     let matching = Matching::of(&transaction, &listing.filter).await?;
-    if listing.sort != Sort::Relevance {
-        transaction.batch_execute(BY_ANY_INDEX).await?;
-    }
     let found = match matching {
         Some(matching) => {
+            if listing.sort != Sort::Relevance
+                && matching.is_common(&transaction, listing).await?
+            {
+                transaction.batch_execute(BY_ANY_INDEX).await?;
+            }
             let mut found = matching.page(&transaction, listing).await?;
             if !listing.facets.is_empty() {
                 found.facets = Some(facets::count(&transaction, listing, &matching).await?);
@@ -99,6 +101,25 @@ impl Matching {
             }
         }
         Ok(Some(Self { query, category, collection }))
+    }
+
+    /// Whether so many products match that their order should lead, not their words. Counted,
+    /// because PostgreSQL can only guess how many words begin with another.
+    async fn is_common(
+        &self,
+        transaction: &Transaction<'_>,
+        listing: &Listing,
+    ) -> Result<bool, Problem> {
+        if self.query.is_none() {
+            return Ok(false);
+        }
+        let mut statement = Statement::default();
+        let matches = statement.matching(self, listing);
+        statement.sql = format!(
+            "SELECT count(*) FROM (SELECT FROM {matches} LIMIT {RANKED_MAX}) AS matching"
+        );
+        let rows = statement.query(transaction).await?;
+        Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) >= RANKED_MAX))
     }
 
     async fn page(
