@@ -103,7 +103,8 @@ impl Statement {
                 let code = listing.currency.map(|currency| currency.to_string());
                 let currency = self.bind(code, Type::TEXT);
                 format!(
-                    "SELECT NULL::text AS value, NULL::text AS title, min(amount) AS count, max(amount)
+                    "SELECT NULL::text AS value, NULL::text AS title,
+                         min(amount) AS count, max(amount)
                      FROM found JOIN product_search_prices p USING (product_id)
                      WHERE p.currency = {currency}"
                 )

@@ -27,6 +27,9 @@ const LIMITS: &str = "SET LOCAL statement_timeout = '2s'; SET LOCAL jit = off;
 /// would read everything.
 const BY_WORDS: &str = "SET LOCAL enable_indexscan = off";
 
+/// In another order than relevance, a page of a common word is found best in that order.
+const BY_ANY_INDEX: &str = "SET LOCAL enable_indexscan = on";
+
 /// Finds the products of a page, and counts the facets.
 pub async fn find(transaction: &Transaction<'_>, listing: &Listing) -> Result<Found, Problem> {
     transaction.batch_execute(LIMITS).await?;
@@ -36,6 +39,9 @@ pub async fn find(transaction: &Transaction<'_>, listing: &Listing) -> Result<Fo
     let Some(matching) = Matching::of(transaction, &listing.filter).await? else {
         return Ok(nothing(listing));
     };
+    if listing.sort != Sort::Relevance && matching.is_common(transaction, listing).await? {
+        transaction.batch_execute(BY_ANY_INDEX).await?;
+    }
     let mut found = matching.page(transaction, listing).await?;
     if !listing.facets.is_empty() {
         found.facets = Some(facets::count(transaction, listing, &matching).await?);
@@ -84,6 +90,25 @@ impl Matching {
             }
         }
         Ok(Some(Self { query, category, collection }))
+    }
+
+    /// Whether so many products match that their order should lead, not their words. Counted,
+    /// because PostgreSQL can only guess how many words begin with another.
+    async fn is_common(
+        &self,
+        transaction: &Transaction<'_>,
+        listing: &Listing,
+    ) -> Result<bool, Problem> {
+        if self.query.is_none() {
+            return Ok(false);
+        }
+        let mut statement = Statement::default();
+        let matches = statement.matching(self, listing);
+        statement.sql = format!(
+            "SELECT count(*) FROM (SELECT FROM {matches} LIMIT {RANKED_MAX}) AS matching"
+        );
+        let rows = statement.query(transaction).await?;
+        Ok(rows.first().is_some_and(|row| row.get::<_, i64>(0) >= RANKED_MAX))
     }
 
     async fn page(
