@@ -1,9 +1,9 @@
 //! A client that does one thing after another: it knows all instances, keeps a connection to
 //! each, and comes again as the [`Settings`] say.
 
-use crate::client::{Connection, Request};
+use crate::client::{Connection, Failure, Request};
 use crate::generator::{Settings, micros};
-use crate::record::{Record, Timing};
+use crate::record::{Answer, Record, Timing};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
@@ -52,6 +52,28 @@ impl Caller {
         record
     }
 
+    /// Sends it until an instance may have seen it: without a key nobody knows whether coming
+    /// again would do it twice.
+    pub async fn call_once(&mut self, request: &Request) -> Record {
+        let mut record = new_record(request);
+        let begun = Instant::now();
+        for _ in 0..self.connections.len() {
+            match self.attempt(request).await {
+                Ok(answer) => record.answers.push(answer),
+                Err(failure) => {
+                    record.lost += 1;
+                    if failure == Failure::Connect {
+                        self.turn_to(self.lane + 1);
+                        continue;
+                    }
+                }
+            }
+            break;
+        }
+        self.time(&mut record, begun);
+        record
+    }
+
     /// Sends it and hangs up when there is no answer so soon, as a shopper in a tunnel; then,
     /// with a key, calls again under it.
     pub async fn call_impatiently(&mut self, request: &Request, patience: Duration) -> Record {
@@ -92,10 +114,7 @@ impl Caller {
         self.time(record, begun);
     }
 
-    async fn attempt(
-        &mut self,
-        request: &Request,
-    ) -> Result<crate::record::Answer, crate::client::Failure> {
+    async fn attempt(&mut self, request: &Request) -> Result<Answer, Failure> {
         let connection = &mut self.connections[self.lane];
         self.settings.attempt(self.lane, connection, request).await
     }

@@ -210,8 +210,7 @@ impl Worker {
         } else if request.key.is_some() {
             self.caller.call(&request).await
         } else {
-            // Without a key nobody knows whether coming again would do it twice.
-            self.caller.ask(&request, Instant::now()).await
+            self.caller.call_once(&request).await
         };
         if request.key.is_some() && self.dice.random_bool(0.2) {
             self.repeat(&request, &mut record).await;

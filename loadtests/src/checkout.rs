@@ -275,7 +275,7 @@ async fn check_out(
                 first.answers.extend(record.answers);
                 first.lost += record.lost;
             }
-            None => drop(records.insert(n, record)),
+            None => drop(records.insert(n % different, record)),
         }
     }
     filling.checkouts = records.into_values().collect();

@@ -1,10 +1,11 @@
 //! Load tests for doorbuster, from outside: they speak HTTP to instances and read PostgreSQL,
 //! and share no code with the product.
 //!
-//! Scenarios ([`rush`], [`replay`]) plan requests, the [`generator`] sends them open loop and
-//! keeps every answer in a [`record`], the [`oracle`] compares those with what is [`stored`],
-//! and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the closed
-//! loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
+//! Scenarios ([`rush`], [`replay`], [`browse`], [`search`], [`cart`], [`checkout`]) plan requests;
+//! the [`generator`] sends them open loop, a [`caller`] one after the other, and both keep every
+//! answer in a [`record`]; the [`oracle`] compares those with each other and with what is
+//! [`stored`]; and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the
+//! closed loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
 
 pub mod basket;
 pub mod browse;

@@ -6,7 +6,7 @@ use super::Verdict;
 use super::seen::{See, Seen, show};
 use crate::record::{Answer, Record};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// How long after the acknowledgement of a change an instance may show what was before.
@@ -56,6 +56,7 @@ pub fn judge(reads: &[Read], changes: &[Changed]) -> Verdict {
         newest: HashMap::new(),
         tags: HashMap::new(),
         acknowledged: Acknowledged::of(changes),
+        refused: HashSet::new(),
     };
     let mut in_order: Vec<&Read> = reads.iter().collect();
     in_order.sort_by_key(|read| (read.reader, read.record.timing.departed_at_us()));
@@ -81,6 +82,8 @@ struct Judge {
     /// The body of each path's ETags.
     tags: HashMap<(Arc<str>, String), Bytes>,
     acknowledged: Acknowledged,
+    /// Paths and their refusals.
+    refused: HashSet<(Arc<str>, String)>,
 }
 
 impl Judge {
@@ -101,7 +104,7 @@ impl Judge {
             }
             // Refused for the moment; the report counts them.
             429 | 502 | 503 | 504 => return,
-            _ => return verdict.find(&read.path, format!("was answered {}", answer.label())),
+            _ => return self.judge_refused(read, answer, verdict),
         };
         let asked = read.path.strip_prefix("/v1/products/");
         for see in self.seen.products(&read.path, body, verdict).iter() {
@@ -113,6 +116,15 @@ impl Judge {
                 self.judge_freshness(read, answer, see, verdict);
             }
         }
+    }
+
+    /// There is no good reason for it.  Named once for each path: it may be all of its reads.
+    fn judge_refused(&mut self, read: &Read, answer: &Answer, verdict: &mut Verdict) {
+        let label = answer.label();
+        if self.refused.insert((read.path.clone(), label.clone())) {
+            verdict.find(&read.path, format!("was answered {label}"));
+        }
+        verdict.count("wrongly refused", 1);
     }
 
     /// A strong ETag belongs to one body.
