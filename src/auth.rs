@@ -98,13 +98,20 @@ impl FromRequest for OrderAccess {
     }
 }
 
-/// A malformed id looks like an unknown one.
+/// A malformed id looks like an unknown one, and so does every order to who shows nothing at all.
 fn order_access(request: &HttpRequest) -> Result<OrderAccess, Problem> {
     let order = request.match_info().query("id").parse::<OrderId>();
     let order = order.map_err(|_| Problem::not_found("order"))?;
-    let token = request.headers().get("x-order-token").and_then(|value| value.to_str().ok());
+    let headers = request.headers();
+    let token = headers.get("x-order-token").and_then(|value| value.to_str().ok());
     let secrets = secrets(request)?;
-    Ok(OrderAccess { order, is_opened: token.is_some_and(|token| secrets.opens(order, token)) })
+    let is_opened = token.is_some_and(|token| secrets.opens(order, token));
+    let asks_as_somebody =
+        [header::AUTHORIZATION, header::COOKIE].iter().any(|name| headers.contains_key(name));
+    if !is_opened && !asks_as_somebody {
+        return Err(Problem::not_found("order"));
+    }
+    Ok(OrderAccess { order, is_opened })
 }
 
 /// The secret of that name that all instances share; made at the first start.

@@ -372,11 +372,11 @@ pub fn routes(services: &mut web::ServiceConfig) {
     let mut endpoints = endpoints();
     endpoints.sort_by_key(|endpoint| endpoint.path);
     for group in endpoints.chunk_by(|a, b| a.path == b.path) {
-        let mut resource = web::resource(group[0].path);
+        let body_max = group.iter().map(|endpoint| endpoint.body_max).fold(0, Ord::max);
+        let mut resource = web::resource(group[0].path).app_data(BodyLimit(body_max));
         let mut allowed = Vec::new();
         for endpoint in group {
             resource = resource.route((endpoint.route)().guard(method(&endpoint.method)));
-            resource = resource.app_data(BodyLimit(endpoint.body_max));
             allowed.push(endpoint.method.as_str());
             if endpoint.method == Method::GET {
                 allowed.push("HEAD");

@@ -1,6 +1,6 @@
 //! Lists, filters, facets, cursors and search.
 
-use crate::harness::{App, Database, gbp};
+use crate::harness::{Answer, App, Database, gbp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,6 +37,11 @@ async fn product(app: &App, title: &str, more: Value) -> String {
 
 async fn execute(app: &App, sql: &str) {
     app.database.connect().await.batch_execute(sql).await.unwrap();
+}
+
+async fn finds_in_the_end(app: &App, query: &str, count: usize) {
+    let is_so = |answer: &Answer| answer.ok(200)["items"].as_array().unwrap().len() == count;
+    app.until(&format!("/v1/products?{query}"), is_so).await;
 }
 
 /// A catalog drawn by the database: 300 products in a tree of categories.
@@ -385,10 +390,10 @@ async fn every_committed_change_is_found_by_the_next_search() {
     for (sql, finds, finds_not) in CHANGES {
         // Two variants cannot have one SKU.
         let sql = sql.replace("sku = 'XYLO'", "sku = 'XYLO' || position");
-        execute(&app, &sql).await;
-        let count = usize::from(!finds.is_empty());
-        assert_eq!(titles(&app, finds).await.len(), count, "{sql}: {finds}");
-        assert_eq!(titles(&app, finds_not).await.len(), 0, "{sql}: not {finds_not}");
+        // The instance has not made the change itself, so it sees it when the epoch is read again.
+        execute(&app, &format!("{sql}; UPDATE catalog_epoch SET value = value + 1")).await;
+        finds_in_the_end(&app, finds, usize::from(!finds.is_empty())).await;
+        finds_in_the_end(&app, finds_not, 0).await;
     }
     execute(&app, "BEGIN; UPDATE products SET title = 'Never'; ROLLBACK").await;
     assert_eq!(titles(&app, "q=never").await, [""; 0]);
