@@ -11,7 +11,6 @@ CREATE TABLE sessions (
     ends_at    timestamptz NOT NULL,
     CHECK (expires_at <= ends_at)
 );
-CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- One row per session, made by its first change; a session without a row has an empty cart of
 -- version 0. No foreign keys and no further index: a change stays on its page.

@@ -110,12 +110,7 @@ impl App {
             offers,
             arbiter.handle(),
         );
-        let session_arbiters: Vec<Arbiter> =
-            (0..config.session.shards).map(|_| Arbiter::new()).collect();
-        let handles: Vec<ArbiterHandle> = session_arbiters.iter().map(Arbiter::handle).collect();
-        let periods =
-            session::Periods { idle: config.session.idle, absolute: config.session.absolute };
-        let sessions = Sessions::start(periods, &postgres, &handles);
+        let (sessions, session_arbiters) = sessions(&config, &postgres);
         let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
@@ -368,6 +363,14 @@ fn desk(
     (desk, lanes)
 }
 
+/// The sessions, and the threads of their shards.
+fn sessions(config: &Config, postgres: &Postgres) -> (Sessions, Vec<Arbiter>) {
+    let arbiters: Vec<Arbiter> = (0..config.session.shards).map(|_| Arbiter::new()).collect();
+    let handles: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
+    let (idle, absolute) = (config.session.idle, config.session.absolute);
+    (Sessions::start(session::Periods { idle, absolute }, postgres, &handles), arbiters)
+}
+
 /// The carts and their journal.
 fn carts(config: &Config, postgres: &Postgres, offers: Offers) -> (Carts, Lanes) {
     let terms = terms(config);
@@ -420,7 +423,7 @@ fn schedule(config: &Config) -> Schedule {
 
 /// What is removed when its time is over.
 fn sweeps() -> Vec<Sweep> {
-    [&[idempotency::SWEEP], order::store::SWEEPS].concat()
+    [&[idempotency::SWEEP], cart::store::SWEEPS, order::store::SWEEPS].concat()
 }
 
 /// Keeps the histograms' memory bounded.

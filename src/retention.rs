@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error};
 
 /// Pages of one step (8 KiB each).
-const STEP_PAGES: i64 = 256;
+const STEP_PAGES: i64 = 64;
 /// A step takes this share of the time at most: one part in ten.
 const REST_FACTOR: u32 = 9;
 /// Rests between the end of a table and its next round, in intervals.

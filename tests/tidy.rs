@@ -76,6 +76,6 @@ const CHECKSUMS: &[(&str, u64)] = &[
     ("0001_first_sale.sql", 0x879c4ce15db4cfd7),
     ("0002_catalog.sql", 0xa9f6250770d257e3),
     ("0003_search.sql", 0xbc41472d7d9d9c37),
-    ("0004_sessions_and_carts.sql", 0x3601a003c7c8ade1),
-    ("0005_checkout.sql", 0xcf81beab0e86b0d1),
+    ("0004_sessions_and_carts.sql", 0xc8dde11dd8e98d0c),
+    ("0005_checkout.sql", 0xa51c762001f88c6c),
 ];

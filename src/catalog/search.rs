@@ -62,7 +62,7 @@ impl Word {
         self.text.chars().count()
     }
 
-    /// Everything that one slip of the fingers away from the word, and its halves: what to look
+    /// Everything that is one slip of the fingers away from the word, and its halves: what to look
     /// for in the vocabulary.
     pub fn spellings(&self) -> BTreeSet<String> {
         if !self.can_be_corrected() {
@@ -125,8 +125,8 @@ fn slips(word: &[char]) -> BTreeSet<String> {
     slips
 }
 
-/// All pairs of at least two letters each that the word may be made of. "tlight" is one of one
-/// and five, so a single letter in front counts too.
+/// All pairs that the word may be made of, the second of at least two letters: "tlight" is "t"
+/// and "light".
 fn splits(word: &[char]) -> impl Iterator<Item = (String, String)> {
     (1..word.len().saturating_sub(1)).map(|at| {
         let (first, second) = word.split_at(at);
@@ -183,8 +183,8 @@ pub fn query(words: &[Word], attempt: Attempt) -> Option<Query> {
         meant = words.iter().collect();
     }
     // The last word may not be finished yet.
-    let last = words.last();
-    let terms: Vec<Term> = meant.iter().map(|word| term(word, last == Some(*word))).collect();
+    let is_last = |word: &Word| words.last().is_some_and(|last| std::ptr::eq(last, word));
+    let terms: Vec<Term> = meant.iter().map(|word| term(word, is_last(word))).collect();
     let matches: Vec<String> = terms.iter().map(|term| format!("({})", term.near)).collect();
     let matches = match attempt {
         Attempt::AsTyped | Attempt::Corrected => matches.join(" & "),
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(corrected("vintidge", &["vintage", "village"]).near, ["vintage"]);
         assert_eq!(corrected("mugs", &["vase", "mxyz"]).near, [""; 0]);
         let tlight = corrected("tlight", &["t", "light", "flight"]);
-        assert_eq!(tlight.near, ["flight"]);
+        assert_eq!(tlight.near, ["flight", "light"]);
         assert_eq!(tlight.halves, [("t".to_owned(), "light".to_owned())]);
     }
 

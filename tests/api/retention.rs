@@ -1,4 +1,5 @@
 use crate::harness::{App, Database, fresh_key, order_of, paid_with};
+use serde_json::json;
 use std::time::Duration;
 
 /// Steps follow each other at once, and rounds after a second.
@@ -151,6 +152,24 @@ async fn two_instances_share_the_work_and_leave_what_somebody_has_locked() {
     transaction.rollback().await.unwrap();
     until(&app.database, OLD_KEYS, 0).await;
     assert_eq!(removed(&app).await + removed(&other).await, 40_000);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn sessions_that_are_over_go_with_their_carts_and_living_ones_stay() {
+    let app = App::configured(&[QUICK]).await;
+    app.stocked("A", 100, 10).await;
+    let (over, living) = (app.session().await, app.session().await);
+    for token in [&over, &living] {
+        app.add_to_cart(token, &json!({"sku": "A", "quantity": 1})).await.ok(200);
+    }
+    let age = "UPDATE carts SET updated_at = now() - interval '2 hours';
+         UPDATE sessions SET expires_at = now() - interval '2 hours' WHERE id IN (
+             SELECT id FROM sessions ORDER BY id LIMIT 1)";
+    execute(&app.database, age).await;
+    until(&app.database, "SELECT count(*) FROM sessions", 1).await;
+    until(&app.database, "SELECT count(*) FROM carts", 1).await;
+    assert_eq!(app.cart(&living).await["items"][0]["quantity"], 1);
     app.database.assert_clean();
 }
 

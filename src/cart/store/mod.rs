@@ -25,6 +25,7 @@ use crate::idempotency::{Claim, KeyId, Saved};
 use crate::journal::{Form, Transaction, Weight, Work};
 use crate::postgres::Postgres;
 use crate::pricing::Terms;
+use crate::retention::Sweep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use statements::{READ, Statements};
@@ -52,6 +53,24 @@ pub struct Entry {
     /// Given back when the work is done, not when the client leaves.
     pub permit: OwnedSemaphorePermit,
 }
+
+/// What is removed: carts whose session is over, then those sessions.
+pub const SWEEPS: &[Sweep] = &[
+    Sweep {
+        table: "carts",
+        since: "updated_at",
+        only: "NOT EXISTS (SELECT FROM sessions s
+                   WHERE s.id = carts.session_id AND s.expires_at > now())",
+        // A look-up that was remembered may still have changed it.
+        keep: |_| std::time::Duration::from_secs(60),
+    },
+    Sweep {
+        table: "sessions",
+        since: "expires_at",
+        only: "NOT EXISTS (SELECT FROM carts c WHERE c.session_id = sessions.id)",
+        keep: |_| std::time::Duration::from_secs(60 * 60),
+    },
+];
 
 /// Commits changes of carts.
 pub struct CartCommits {

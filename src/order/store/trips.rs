@@ -56,23 +56,14 @@ pub async fn lock(
         .flat_map(|command| command.placement().lines.iter().map(|line| line.stock))
         .collect();
     let (variants, locations) = store::columns(&rows);
-    let ids = |expiring: bool| -> Vec<Uuid> {
-        let existing = commands.iter().filter(|c| !matches!(c, Command::Place { .. }));
-        let wanted = existing.filter(|c| matches!(c, Command::Expire { .. }) == expiring);
-        wanted.map(|command| command.placement().id.uuid()).collect()
-    };
-    let (waited, skipped) = (ids(false), ids(true));
+    let (waited, skipped) = (existing(commands, false), existing(commands, true));
     let all: Vec<Uuid> = waited.iter().chain(&skipped).copied().collect();
     let Claims { scopes, keys, hashes, resources } = &claims;
     let take_params: Params<'_> = &[scopes, keys, hashes, resources, &transaction.mark];
     let asked_params: Params<'_> = &[&asked.scopes, &asked.keys];
     let stock_params: Params<'_> = &[&variants, &locations];
-    let carts: BTreeSet<SessionId> = commands
-        .iter()
-        .filter_map(|command| command.cart())
-        .map(|(session, _)| session)
-        .collect();
-    let carts: Vec<Uuid> = carts.into_iter().map(|session| session.uuid()).collect();
+    let carts: Vec<Uuid> =
+        commands.iter().filter_map(|c| c.cart()).map(|(session, _)| session.uuid()).collect();
     let carts_params: Params<'_> = &[&carts];
     let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);
     let payment_params: Params<'_> = &[&all];
@@ -113,6 +104,13 @@ pub async fn lock(
         states.entry(order).and_modify(|state| state.payments.push(payment(row)));
     }
     Ok(Found { now, keys, carts, stock, orders: states })
+}
+
+/// The ids of orders that exist already: those that are to expire, or the others.
+fn existing(commands: &[&Command], expiring: bool) -> Vec<Uuid> {
+    let existing = commands.iter().filter(|c| !matches!(c, Command::Place { .. }));
+    let wanted = existing.filter(|c| matches!(c, Command::Expire { .. }) == expiring);
+    wanted.map(|command| command.placement().id.uuid()).collect()
 }
 
 fn locked(row: &Row) -> Locked {
@@ -311,7 +309,8 @@ async fn insert_placed(
     #[rustfmt::skip]
     let orders: Params<'_> = &[
         &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
-        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.session, mark,
+        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at,
+        &o.session, mark,
     ];
     #[rustfmt::skip]
     let lines: Params<'_> = &[
