@@ -180,7 +180,7 @@ fn judge_chain<'c>(
     gaps
 }
 
-/// The change that made a version, if it was one of these.  Others may have been answered with it if they had nothing
+/// The change that made a version.  Others may have been answered with it if they had nothing
 /// left to change.
 fn judge_version<'c>(
     cart: &CartRun,

@@ -108,73 +108,66 @@ fn a_change_without_an_answer_may_also_not_be_there() {
     expect(&judge(&[run], &prices(), None), &[expected], "made twice");
 }
 
+/// What is done to the evidence.
+type Tamper = fn(&mut CartRun);
+
+const TAMPERINGS: &[(Tamper, &[&str])] = &[
+    (|r| drop(r.changes.remove(2)), &["cart 7: from version 2 {\"A\": 5} to version 4"]),
+    (|r| r.changes[2].0 = add("B", 2), &["not explained, nor by 1 changes without an answer"]),
+    (
+        |r| r.changes[1].1.answers = vec![shown(2, &[("A", 7)])],
+        &["cart 7: from version 1 {\"A\": 2} to version 2 {\"A\": 7} with Set { line:"],
+    ),
+    (
+        |r| r.changes.push((add("A", 1), record("k", vec![shown(2, &[("A", 5)])]))),
+        &["cart 7 version 2: was given twice"],
+    ),
+    (
+        |r| r.changes.push((add("A", 3), record("k", vec![shown(2, &[("A", 8)])]))),
+        &["cart 7 version 2: was acknowledged as"],
+    ),
+    (
+        |r| r.shown = vec![shown(4, &[("B", 2)])],
+        &["cart 7: version 4 is {\"B\": 2}, but was acknowledged as {\"B\": 1}"],
+    ),
+    (
+        |r| r.shown = vec![shown(3, &[("A", 5), ("B", 1)])],
+        &["cart 7: version 4 was acknowledged, but the last one is 3"],
+    ),
+    (
+        |r| r.shown[1] = shown(3, &[("A", 5), ("B", 1)]),
+        &["cart 7: instances show versions 4 and 3 of it"],
+    ),
+    (|r| r.shown.clear(), &["cart 7: no instance shows it in the end"]),
+    (|r| r.shown[1] = problem(500, "internal"), &["500 internal with a body that is no cart"]),
+    (
+        |r| r.changes[0].1.answers[1] = shown(2, &[("A", 4)]),
+        &["key key-1: a replay differs", "key key-1: 2 acknowledgements that are no replays"],
+    ),
+    (
+        |r| r.changes[4].1.answers = vec![problem(500, "internal"), problem(403, "forbidden")],
+        &["cart 7: Set { line: \"line_A\", sku: \"A\", quantity: 9 } was refused with 403"],
+    ),
+    (
+        |r| {
+            r.changes[1].0 =
+                Change::Set { line: "line_old".to_owned(), sku: "A".to_owned(), quantity: 5 }
+        },
+        &["cart 7 version 2: line_old was set, and is not in it"],
+    ),
+    (
+        |r| r.shown[0].etag = Some("\"3\"".to_owned()),
+        &["cart 7 version 4: came with the ETag \"3\""],
+    ),
+    (
+        |r| r.shown = vec![shown(4, &[("B", 1), ("B", 0)])],
+        &["cart 7 version 4: a SKU stands in several lines"],
+    ),
+];
+
 #[test]
 fn every_change_that_is_not_as_told_is_named() {
-    type Tamper = fn(&mut CartRun);
-    let cases: [(Tamper, &[&str]); 15] = [
-        (|r| drop(r.changes.remove(2)), &["cart 7: from version 2 {\"A\": 5} to version 4"]),
-        (
-            |r| r.changes[2].0 = add("B", 2),
-            &["not explained, nor by 1 changes without an answer"],
-        ),
-        (
-            |r| r.changes[1].1.answers = vec![shown(2, &[("A", 7)])],
-            &[
-                "cart 7: from version 1 {\"A\": 2} to version 2 {\"A\": 7} with Set { line: \"line_A\"",
-            ],
-        ),
-        (
-            |r| r.changes.push((add("A", 1), record("k", vec![shown(2, &[("A", 5)])]))),
-            &["cart 7 version 2: was given twice"],
-        ),
-        (
-            |r| r.changes.push((add("A", 3), record("k", vec![shown(2, &[("A", 8)])]))),
-            &["cart 7 version 2: was acknowledged as"],
-        ),
-        (
-            |r| r.shown = vec![shown(4, &[("B", 2)])],
-            &["cart 7: version 4 is {\"B\": 2}, but was acknowledged as {\"B\": 1}"],
-        ),
-        (
-            |r| r.shown = vec![shown(3, &[("A", 5), ("B", 1)])],
-            &["cart 7: version 4 was acknowledged, but the last one is 3"],
-        ),
-        (
-            |r| r.shown[1] = shown(3, &[("A", 5), ("B", 1)]),
-            &["cart 7: instances show versions 4 and 3 of it"],
-        ),
-        (|r| r.shown.clear(), &["cart 7: no instance shows it in the end"]),
-        (
-            |r| r.shown[1] = problem(500, "internal"),
-            &["500 internal with a body that is no cart"],
-        ),
-        (
-            |r| r.changes[0].1.answers[1] = shown(2, &[("A", 4)]),
-            &["key key-1: a replay differs", "key key-1: 2 acknowledgements that are no replays"],
-        ),
-        (
-            |r| {
-                r.changes[4].1.answers = vec![problem(500, "internal"), problem(403, "forbidden")]
-            },
-            &["cart 7: Set { line: \"line_A\", sku: \"A\", quantity: 9 } was refused with 403"],
-        ),
-        (
-            |r| {
-                r.changes[1].0 =
-                    Change::Set { line: "line_old".to_owned(), sku: "A".to_owned(), quantity: 5 }
-            },
-            &["cart 7 version 2: line_old was set, and is not in it"],
-        ),
-        (
-            |r| r.shown[0].etag = Some("\"3\"".to_owned()),
-            &["cart 7 version 4: came with the ETag \"3\""],
-        ),
-        (
-            |r| r.shown = vec![shown(4, &[("B", 1), ("B", 0)])],
-            &["cart 7 version 4: a SKU stands in several lines"],
-        ),
-    ];
-    for (n, (tamper, expected)) in cases.into_iter().enumerate() {
+    for (n, (tamper, expected)) in TAMPERINGS.iter().enumerate() {
         let mut run = honest_run();
         tamper(&mut run);
         expect(&judged(run), expected, &format!("tampering {n}"));

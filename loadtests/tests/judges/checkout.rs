@@ -192,6 +192,7 @@ async fn every_broken_promise_of_a_checkout_is_named() {
         expect(&examine(&honest_run(), &database).await.unwrap(), expected, deed);
     }
     tampered_evidence_is_named(&database).await;
+    an_unknown_checkout_may_be_there(&database).await;
 }
 
 async fn tampered_evidence_is_named(database: &str) {
@@ -263,6 +264,10 @@ async fn tampered_evidence_is_named(database: &str) {
         tamper(&mut run.shoppers);
         expect(&examine(&run, database).await.unwrap(), expected, &format!("tampering {n}"));
     }
+}
+
+/// One order for an unknown checkout is right, and counted.
+async fn an_unknown_checkout_may_be_there(database: &str) {
     let mut run = honest_run();
     run.shoppers[1].fillings[0].checkouts[0].answers.clear();
     let verdict = examine(&run, database).await.unwrap();

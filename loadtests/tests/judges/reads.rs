@@ -73,84 +73,85 @@ fn reads_that_keep_the_contract_are_clean() {
     assert_eq!(verdict.judged["prices"], 2);
 }
 
+/// What is done to the evidence.
+type Tamper = fn(&mut Vec<Read>);
+
+const TAMPERINGS: &[(Tamper, &[&str])] = &[
+    (
+        |r| r[3].record.answers = vec![tagged(product(1, 1_000, 11))],
+        &[
+            "product prod_a: reader 0 saw version 2 at /v1/products?limit=20, then version 1",
+            "version 1 at /v1/products/prod_a of http://a:1, 3000 ms after 2 was ack",
+        ],
+    ),
+    (
+        |r| r[5].record.answers = vec![tagged(list(product(1, 1_000, 11)))],
+        &["version 1 at /v1/products?limit=20 of http://a:1, 3000 ms after 2 was ack"],
+    ),
+    (
+        |r| r[5].record.answers = vec![tagged(list(product(2, 1_001, 10)))],
+        &["available 10 at /v1/products?limit=20 of http://a:1, 2000 ms after 11 was"],
+    ),
+    // Without PostgreSQL there is nothing newer to show.
+    (
+        |r| {
+            r[5].record.answers = vec![tagged(list(product(1, 1_000, 10)))];
+            r[5].record.answers[0].stale = true;
+        },
+        &[],
+    ),
+    (
+        |r| r[5].record.answers = vec![tagged(list(product(2, 1_002, 11)))],
+        &["version 2 differs at /v1/products?limit=20 and at /v1/products?limit=20: variants"],
+    ),
+    (
+        |r| {
+            r[2].record.answers = vec![problem(503, "overloaded")];
+            r[5].record.answers = vec![tagged(list(product(2, 1_002, 11)))];
+        },
+        &[
+            "version 2 differs at /v1/products?limit=20 from its page: variants",
+            "version 2 does not show the price 1001 it began with",
+        ],
+    ),
+    (
+        |r| {
+            let mut body = product(2, 1_001, 11);
+            body["title"] = json!("Cup");
+            r[6].record.answers = vec![tagged(body)];
+        },
+        &["version 2 looks different each time: title \"Mug\" and \"Cup\""],
+    ),
+    (|r| r[4].had = None, &["304, though no ETag was sent"]),
+    (
+        |r| r[4].record.answers[0].etag = Some("\"other\"".to_owned()),
+        &["304 for \"other\", but "],
+    ),
+    (
+        |r| {
+            let tag = r[0].record.answers[0].etag.clone();
+            r[3].record.answers[0].etag = tag;
+        },
+        &["/v1/products/prod_a: two bodies came with the ETag"],
+    ),
+    (|r| r[0].path = "/v1/products/cup".into(), &["/v1/products/cup: shows product prod_a"]),
+    (
+        |r| r[6].record.answers = vec![problem(500, "internal")],
+        &["/v1/products/prod_a: was answered 500 internal"],
+    ),
+    (
+        |r| {
+            let mut body = product(2, 1_001, 11);
+            body["variants"][0]["in_stock"] = json!(false);
+            r[6].record.answers = vec![tagged(body)];
+        },
+        &["came with a product that does not read"],
+    ),
+];
+
 #[test]
 fn every_untrue_read_is_named() {
-    type Tamper = fn(&mut Vec<Read>);
-    let cases: [(Tamper, &[&str]); 13] = [
-        (
-            |r| r[3].record.answers = vec![tagged(product(1, 1_000, 11))],
-            &[
-                "product prod_a: reader 0 saw version 2 at /v1/products?limit=20, then version 1",
-                "version 1 at /v1/products/prod_a of http://a:1, 3000 ms after 2 was ack",
-            ],
-        ),
-        (
-            |r| r[5].record.answers = vec![tagged(list(product(1, 1_000, 11)))],
-            &["version 1 at /v1/products?limit=20 of http://a:1, 3000 ms after 2 was ack"],
-        ),
-        (
-            |r| r[5].record.answers = vec![tagged(list(product(2, 1_001, 10)))],
-            &["available 10 at /v1/products?limit=20 of http://a:1, 2000 ms after 11 was"],
-        ),
-        // Without PostgreSQL there is nothing newer to show.
-        (
-            |r| {
-                r[5].record.answers = vec![tagged(list(product(1, 1_000, 10)))];
-                r[5].record.answers[0].stale = true;
-            },
-            &[],
-        ),
-        (
-            |r| r[5].record.answers = vec![tagged(list(product(2, 1_002, 11)))],
-            &[
-                "version 2 differs at /v1/products?limit=20 and at /v1/products?limit=20: variants",
-            ],
-        ),
-        (
-            |r| {
-                r[2].record.answers = vec![problem(503, "overloaded")];
-                r[5].record.answers = vec![tagged(list(product(2, 1_002, 11)))];
-            },
-            &[
-                "version 2 differs at /v1/products?limit=20 from its page: variants",
-                "version 2 does not show the price 1001 it began with",
-            ],
-        ),
-        (
-            |r| {
-                let mut body = product(2, 1_001, 11);
-                body["title"] = json!("Cup");
-                r[6].record.answers = vec![tagged(body)];
-            },
-            &["version 2 looks different each time: title \"Mug\" and \"Cup\""],
-        ),
-        (|r| r[4].had = None, &["304, though no ETag was sent"]),
-        (
-            |r| r[4].record.answers[0].etag = Some("\"other\"".to_owned()),
-            &["304 for \"other\", but "],
-        ),
-        (
-            |r| {
-                let tag = r[0].record.answers[0].etag.clone();
-                r[3].record.answers[0].etag = tag;
-            },
-            &["/v1/products/prod_a: two bodies came with the ETag"],
-        ),
-        (|r| r[0].path = "/v1/products/cup".into(), &["/v1/products/cup: shows product prod_a"]),
-        (
-            |r| r[6].record.answers = vec![problem(500, "internal")],
-            &["/v1/products/prod_a: was answered 500 internal"],
-        ),
-        (
-            |r| {
-                let mut body = product(2, 1_001, 11);
-                body["variants"][0]["in_stock"] = json!(false);
-                r[6].record.answers = vec![tagged(body)];
-            },
-            &["came with a product that does not read"],
-        ),
-    ];
-    for (n, (tamper, expected)) in cases.into_iter().enumerate() {
+    for (n, (tamper, expected)) in TAMPERINGS.iter().enumerate() {
         let mut reads = honest_reads();
         tamper(&mut reads);
         expect(&judge(&reads, &changes()), expected, &format!("tampering {n}"));
