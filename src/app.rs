@@ -91,10 +91,7 @@ impl App {
     ) -> Result<Self, String> {
         let database_runtime = DatabaseRuntime::start()?;
         let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle())?;
-        match config.postgres.migrate {
-            true => drop(migrate::run(&postgres).await?),
-            false => migrate::check(&postgres).await?,
-        }
+        ready_schema(&config, &postgres).await?;
         let secrets = Arc::new(secrets(&config, &postgres).await?);
         let redis = connect_redis(&config, database_runtime.handle()).await?;
         let offers = Offers::new(postgres.clone());
@@ -115,6 +112,7 @@ impl App {
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
         let sweeper = Sweeper::start(&postgres, sweeps(), config.retention);
+        let exports = Exports::new(config.limits.exports_max, config.limits.export_stall);
         let is_ready = Arc::new(AtomicBool::new(true));
         let openapi = http::document().to_json().map_err(|error| error.to_string())?;
         if let Some(metrics) = metrics.clone() {
@@ -129,10 +127,7 @@ impl App {
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             carts: web::Data::new(carts),
             orders: web::Data::new(orders),
-            exports: web::Data::new(Exports::new(
-                config.limits.exports_max,
-                config.limits.export_stall,
-            )),
+            exports: web::Data::new(exports),
             secrets: web::Data::from(secrets),
             operations: web::Data::new(Operations {
                 postgres: postgres.clone(),
@@ -272,6 +267,14 @@ pub fn postgres_options(config: &Config) -> postgres::Options {
         write_connections: config.write_connections,
         wait: config.wait,
         connect: config.connect,
+    }
+}
+
+/// The schema that this binary needs: made, or only looked at.
+async fn ready_schema(config: &Config, postgres: &Postgres) -> Result<(), String> {
+    match config.postgres.migrate {
+        true => migrate::run(postgres).await.map(drop),
+        false => migrate::check(postgres).await,
     }
 }
 
