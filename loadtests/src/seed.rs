@@ -19,10 +19,10 @@ const BATCH: i64 = 20_000;
 pub struct Options {
     /// Products to make
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=100_000_000))]
-    products: i64,
+    pub products: i64,
     /// The database; its user must be a superuser, so that triggers can be off for a while
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    database: String,
+    pub database: String,
 }
 
 /// Makes the products; says how long it took.
