@@ -1,8 +1,9 @@
 //! What starts and stops, in which order.
 //!
-//! Start: the runtime of the database connections, schema, secrets, journal, actors, reaper,
-//! retention, then the listener. Stop: readiness, the listener and its requests, orders in
-//! flight, reaper, retention, journal.
+//! Start: the runtime of the database connections, schema, secrets, Redis, the storefront, carts
+//! and orders with their journals and actors, sessions, reaper, retention, then the listener. Stop:
+//! readiness, the listener and its requests, orders in flight, reaper, storefront, retention,
+//! journals.
 
 use crate::auth::{Secrets, hex, shared_secret};
 use crate::cache::Shared;
@@ -313,7 +314,8 @@ async fn storefront(
     let settings = StorefrontSettings {
         bytes_max: config.cache.memory_max_bytes,
         fresh: config.cache.fresh,
-        searches: config.postgres.read_connections,
+        // Twice, for there are two kinds; the other reads keep the other half.
+        searches: (config.postgres.read_connections / 4).max(1),
     };
     let shared = match redis {
         Some(redis) => {

@@ -1,8 +1,8 @@
 //! Idempotency: key, effect and reply commit in one transaction.
 //!
 //! Only a committed effect is saved. A refusal saves nothing, and the same key is judged anew
-//! next time. The journal claims keys for whole batches (see `order/store`); here is what
-//! everybody needs, and [`once`] for effects that have a transaction of their own.
+//! next time. The journals claim keys for whole batches (see `order/store`, `cart/store`); here
+//! is what everybody needs, and [`once`] for effects that have a transaction of their own.
 
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls};
 
 /// How to reach PostgreSQL and how long to wait for it.
@@ -188,6 +189,11 @@ pub fn unknown_outcome() -> Problem {
 
 impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
+        if error.code() == Some(&SqlState::QUERY_CANCELED) {
+            // Its own time was over, so the storage is well.
+            tracing::warn!("a query took longer than it may");
+            return Problem::new(Code::Overloaded, "It took too long; ask for less.");
+        }
         match class(&error) {
             Class::Lost | Class::Retry => {
                 tracing::warn!(error = %describe(&error), "the storage did not answer");

@@ -39,9 +39,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// A read of the database that takes longer counts as none.
-const READ_MAX: Duration = Duration::from_secs(2);
-
 /// Requests that may wait for a lane.
 const WAITING_MAX: usize = 10_000;
 
@@ -73,6 +70,8 @@ pub struct Options {
     pub lanes: usize,
     /// Keys in one read, about.
     pub keys_max: usize,
+    /// A read of the database that takes longer counts as none.
+    pub read_max: Duration,
 }
 
 /// What a loader has read, all of it in one snapshot. What is left out does not exist.
@@ -169,7 +168,7 @@ impl<K: Key> Cache<K> {
             keys_max: options.keys_max,
             waiting_max: WAITING_MAX,
             // Redis is asked before.
-            read_max: READ_MAX * 2,
+            read_max: options.read_max * 2,
         };
         let lane = |_| {
             let inner = inner.clone();
@@ -427,7 +426,7 @@ impl<K: Key> Inner<K> {
         if !self.outage.admits(started) {
             return Err(unavailable());
         }
-        let loaded = timeout(READ_MAX, (self.load)(keys.clone())).await;
+        let loaded = timeout(self.options.read_max, (self.load)(keys.clone())).await;
         let Loaded { order, mut bodies } = match loaded.unwrap_or_else(|_| Err(unavailable())) {
             Ok(loaded) => loaded,
             Err(problem) => {

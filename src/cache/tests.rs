@@ -59,6 +59,7 @@ impl Database {
             is_invalidated: true,
             lanes: 2,
             keys_max: 100,
+            read_max: Duration::from_secs(2),
         };
         let database = self.clone();
         let shared = redis.map(|redis| Shared::new(redis.clone(), "shop"));

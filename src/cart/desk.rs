@@ -100,7 +100,7 @@ impl Carts {
 
     fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let permit = self.permits.clone().try_acquire_owned();
-        permit.map_err(|_| Problem::new(Code::Overloaded, "Too many carts are being changed."))
+        permit.map_err(|_| Problem::new(Code::Overloaded, "Too many carts are in use."))
     }
 
     /// How many carts are being read or changed.

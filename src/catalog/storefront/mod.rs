@@ -31,6 +31,12 @@ const PRODUCTS_KEPT: Duration = Duration::from_secs(60 * 60);
 /// For how long Redis keeps what holds for one epoch.
 const EPOCH_KEPT: Duration = Duration::from_secs(60);
 
+/// A read of products that takes longer counts as none.
+const READ_MAX: Duration = Duration::from_secs(2);
+
+/// The same for lists and searches: each of their statements has a limit of its own.
+const SEARCH_MAX: Duration = Duration::from_secs(6);
+
 /// Products in one read.
 const PRODUCTS_MAX: usize = 200;
 
@@ -101,16 +107,23 @@ impl Storefront {
             is_invalidated: false,
             lanes: settings.searches,
             keys_max: 1,
+            read_max: SEARCH_MAX,
         };
         let runtime = postgres.runtime();
         let (lists, stock_lists) = (options("lists", 2), options("stock_lists", 1));
         let stock_lists = Options { is_invalidated: true, ..stock_lists };
-        let slugs = Options { lanes: 1, keys_max: PRODUCTS_MAX, ..options("slugs", 1) };
+        let slugs = Options {
+            lanes: 1,
+            keys_max: PRODUCTS_MAX,
+            read_max: READ_MAX,
+            ..options("slugs", 1)
+        };
         let products = Options {
             kept: PRODUCTS_KEPT,
             is_invalidated: true,
             lanes: 1,
             keys_max: PRODUCTS_MAX,
+            read_max: READ_MAX,
             ..options("products", 8)
         };
         let with = || postgres.clone();

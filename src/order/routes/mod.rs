@@ -211,7 +211,7 @@ pub async fn place_order(
 /// The cart is emptied in the order's transaction: two checkouts of one cart make one order.
 /// `checkout_incomplete` names everything that is missing.
 #[utoipa::path(
-    post, path = "/v1/cart/checkout", tag = "carts", request_body = CheckoutCart,
+    post, path = "/v1/cart/checkout", tag = "cart", request_body = CheckoutCart,
     params(("Idempotency-Key" = String, Header, description = "1–255 visible ASCII characters")),
     security(("session" = [])),
     responses(

@@ -40,7 +40,7 @@ pub struct Found {
     pub orders: HashMap<OrderId, State>,
 }
 
-/// Trip 1 of the exact form: BEGIN, keys, stock, orders.
+/// Trip 1 of the exact form: BEGIN, keys, carts, stock, orders.
 pub async fn lock(
     transaction: &Transaction<'_>,
     statements: &Statements,
