@@ -225,7 +225,7 @@ impl Shop {
 
     async fn collect(&self, app: &App, round: usize) {
         let path = format!("/v1/admin/collections/{}", self.collections[round % 3]);
-        let some = |n: &usize| (round + n) % 3 > 0;
+        let some = |n: &usize| !(round + n).is_multiple_of(3);
         let ids: Vec<_> = (0..PRODUCTS).filter(some).map(|n| &self.products[n].1).collect();
         self.patch(app, &path, &json!({"product_ids": ids})).await;
     }
