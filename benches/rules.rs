@@ -107,6 +107,7 @@ fn draft(lines: usize) -> (Draft, Vec<Option<Arc<Offer>>>) {
     let offers: Vec<Offer> = (0..lines).map(offer).collect();
     let item = |(index, offer): (usize, &Offer)| DraftItem {
         sku: offer.sku.clone(),
+        variant: None,
         quantity: 1,
         index,
     };

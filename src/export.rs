@@ -85,7 +85,11 @@ impl Cell {
         match self {
             Cell::None => String::new(),
             Cell::Number(number) => number.to_string(),
-            Cell::Text(text) if text.starts_with(STARTS) && !is_number(text) => {
+            // Some programs skip blanks before they look.
+            Cell::Text(text)
+                if [text, text.trim_start()].iter().any(|text| text.starts_with(STARTS))
+                    && !is_number(text) =>
+            {
                 format!("'{text}")
             }
             Cell::Text(text) => text.clone(),
@@ -288,7 +292,10 @@ mod tests {
     #[test]
     fn what_begins_like_a_formula_is_shown_as_text_and_a_number_as_it_is() {
         let csv = |text: &str| Cell::text(text).csv();
-        for formula in ["=1+1", "+a", "-a", "@a", "\ta", "\ra", "-1-1", "-", "+1.", "＝1"] {
+        for formula in [
+            "=1+1", "+a", "-a", "@a", "\ta", "\ra", "-1-1", "-", "+1.", "＝1", " =1+1",
+            "\u{a0}@a",
+        ] {
             assert_eq!(csv(formula), format!("'{formula}"));
         }
         for plain in ["", "a=1", "-1", "+44", "-12.50", "1-1"] {

@@ -6,7 +6,7 @@
 
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};
-use crate::postgres::{Class, Postgres, class, unknown_outcome};
+use crate::postgres::{Class, IDLE_MAX, Postgres, class, unknown_outcome};
 use crate::retention::Sweep;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
@@ -232,6 +232,9 @@ where
 {
     let mut client = writers.get().await?;
     let transaction = client.transaction().await?;
+    // Nobody keeps locks for ever, and nobody waits for them for ever.
+    let limits = format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'");
+    transaction.batch_execute(&limits).await?;
     if let Some(claim) = claim
         && let Some(saved) = take(&transaction, claim).await?
     {
@@ -254,7 +257,6 @@ where
 
 /// Takes the key, or returns what is known of it; waits up to 5 s for a request in flight.
 async fn take(transaction: &Transaction<'_>, claim: &Claim) -> Result<Option<Saved>, Problem> {
-    transaction.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
     let sql = "INSERT INTO idempotency_keys (scope, key, request_hash) VALUES ($1, $2, $3)
                ON CONFLICT DO NOTHING";
     let (scope, key, hash) = (&*claim.scope, &*claim.key, &claim.request_hash[..]);

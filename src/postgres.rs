@@ -147,6 +147,10 @@ pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error>
     Ok(order.unsigned_abs())
 }
 
+/// Ends a transaction whose client says nothing: an instance that is paused or cut off must not
+/// keep its locks, for which orders may wait.
+pub const IDLE_MAX: &str = "SET LOCAL idle_in_transaction_session_timeout = '3s'";
+
 /// What an error of PostgreSQL asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {

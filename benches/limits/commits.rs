@@ -169,7 +169,7 @@ fn batches(
 
 fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let id = OrderId::new();
-    let item = DraftItem { sku: offer.sku.clone(), quantity: 1, index: 0 };
+    let item = DraftItem { sku: offer.sku.clone(), variant: None, quantity: 1, index: 0 };
     let draft = Draft {
         session: None,
         cart_version: None,

@@ -36,7 +36,7 @@ impl Checkout {
             match offers.get(&item.variant).filter(|offer| offer.is_sold) {
                 Some(offer) => {
                     let (sku, quantity) = (offer.sku.clone(), item.quantity);
-                    items.push(DraftItem { sku, quantity, index });
+                    items.push(DraftItem { sku, variant: Some(item.variant), quantity, index });
                 }
                 None => {
                     let detail = "is no longer sold: remove it";

@@ -4,7 +4,7 @@ use super::order::{Line, Placement};
 use crate::catalog::Offer;
 use crate::contact::Address;
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{LineId, OrderId, SessionId};
+use crate::id::{LineId, OrderId, SessionId, VariantId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
 use crate::pricing::{Terms, Totals, choose_currency, price_in};
@@ -35,6 +35,8 @@ pub struct Draft {
 pub struct DraftItem {
     /// What.
     pub sku: String,
+    /// Which variant it must be; whichever has the SKU if nobody says.
+    pub variant: Option<VariantId>,
     /// Units, at least 1.
     pub quantity: i64,
     /// Where it first stood in the request.
@@ -70,7 +72,13 @@ impl Draft {
         let mut violations = Violations::default();
         for (item, offer) in self.items.iter().zip(offers) {
             let pointer = format!("/items/{}/sku", item.index);
-            violations.require(offer.is_some(), pointer, "there is no such SKU");
+            // The SKU in a cart may have become another variant's a moment ago.
+            let is_it = |offer: &Arc<Offer>| item.variant.is_none_or(|v| v == offer.variant);
+            violations.require(
+                offer.as_ref().is_some_and(is_it),
+                pointer,
+                "there is no such SKU",
+            );
         }
         violations.finish()?;
         let offers: Vec<&Offer> = offers.iter().flatten().map(|offer| &**offer).collect();
@@ -158,7 +166,6 @@ fn too_large(index: usize) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::VariantId;
     use crate::inventory::QUANTITY_MAX;
     use proptest::prelude::*;
 
@@ -179,6 +186,7 @@ mod tests {
     fn draft(quantities: &[i64], expected_total: Option<Money>) -> Draft {
         let item = |(index, quantity): (usize, &i64)| DraftItem {
             sku: format!("S{index}"),
+            variant: None,
             quantity: *quantity,
             index,
         };
@@ -238,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_in_a_cart_is_not_replaced_by_what_has_its_sku_now() {
+        let offers = [offer("S0", &[(1, "GBP")])];
+        let mut draft = draft(&[1], None);
+        draft.items[0].variant = offers[0].as_ref().map(|offer| offer.variant);
+        assert!(price(&draft, &offers).is_ok());
+        draft.items[0].variant = Some(VariantId::new());
+        let problem = price(&draft, &offers).expect_err("another variant");
+        assert_eq!(problem.errors[0].pointer, "/items/0/sku");
+    }
+
+    #[test]
     fn unknown_skus_are_named_all_at_once() {
         let offers = [None, offer("S1", &[(1, "GBP")]), None];
         let problem = price(&draft(&[1, 1, 1], None), &offers).expect_err("unknown");
@@ -248,8 +267,10 @@ mod tests {
 
     #[test]
     fn lines_of_one_sku_become_one_line() {
-        let item =
-            |sku: &str, quantity, index| DraftItem { sku: sku.to_owned(), quantity, index };
+        let item = |sku: &str, quantity, index| {
+            let sku = sku.to_owned();
+            DraftItem { sku, variant: None, quantity, index }
+        };
         let merged = Draft::merge(vec![item("A", 2, 0), item("B", 1, 1), item("A", 3, 2)]);
         assert_eq!(merged, vec![item("A", 5, 0), item("B", 1, 1)]);
     }

@@ -6,6 +6,7 @@
 mod harness;
 
 mod carts;
+mod catalog;
 mod connections;
 mod instances;
 mod prices;

@@ -6,7 +6,7 @@ use crate::catalog::store::import as store;
 use crate::catalog::store::write::{self, Insertion};
 use crate::error::Problem;
 use crate::id::ProductId;
-use crate::postgres::{Class, class};
+use crate::postgres::{Class, IDLE_MAX, class};
 use deadpool_postgres::{GenericClient, Transaction};
 use std::collections::HashSet;
 use tokio_postgres::Error;
@@ -80,6 +80,10 @@ async fn attempt<C: GenericClient>(
 }
 
 async fn write(tx: &Transaction<'_>, rows: &[Row], manner: Manner) -> Result<Attempt, Error> {
+    if !manner.dry_run {
+        // An import that is paused must not keep its locks.
+        tx.batch_execute(IDLE_MAX).await?;
+    }
     let work = sort(tx, rows).await?;
     let mut variants = work.known;
     if !work.created.is_empty() {
@@ -92,8 +96,10 @@ async fn write(tx: &Transaction<'_>, rows: &[Row], manner: Manner) -> Result<Att
     }
     let changed = &work.changed;
     store::lock(tx, changed).await?;
-    let stock = lock_stock(tx, &variants, changed, manner).await?;
+    // What takes its time comes before the stock, which orders wait for.
     store::change(tx, changed).await?;
+    let stock = lock_stock(tx, &variants, changed, manner).await?;
+    store::price(tx, changed).await?;
     let stocked = write_stock(tx, &stock, manner).await?;
     let is_written = stocked > 0 || !changed.is_empty() || !work.created.is_empty();
     if is_written && !manner.dry_run {

@@ -1,7 +1,8 @@
 //! Products as staff see and change them.
 
 use super::super::product::{AdminProduct, AdminVariant, Status, VariantStatus};
-use super::write::{Taken, bump_offers, categorise, insert_stock, lock_stock, set_prices};
+use super::write::set_prices;
+use super::write::{Taken, bump_offers, categorise, insert_stock, lock_search, lock_stock};
 use super::{COLUMNS, read_json, read_prices, read_product};
 use crate::error::Problem;
 use crate::id::{CategoryId, ProductId, VariantId};
@@ -142,10 +143,11 @@ pub async fn update(
     if !taken.is_empty() {
         return Ok(taken);
     }
-    update_product(transaction, after).await?;
+    // First, because their trigger excludes moves of categories, which lock what is shown.
     if before.category_ids != after.category_ids {
         update_categories(transaction, after).await?;
     }
+    update_product(transaction, after).await?;
     update_variants(transaction, after).await?;
     let is_new = |variant: &&AdminVariant| before.variant(variant.id).is_none();
     let fresh: Vec<Uuid> =
@@ -153,6 +155,7 @@ pub async fn update(
     let offers = after.offers_changed(before);
     let offers: Vec<Uuid> = offers.into_iter().map(VariantId::uuid).collect();
     if !offers.is_empty() {
+        lock_search(transaction, &[after.id]).await?;
         lock_stock(transaction, &offers).await?;
     }
     update_prices(transaction, before, after).await?;

@@ -2,6 +2,7 @@
 
 use super::super::collection::{AdminCollection, Collection, CollectionDraft};
 use super::super::slug;
+use super::write::lock_search;
 use crate::error::Problem;
 use crate::id::{CollectionId, ProductId};
 use crate::page::Page;
@@ -144,6 +145,9 @@ pub async fn update(
     let Collection { id, slug, title, description, .. } = &after.collection;
     transaction.execute(&statement, &[&id.uuid(), slug, title, description]).await?;
     if before.product_ids != after.product_ids {
+        // All at once: those that leave and those that come are written one after the other.
+        let concerned = [&*before.product_ids, &*after.product_ids].concat();
+        lock_search(transaction, &concerned).await?;
         let clear = "DELETE FROM collection_products WHERE collection_id = $1";
         let clear = transaction.prepare_cached(clear).await?;
         transaction.execute(&clear, &[&id.uuid()]).await?;

@@ -3,7 +3,7 @@
 use super::super::import::plan::{Change, Known};
 use super::super::product;
 use super::super::product::Status;
-use super::write::set_prices;
+use super::write::{lock_search, set_prices};
 use crate::id::{ProductId, VariantId};
 use deadpool_postgres::Transaction;
 use std::collections::{HashMap, HashSet};
@@ -52,17 +52,18 @@ pub async fn taken_slugs(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-/// Locks the products that change, by key.
+/// Locks the products that change, by key, and what is shown of them.
 pub async fn lock(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
-    let products: Vec<Uuid> = changes.iter().map(|change| change.product.uuid()).collect();
+    let ids: Vec<ProductId> = changes.iter().map(|change| change.product).collect();
+    let products: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let sql = "SELECT id FROM products WHERE id = ANY($1) ORDER BY id FOR UPDATE";
     let statement = transaction.prepare_cached(sql).await?;
     transaction.query(&statement, &[&products]).await?;
-    Ok(())
+    lock_search(transaction, &ids).await
 }
 
-/// Writes changes of products that are locked, and of prices of variants whose stock is. The
-/// offer versions must grow in the same transaction: see [`super::write::bump_offers`].
+/// Writes changes of products that are locked. The offer versions must grow in the same
+/// transaction: see [`super::write::bump_offers`].
 pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
     let products: Vec<Uuid> = changes.iter().map(|change| change.product.uuid()).collect();
     let update = "UPDATE products p SET
@@ -83,6 +84,11 @@ pub async fn change(transaction: &Transaction<'_>, changes: &[Change]) -> Result
     let statuses: Vec<_> =
         changes.iter().map(|change| change.status.map(Status::as_str)).collect();
     transaction.execute(&update, &[&products, &titles, &slugs, &descriptions, &statuses]).await?;
+    Ok(())
+}
+
+/// Writes the changed prices of variants whose stock is locked; the same holds for their offers.
+pub async fn price(transaction: &Transaction<'_>, changes: &[Change]) -> Result<(), Error> {
     let priced = changes.iter().filter_map(|change| Some((change.variant, change.price?)));
     set_prices(transaction, &priced.collect::<Vec<_>>()).await
 }

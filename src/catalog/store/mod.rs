@@ -1,9 +1,10 @@
 //! The SQL of the catalog: what the store shows and what orders need. `write.rs` makes products,
 //! `admin.rs` changes one of them, `import.rs` many, `search.rs` finds them.
 //!
-//! Lock order: categories, collections, products, variants, prices, then stock, each by key, and
-//! the epoch at the end. Nothing that takes orders locks any of these but stock. Whoever changes
-//! variants or prices has locked their product.
+//! Lock order: categories, collections, products, variants, what is shown of them
+//! (`product_search`, also by triggers), then stock and prices, each by key, and the epoch at the
+//! end. Nothing that takes orders locks any of these but stock, and whoever has locked stock waits
+//! for nothing but the epoch. Whoever changes variants or prices has locked their product.
 
 pub mod admin;
 pub mod categories;

@@ -261,6 +261,20 @@ pub async fn never_stocked(
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Locks what lists and searches show of the products, by key. Triggers write it, and a category
+/// that moves keeps it locked for long, so it comes before the stock, which orders wait for.
+pub async fn lock_search(
+    transaction: &Transaction<'_>,
+    products: &[ProductId],
+) -> Result<(), Error> {
+    let products: Vec<Uuid> = products.iter().map(|id| id.uuid()).collect();
+    let sql = "SELECT product_id FROM product_search WHERE product_id = ANY($1)
+               ORDER BY product_id FOR UPDATE";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.query(&statement, &[&products]).await?;
+    Ok(())
+}
+
 /// Locks every stock row of the variants, by key.
 pub async fn lock_stock(transaction: &Transaction<'_>, variants: &[Uuid]) -> Result<(), Error> {
     let sql = "SELECT variant_id FROM stock WHERE variant_id = ANY($1)

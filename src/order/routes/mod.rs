@@ -142,6 +142,7 @@ impl PlaceOrder {
     fn draft(self, session: Option<SessionId>) -> Draft {
         let items = self.items.into_iter().enumerate().map(|(index, item)| DraftItem {
             sku: item.sku,
+            variant: None,
             quantity: item.quantity,
             index,
         });

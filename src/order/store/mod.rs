@@ -3,7 +3,7 @@
 //! *Exact form*: trip 1 takes the keys and locks the rows, the rules decide on what the locks
 //! returned, trip 2 writes. *Optimistic form*: the rules decide on presumed plenty and everything
 //! leaves in one trip; guards in SQL send the batch to the exact form if the presumption was
-//! wrong. Locks are taken in one order everywhere: keys, stock, orders; each sorted.
+//! wrong. Locks are taken in one order everywhere: keys, carts, stock, orders; each sorted.
 
 mod checks;
 pub mod export;
