@@ -42,7 +42,7 @@ def item(session):
 def order():
     items = [{"sku": "MUG-1", "quantity": 1}]
     body = {"items": items, "email": "ada@example.com", "shipping_address": ADDRESS}
-    return post("/v1/orders", {**body, "payment": PAYMENT})
+    return post("/v1/orders", {**body, "payment": PAYMENT}, {})
 
 
 def adjustment():

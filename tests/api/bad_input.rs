@@ -221,8 +221,7 @@ async fn a_dribbled_body_times_out() {
     parts.extend([b"{" as &[u8]; 8]);
     let started = Instant::now();
     let answer = raw(&app, &parts, Duration::from_millis(500));
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("request_timeout"), "{answer}");
+    problem_of(&answer, 408, "request_timeout");
     assert!(started.elapsed() < Duration::from_secs(15));
 }
 
