@@ -237,7 +237,8 @@ pub async fn get_cart(
 /// Change e-mail, address, shipping option or currency (JSON Merge Patch).
 #[utoipa::path(
     patch, path = "/v1/cart", tag = "cart", request_body = UpdateCart,
-    params(("If-Match" = Option<String>, Header)), security(("session" = []), ("session_cookie" = [])),
+    params(("If-Match" = Option<String>, Header)),
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String)))),
 )]
@@ -328,7 +329,8 @@ pub async fn remove_cart_item(
 
 /// How the cart can be sent.
 #[utoipa::path(
-    get, path = "/v1/cart/shipping-options", tag = "cart", security(("session" = []), ("session_cookie" = [])),
+    get, path = "/v1/cart/shipping-options", tag = "cart",
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The options", body = ShippingOptions)),
 )]
 pub async fn list_shipping_options(

@@ -200,14 +200,7 @@ fn store_orders() -> Vec<Endpoint> {
         post(
             "/v1/orders/{id}/payments",
             to!(order::routes::pay_order),
-            &[
-                Unauthorized,
-                PaymentDeclined,
-                Forbidden,
-                NotFound,
-                InvalidTransition,
-                Overloaded,
-            ],
+            &[Unauthorized, PaymentDeclined, Forbidden, NotFound, InvalidTransition, Overloaded],
         ),
         post(
             "/v1/orders/{id}/cancel",

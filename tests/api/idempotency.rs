@@ -105,6 +105,25 @@ async fn a_duplicate_waits_for_the_request_in_flight_on_any_instance() {
 }
 
 #[tokio::test]
+async fn a_duplicate_does_not_wait_forever_for_the_request_in_flight() {
+    let slow = [("PAYMENT__TIMEOUT_SECONDS", "8")];
+    let app = App::configured(&slow).await;
+    let other = App::with(&app.database, &slow).await;
+    app.stocked("A", 100, 10).await;
+    let (key, order) = (fresh_key(), paid_with("timeout", &[("A", 1)]));
+    let (first, here, there) = tokio::join!(
+        app.place_as(&key, &order),
+        app.place_as(&key, &order),
+        other.place_as(&key, &order),
+    );
+    assert_eq!(first.ok(201)["payment_status"], "processing");
+    for duplicate in [here, there] {
+        duplicate.problem(409, "request_in_progress");
+        assert_eq!(duplicate.header("retry-after"), Some("1"));
+    }
+}
+
+#[tokio::test]
 async fn admin_posts_take_keys_too() {
     let app = App::start().await;
     app.stocked("A", 100, 0).await;
