@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench loadtest retention-load openapi ci services
+.PHONY: help run test lint bench loadtest retention-load schemathesis openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ retention-load: services ## orders while millions of old rows are removed, and w
 	        sh -c '$${CARGO_TARGET_DIR:-target}/release/loadtests retention --url $$URL_1 \
 	            --skus 50 --buyers 90000 --ramp-seconds 60' || exit 1; \
 	done
+
+schemathesis: services ## schemathesis with all its checks against a running instance
+	scripts/schemathesis/run.sh
 
 openapi: ## docs/openapi.json from the code
 	cargo run --quiet -- openapi > docs/openapi.json

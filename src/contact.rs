@@ -12,19 +12,26 @@ pub const TEXT_MAX: usize = 200;
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// Who receives.
-    #[schema(example = "Ada Lovelace", max_length = 200)]
+    #[schema(example = "Ada Lovelace", min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
     /// Street and number.
-    #[schema(example = "12 St James's Square", max_length = 200)]
+    #[schema(
+        example = "12 St James's Square",
+        min_length = 1,
+        max_length = 200,
+        pattern = r"\S"
+    )]
     pub line1: String,
     /// More of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
     pub line2: Option<String>,
     /// City.
-    #[schema(example = "London", max_length = 200)]
+    #[schema(example = "London", min_length = 1, max_length = 200, pattern = r"\S")]
     pub city: String,
     /// State or county.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
     pub region: Option<String>,
     /// Postal code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +42,7 @@ pub struct Address {
     pub country: String,
     /// For the carrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
     pub phone: Option<String>,
 }
 
@@ -63,6 +71,14 @@ impl Address {
         violations.require(is_country, at("country"), detail);
     }
 }
+
+/// An e-mail address as documents describe it; [`is_email`] judges it.
+#[derive(ToSchema)]
+#[schema(
+    value_type = String, example = "ada@example.com", min_length = 5, max_length = 254,
+    pattern = r"^[^@\s\x00-\x1f\x7f-\x9f]+@[^@\s\x00-\x1f\x7f-\x9f]*\.[^@\s\x00-\x1f\x7f-\x9f]*$"
+)]
+pub struct Email(#[expect(dead_code, reason = "describes a text")] String);
 
 /// One `@` with something on both sides and no white space: the rest is for the mail server.
 pub fn is_email(text: &str) -> bool {

@@ -23,6 +23,7 @@ pub struct PageQuery {
     #[param(minimum = 1, maximum = 100, default = 20)]
     pub limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-fA-F]{32}$", example = "01933f2cc0007000800000000000000a")]
     pub cursor: Option<String>,
 }
 

@@ -6,6 +6,7 @@
 //! rule cannot know by itself stands here: limits, exceptions with their reasons, checksums.
 
 mod tidy {
+    mod codes;
     mod documents;
     mod layers;
     mod manifests;

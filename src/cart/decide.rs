@@ -100,8 +100,8 @@ impl World {
         let cart = &locked.cart;
         // Our own earlier run, whose answer was lost.
         if !locked.applied.contains(&command.id) {
-            command.if_match.check(cart.version)?;
             let mut after = cart.changed(&command.change, &self.shop)?;
+            command.if_match.check(cart.version)?;
             if after != *cart {
                 after.version += 1;
                 let changed = decisions.changed.entry(command.session).or_default();

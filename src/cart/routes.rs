@@ -5,9 +5,9 @@ use super::change::{Addition, Change, Details};
 use super::decide::Command;
 use super::desk::Carts;
 use crate::catalog::Name;
-use crate::contact::{Address, is_email};
+use crate::contact::{Address, Email, is_email};
 use crate::error::{FieldError, Problem, Violations};
-use crate::id::ItemId;
+use crate::id::{ItemId, VariantId};
 use crate::idempotency::{Claim, Reply};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::Json;
@@ -31,12 +31,15 @@ const ADDITIONS_MAX: usize = 2_000;
 pub struct AddItems {
     /// 1 to 2,000 items, all of which are added or none.
     #[serde(default)]
+    #[schema(min_items = 1, max_items = 2_000)]
     items: Option<Vec<NewItem>>,
     /// Instead of a list: what, by SKU …
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     sku: Option<String>,
     /// … or by id.
     #[serde(default)]
+    #[schema(value_type = Option<VariantId>)]
     variant_id: Option<String>,
     /// Units, 1 to 1,000,000.
     #[serde(default)]
@@ -51,9 +54,11 @@ pub struct AddItems {
 pub struct NewItem {
     /// What, by SKU …
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
     sku: Option<String>,
     /// … or by id.
     #[serde(default)]
+    #[schema(value_type = Option<VariantId>)]
     variant_id: Option<String>,
     /// Units, 1 to 1,000,000.
     #[schema(minimum = 1, maximum = 1_000_000)]
@@ -82,7 +87,7 @@ pub struct UpdateItem {
 pub struct UpdateCart {
     /// Who buys.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Email>)]
     email: Option<Option<String>>,
     /// Where it goes.
     #[serde(default, deserialize_with = "nullable")]
@@ -90,7 +95,7 @@ pub struct UpdateCart {
     shipping_address: Option<Option<Address>>,
     /// `standard` is the only one so far.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^standard$")]
     shipping_option: Option<Option<String>>,
     /// What it is priced in; without one, the shop's currency if all lines are sold in it.
     #[serde(default, deserialize_with = "nullable")]
@@ -218,7 +223,7 @@ fn item(path: &str) -> Result<ItemId, Problem> {
 
 /// The cart of the session, with today's prices.
 #[utoipa::path(
-    get, path = "/v1/cart", tag = "cart", security(("session" = [])),
+    get, path = "/v1/cart", tag = "cart", security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String)))),
 )]
@@ -232,7 +237,8 @@ pub async fn get_cart(
 /// Change e-mail, address, shipping option or currency (JSON Merge Patch).
 #[utoipa::path(
     patch, path = "/v1/cart", tag = "cart", request_body = UpdateCart,
-    params(("If-Match" = Option<String>, Header)), security(("session" = [])),
+    params(("If-Match" = Option<String>, Header)),
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String)))),
 )]
@@ -252,7 +258,7 @@ pub async fn update_cart(
 #[utoipa::path(
     post, path = "/v1/cart/items", tag = "cart", request_body = AddItems,
     params(("Idempotency-Key" = Option<String>, Header), ("If-Match" = Option<String>, Header)),
-    security(("session" = [])),
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String), ("Idempotent-Replayed" = String)))),
 )]
@@ -283,7 +289,7 @@ pub async fn add_cart_items(
 #[utoipa::path(
     patch, path = "/v1/cart/items/{id}", tag = "cart", request_body = UpdateItem,
     params(("id" = ItemId, Path), ("If-Match" = Option<String>, Header)),
-    security(("session" = [])),
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String)))),
 )]
@@ -307,7 +313,7 @@ pub async fn update_cart_item(
 #[utoipa::path(
     delete, path = "/v1/cart/items/{id}", tag = "cart",
     params(("id" = ItemId, Path), ("If-Match" = Option<String>, Header)),
-    security(("session" = [])),
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
         headers(("ETag" = String)))),
 )]
@@ -323,7 +329,8 @@ pub async fn remove_cart_item(
 
 /// How the cart can be sent.
 #[utoipa::path(
-    get, path = "/v1/cart/shipping-options", tag = "cart", security(("session" = [])),
+    get, path = "/v1/cart/shipping-options", tag = "cart",
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The options", body = ShippingOptions)),
 )]
 pub async fn list_shipping_options(

@@ -58,6 +58,7 @@ pub enum VariantStatus {
 
 /// A picture or film of a product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Media {
     /// Where it is: http or https, or `/media/…` on this server; at most 2,000 characters.
     #[schema(

@@ -21,11 +21,12 @@ use std::future::Future;
     params(
         ("name" = String, Path, description = "`orders`, `order-lines`, `products`, \
             `stock-levels` or `stock-ledger`", example = "orders"),
-        ("format" = Option<String>, Query, description = "`csv`, unless told, or `ndjson`",
-            example = "csv"),
-        ("created_from" = Option<String>, Query, description = "Orders, their lines and the \
-            ledger: from this time on, RFC 3339", example = "2026-11-27T09:00:00Z"),
-        ("created_to" = Option<String>, Query, description = "… and before this time",
+        ("format" = Option<String>, Query, pattern = "^(csv|ndjson)$",
+            description = "`csv`, unless told, or `ndjson`", example = "csv"),
+        ("created_from" = Option<OffsetDateTime>, Query,
+            description = "Orders, their lines and the ledger: from this time on, RFC 3339",
+            example = "2026-11-27T09:00:00Z"),
+        ("created_to" = Option<OffsetDateTime>, Query, description = "… and before this time",
             example = "2026-11-28T00:00:00Z"),
     ),
     security(("admin_key" = [])),

@@ -158,6 +158,7 @@ fn store_carts() -> Vec<Endpoint> {
             &[
                 IdempotencyKeyRequired,
                 Unauthorized,
+                Forbidden,
                 CartEmpty,
                 CheckoutIncomplete,
                 OutOfStock,
@@ -177,6 +178,8 @@ fn store_orders() -> Vec<Endpoint> {
             to!(order::routes::place_order),
             &[
                 IdempotencyKeyRequired,
+                Unauthorized,
+                Forbidden,
                 OutOfStock,
                 PriceChanged,
                 DiscountNotApplicable,
@@ -187,18 +190,22 @@ fn store_orders() -> Vec<Endpoint> {
         get(
             "/v1/orders",
             to!(order::routes::list_session_orders),
-            &[InvalidRequest, Unauthorized],
+            &[InvalidRequest, Unauthorized, Overloaded],
         ),
-        get("/v1/orders/{id}", to!(order::routes::get_order), &[NotFound]),
+        get(
+            "/v1/orders/{id}",
+            to!(order::routes::get_order),
+            &[Unauthorized, NotFound, Overloaded],
+        ),
         post(
             "/v1/orders/{id}/payments",
             to!(order::routes::pay_order),
-            &[PaymentDeclined, NotFound, InvalidTransition, Overloaded],
+            &[Unauthorized, PaymentDeclined, Forbidden, NotFound, InvalidTransition, Overloaded],
         ),
         post(
             "/v1/orders/{id}/cancel",
             to!(order::routes::cancel_order),
-            &[NotFound, InvalidTransition, Overloaded],
+            &[Unauthorized, Forbidden, NotFound, InvalidTransition, Overloaded],
         ),
     ]
 }

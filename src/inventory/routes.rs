@@ -26,19 +26,21 @@ use utoipa::{IntoParams, ToSchema};
 pub struct NewAdjustment {
     /// What, by SKU …
     #[serde(default)]
-    #[schema(example = "MUG-1")]
+    #[schema(example = "MUG-1", min_length = 1, max_length = 100)]
     sku: Option<String>,
     /// … or by id.
     #[serde(default)]
+    #[schema(value_type = Option<VariantId>)]
     variant_id: Option<String>,
     /// Units, signed: −1,000,000 to 1,000,000, not 0.
-    #[schema(example = 100)]
+    #[schema(example = 100, minimum = -1_000_000, maximum = 1_000_000)]
     quantity: i64,
     /// Why, for the ledger.
-    #[schema(example = "received", max_length = 100)]
+    #[schema(example = "received", min_length = 1, max_length = 100, pattern = r"\S")]
     reason: String,
     /// Where; the default location unless given.
     #[serde(default)]
+    #[schema(value_type = Option<LocationId>)]
     location_id: Option<String>,
 }
 
@@ -110,7 +112,7 @@ impl From<Stocked> for StockRow {
 #[expect(dead_code, reason = "describes what the handler reads")]
 struct LevelQuery {
     /// Only this SKU.
-    #[param(example = "MUG-1")]
+    #[param(example = "MUG-1", min_length = 1)]
     sku: Option<String>,
     /// Items on the page, 1 to 100; 20 unless said.
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -160,7 +162,7 @@ impl From<LedgerEntry> for MovementBody {
 #[expect(dead_code, reason = "describes what the handler reads")]
 struct LedgerQuery {
     /// What, by SKU …
-    #[param(example = "MUG-1")]
+    #[param(example = "MUG-1", min_length = 1)]
     sku: Option<String>,
     /// … or by id.
     variant_id: Option<VariantId>,

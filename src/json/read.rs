@@ -116,9 +116,16 @@ macro_rules! integers {
     )+};
 }
 
+/// Up to 2^53 every integer has a float of its own.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 fn integer(value: &Value) -> Result<i64, Fault> {
     match value {
         Value::Int(number) => Ok(*number),
+        // JSON has one kind of number: `2.0` and `2e0` are the integer 2. Beyond, floats have gaps.
+        Value::Float(number) if number.fract() == 0.0 && number.abs() <= EXACT_MAX => {
+            Ok(*number as i64)
+        }
         other if other.is_huge_integer() => {
             Err(Fault::shape(format!("expected an integer from {} to {}", i64::MIN, i64::MAX)))
         }

@@ -174,8 +174,13 @@ fn wrong_types_are_told_in_terms_of_the_api() {
         assert_eq!((code, &*pointer), (Code::InvalidRequest, "/items/0/quantity"));
         detail
     };
-    for value in ["\"1\"", "1.5", "1.0", "1e2", "true", "null", "[]", "{}"] {
+    for value in ["\"1\"", "1.5", "1e-1", "1e17", "true", "null", "[]", "{}"] {
         assert_eq!(quantity(value), "expected an integer", "{value}");
+    }
+    for value in ["1", "1.0", "10e-1", "0.1e1"] {
+        let body = format!(r#"{{"items": [{{"sku": "A", "quantity": {value}}}]}}"#);
+        let read = parse::<Cart>(&body).map(|cart| cart.items[0].quantity);
+        assert_eq!(read, Ok(1), "{value}");
     }
     let range = "expected an integer from -9223372036854775808 to 9223372036854775807";
     for value in ["9223372036854775808", "18446744073709551616", "-9223372036854775809"] {

@@ -197,7 +197,8 @@ pub async fn create_session(
 
 /// Who am I.
 #[utoipa::path(
-    get, path = "/v1/session", tag = "sessions", security(("session" = [])),
+    get, path = "/v1/session", tag = "sessions",
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The session", body = SessionBody)),
 )]
 pub async fn get_session(Asking { session, .. }: Asking) -> HttpResponse {
@@ -207,7 +208,8 @@ pub async fn get_session(Asking { session, .. }: Asking) -> HttpResponse {
 
 /// Log out: the token is worth nothing any more, on every instance within a second.
 #[utoipa::path(
-    delete, path = "/v1/session", tag = "sessions", security(("session" = [])),
+    delete, path = "/v1/session", tag = "sessions",
+    security(("session" = []), ("session_cookie" = [])),
     responses((status = 204, description = "Logged out", headers(("Set-Cookie" = String)))),
 )]
 pub async fn delete_session(

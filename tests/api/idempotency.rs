@@ -105,6 +105,21 @@ async fn a_duplicate_waits_for_the_request_in_flight_on_any_instance() {
 }
 
 #[tokio::test]
+async fn a_duplicate_does_not_wait_forever_for_the_request_in_flight() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let (key, order) = (fresh_key(), order_of(&[("A", 1)]));
+    app.place_as(&key, &order).await.ok(201);
+    // As if an instance that nobody hears of any more were asking for its payment.
+    let unsaved = "UPDATE idempotency_keys SET status = NULL, location = NULL, body = NULL
+                   WHERE key = $1 RETURNING key";
+    assert_eq!(app.database.rows(unsaved, &[&key]).await.len(), 1);
+    let duplicate = app.place_as(&key, &order).await;
+    duplicate.problem(409, "request_in_progress");
+    assert_eq!(duplicate.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
 async fn admin_posts_take_keys_too() {
     let app = App::start().await;
     app.stocked("A", 100, 0).await;

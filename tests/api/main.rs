@@ -17,6 +17,7 @@ mod command_line;
 mod exports;
 mod freshness;
 mod idempotency;
+mod openapi;
 mod operations;
 mod orders;
 mod payments;

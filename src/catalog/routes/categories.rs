@@ -162,8 +162,9 @@ pub async fn update_category(
     let id = path_id(&request, "category")?;
     let reply = commit(&postgres, &storefront, None, async |transaction| {
         let all = store::lock_all(transaction).await?;
-        let before = one(&all, id, &if_match)?;
+        let before = one(&all, id)?;
         let mut after = body.value.apply(before, &all)?;
+        if_match.check(before.version)?;
         let is_written = after != *before;
         if is_written {
             store::update(transaction, &after).await.map_err(raced)?;
@@ -196,7 +197,7 @@ pub async fn delete_category(
     let id = path_id(&request, "category")?;
     let reply = commit(&postgres, &storefront, None, async |transaction| {
         let all = store::lock_all(transaction).await?;
-        one(&all, id, &if_match)?;
+        if_match.check(one(&all, id)?.version)?;
         if all.iter().any(|other| other.parent_id == Some(id)) {
             let detail = "There are categories below it: move or delete them first.";
             return Err(Problem::new(Code::Conflict, detail));
@@ -208,14 +209,8 @@ pub async fn delete_category(
     Ok(HttpResponse::NoContent().finish())
 }
 
-fn one<'c>(
-    all: &'c [Category],
-    id: CategoryId,
-    if_match: &IfMatch,
-) -> Result<&'c Category, Problem> {
-    let category = all.iter().find(|category| category.id == id).ok_or_else(unknown)?;
-    if_match.check(category.version)?;
-    Ok(category)
+fn one(all: &[Category], id: CategoryId) -> Result<&Category, Problem> {
+    all.iter().find(|category| category.id == id).ok_or_else(unknown)
 }
 
 fn unknown() -> Problem {

@@ -171,8 +171,8 @@ pub async fn update_collection(
     let id = path_id(&request, "collection")?;
     let reply = commit(&postgres, &storefront, None, async |transaction| {
         let before = store::lock(transaction, id).await?.ok_or_else(unknown)?;
-        if_match.check(before.collection.version)?;
         let mut after = body.value.apply(&before)?;
+        if_match.check(before.collection.version)?;
         let is_written = after != before;
         if is_written {
             check_products(transaction, &after.product_ids).await?;

@@ -36,6 +36,7 @@ pub struct ProductQuery {
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-fA-F]{32}$", example = "01933f2cc0007000800000000000000a")]
     cursor: Option<String>,
 }
 
@@ -234,8 +235,9 @@ pub(super) async fn change(
 ) -> Result<Change, Problem> {
     let before = admin::lock(transaction, id).await?;
     let before = before.ok_or_else(|| Problem::not_found("product"))?;
-    if_match.check(before.version)?;
     let after = decide(&before)?;
+    // Behind the request's own errors, as HTTP wants it (RFC 9110, 13.2.1).
+    if_match.check(before.version)?;
     if after == before {
         return Ok(Change { product: before, is_written: false });
     }

@@ -11,6 +11,7 @@ use crate::page::{List, PageQuery};
 use crate::postgres::Postgres;
 use crate::query::Params;
 use actix_web::{HttpResponse, web};
+use time::OffsetDateTime;
 use utoipa::IntoParams;
 
 /// Which orders. All conditions must hold.
@@ -23,17 +24,17 @@ struct OrderQuery {
     /// Where their money stands.
     payment_status: Option<PaymentStatus>,
     /// Who ordered: the whole address, in upper or lower case.
-    #[param(example = "ada@example.com")]
+    #[param(example = "ada@example.com", min_length = 1)]
     email: Option<String>,
     /// Only those with a line of this SKU.
-    #[param(example = "MUG-1")]
+    #[param(example = "MUG-1", min_length = 1)]
     sku: Option<String>,
     /// Placed at this time or later, RFC 3339.
     #[param(example = "2026-11-27T09:00:00Z")]
-    created_from: Option<String>,
+    created_from: Option<OffsetDateTime>,
     /// Placed before this time, RFC 3339.
     #[param(example = "2026-11-28T00:00:00Z")]
-    created_to: Option<String>,
+    created_to: Option<OffsetDateTime>,
     /// Items on the page, 1 to 100; 20 unless said.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,

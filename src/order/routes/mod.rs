@@ -10,7 +10,7 @@ use super::order::Order;
 use super::pricing::{Draft, DraftItem};
 use super::store;
 use crate::auth::OrderAccess;
-use crate::contact::{Address, TEXT_MAX, is_email};
+use crate::contact::{Address, Email, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{OrderId, PaymentId, SessionId};
 use crate::idempotency::{ANONYMOUS, Claim};
@@ -34,9 +34,10 @@ const ITEMS_MAX: usize = 2_000;
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// 1 to 2,000 lines.
+    #[schema(min_items = 1, max_items = 2_000)]
     items: Vec<NewItem>,
     /// Who orders.
-    #[schema(example = "ada@example.com")]
+    #[schema(value_type = Email)]
     email: String,
     /// Where it goes.
     shipping_address: Address,
@@ -47,6 +48,7 @@ pub struct PlaceOrder {
     expected_total: Option<ExpectedTotal>,
     /// `standard` is the only one so far.
     #[serde(default)]
+    #[schema(example = "standard", pattern = "^standard$")]
     shipping_option: Option<String>,
     /// There are no discounts yet.
     #[serde(default)]
@@ -58,7 +60,7 @@ pub struct PlaceOrder {
 #[serde(deny_unknown_fields)]
 pub struct NewItem {
     /// What.
-    #[schema(example = "MUG-1")]
+    #[schema(example = "MUG-1", min_length = 1, max_length = 100)]
     sku: String,
     /// Units, 1 to 1,000,000.
     #[schema(minimum = 1, maximum = 1_000_000, example = 1)]
@@ -82,6 +84,7 @@ pub struct PaymentChoice {
 #[serde(deny_unknown_fields)]
 pub struct ExpectedTotal {
     /// Minor units.
+    #[schema(example = 1299)]
     amount: i64,
     /// ISO 4217; the order is priced in it.
     currency: Currency,
@@ -107,10 +110,11 @@ pub struct CheckoutCart {
 /// Why an order is cancelled.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "ordered twice"}))]
 pub struct CancelOrder {
     /// For the shop.
     #[serde(default)]
-    #[schema(max_length = 200)]
+    #[schema(example = "ordered twice", max_length = 200)]
     reason: Option<String>,
 }
 
@@ -186,7 +190,8 @@ impl PaymentChoice {
 /// nothing. With `test`, the answer comes after the provider's.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "orders", request_body = PlaceOrder,
-    params(("Idempotency-Key" = String, Header, description = "1–255 visible ASCII characters")),
+    params(("Idempotency-Key" = String, Header)),
+    security((), ("session" = []), ("session_cookie" = [])),
     responses(
         (status = 201, description = "The order", body = OrderBody<'static>,
             headers(("Location" = String), ("Idempotent-Replayed" = String))),
@@ -213,8 +218,8 @@ pub async fn place_order(
 /// `checkout_incomplete` names everything that is missing.
 #[utoipa::path(
     post, path = "/v1/cart/checkout", tag = "cart", request_body = CheckoutCart,
-    params(("Idempotency-Key" = String, Header, description = "1–255 visible ASCII characters")),
-    security(("session" = [])),
+    params(("Idempotency-Key" = String, Header)),
+    security(("session" = []), ("session_cookie" = [])),
     responses(
         (status = 201, description = "The order", body = OrderBody<'static>,
             headers(("Location" = String), ("Idempotent-Replayed" = String))),
@@ -237,7 +242,7 @@ pub async fn checkout_cart(
 /// The session's orders, newest first.
 #[utoipa::path(
     get, path = "/v1/orders", tag = "orders", params(PageQuery),
-    security(("session" = [])),
+    security(("session" = []), ("session_cookie" = [])),
     responses(
         (status = 200, description = "A page of orders", body = List<OrderBody<'static>>),
     ),
@@ -256,7 +261,8 @@ pub async fn list_session_orders(
 /// One order, for the session that placed it and whoever holds its secret.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = OrderId, Path), ("X-Order-Token" = String, Header)),
+    params(("id" = OrderId, Path)),
+    security(("order_token" = []), ("session" = []), ("session_cookie" = []), ()),
     responses(
         (status = 200, description = "The order", body = OrderBody<'static>),
     ),
@@ -273,8 +279,8 @@ pub async fn get_order(
 /// Pay an order that waits for its payment, or that was placed on invoice.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/payments", tag = "orders", request_body = PaymentChoice,
-    params(("id" = OrderId, Path), ("X-Order-Token" = String, Header),
-        ("Idempotency-Key" = Option<String>, Header)),
+    params(("id" = OrderId, Path), ("Idempotency-Key" = Option<String>, Header)),
+    security(("order_token" = []), ("session" = []), ("session_cookie" = []), ()),
     responses(
         (status = 200, description = "The order", body = OrderBody<'static>),
     ),
@@ -297,8 +303,8 @@ pub async fn pay_order(
 /// Cancel an order that is not paid; its stock is free again.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/cancel", tag = "orders", request_body = CancelOrder,
-    params(("id" = OrderId, Path), ("X-Order-Token" = String, Header),
-        ("Idempotency-Key" = Option<String>, Header)),
+    params(("id" = OrderId, Path), ("Idempotency-Key" = Option<String>, Header)),
+    security(("order_token" = []), ("session" = []), ("session_cookie" = []), ()),
     responses(
         (status = 200, description = "The order", body = OrderBody<'static>),
     ),
