@@ -97,6 +97,11 @@ where
     F: Fn(Vec<K>) -> R,
     R: Future<Output = Result<HashMap<K, V>, Problem>>,
 {
+    // After a flood nothing is read for those who have left.
+    let (batch, _): (Vec<_>, Vec<_>) = batch.into_iter().partition(|a| !a.answer.is_closed());
+    if batch.is_empty() {
+        return;
+    }
     let distinct: HashSet<&K> = batch.iter().flat_map(|asked| &asked.keys).collect();
     let keys: Vec<K> = distinct.into_iter().cloned().collect();
     // Whoever comes next must find the task alive.
@@ -123,6 +128,20 @@ mod tests {
 
     const LIMITS: Limits =
         Limits { keys_max: 10, waiting_max: 100, read_max: Duration::from_millis(200) };
+
+    #[tokio::test]
+    async fn nothing_is_read_for_those_who_have_left() {
+        let reads = Arc::new(Mutex::new(Vec::new()));
+        let seen = reads.clone();
+        let gather = Gather::start(&Handle::current(), LIMITS, move |keys: Vec<u32>| {
+            seen.lock().unwrap().push(keys.clone());
+            async move { Ok(keys.into_iter().map(|key| (key, key)).collect()) }
+        });
+        // Asked, but gone before it is its turn.
+        assert!(gather.get(1).now_or_never().is_none());
+        assert_eq!(gather.get(2).await, Ok(Some(2)));
+        assert_eq!(*reads.lock().unwrap(), [vec![2]]);
+    }
 
     #[tokio::test]
     async fn keys_that_are_asked_for_during_a_read_share_the_next_one() {
