@@ -7,7 +7,7 @@ version=4.32.5
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 if [ -z "${URL_1:-}" ]; then
-    cargo build
+    cargo build --quiet
     exec "$here/../with-instances.sh" 1 "$here/run.sh" "$@"
 fi
 st=$(command -v st || true)
