@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --profile release --bench reads -- 1000 1000000` chooses the sizes of the catalogs;
 //! the URL of a database that `loadtests seed` has filled may stand in place of a size. The server,
-//! the constant one and the load generator share the cores, so the ratio counts and not the rate; the
-//! processor time that a server spends on a request stands beside it.
+//! the constant one and the load generator share the cores, so the ratio counts and not the rate;
+//! the processor time that a server spends on a request stands beside it.
 
 #[path = "../limits/cpu.rs"]
 #[allow(dead_code)]

@@ -179,7 +179,7 @@ fn wrong_types_are_told_in_terms_of_the_api() {
     }
     for value in ["1", "1.0", "10e-1", "0.1e1"] {
         let body = format!(r#"{{"items": [{{"sku": "A", "quantity": {value}}}]}}"#);
-        let read = parse::<Cart>(&body).map(|cart| cart.items[0].quantity);
+        let read = parse::<Order>(&body).map(|order| order.items[0].quantity);
         assert_eq!(read, Ok(1), "{value}");
     }
     let range = "expected an integer from -9223372036854775808 to 9223372036854775807";

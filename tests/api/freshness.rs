@@ -327,3 +327,21 @@ async fn a_thousand_who_want_a_cold_product_cause_one_read() {
     let reads = found("database").await;
     assert!((1..=2).contains(&reads), "{reads} reads");
 }
+
+#[tokio::test]
+async fn a_search_that_takes_too_long_is_refused_and_is_no_outage() {
+    let app = App::start().await;
+    app.stocked("MUG", 100, 1).await;
+    app.get("/v1/products?q=product").await.ok(200);
+    let keeper = app.database.connect().await;
+    let lock = "BEGIN; LOCK TABLE product_search IN ACCESS EXCLUSIVE MODE";
+    keeper.batch_execute(lock).await.unwrap();
+    let refused = app.get("/v1/products?q=mug").await;
+    refused.problem(503, "overloaded");
+    assert!(refused.header("retry-after").is_some());
+    let remembered = app.get("/v1/products?q=product").await;
+    assert_eq!((remembered.status, remembered.header("doorbuster-stale")), (200, None));
+    keeper.batch_execute("ROLLBACK").await.unwrap();
+    let found = app.get("/v1/products?q=mug").await.ok(200);
+    assert_eq!(found["items"][0]["title"], "Product MUG");
+}

@@ -490,20 +490,3 @@ async fn a_query_that_cannot_be_read_names_the_parameter() {
         assert!([200, 400].contains(&answer.status), "{odd}: {}", answer.status);
     }
 }
-
-#[tokio::test]
-async fn a_search_that_takes_too_long_is_refused_and_is_no_outage() {
-    let app = App::start().await;
-    product(&app, "Enamel mug", json!({})).await;
-    assert_eq!(titles(&app, "q=enamel").await, ["Enamel mug"]);
-    let keeper = app.database.connect().await;
-    let lock = "BEGIN; LOCK TABLE product_search IN ACCESS EXCLUSIVE MODE";
-    keeper.batch_execute(lock).await.unwrap();
-    let refused = app.get("/v1/products?q=mug").await;
-    refused.problem(503, "overloaded");
-    assert!(refused.header("retry-after").is_some());
-    let remembered = app.get("/v1/products?q=enamel").await;
-    assert_eq!((remembered.status, remembered.header("doorbuster-stale")), (200, None));
-    keeper.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(titles(&app, "q=mug").await, ["Enamel mug"]);
-}
