@@ -12,14 +12,19 @@ pub const TEXT_MAX: usize = 200;
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// Who receives.
-    #[schema(example = "Ada Lovelace", min_length = 1, max_length = 200, pattern = r"\S")]
+    #[schema(
+        example = "Ada Lovelace",
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    )]
     pub name: String,
     /// Street and number.
     #[schema(
         example = "12 St James's Square",
         min_length = 1,
         max_length = 200,
-        pattern = r"\S"
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
     )]
     pub line1: String,
     /// More of it.
@@ -27,7 +32,12 @@ pub struct Address {
     #[schema(max_length = 200)]
     pub line2: Option<String>,
     /// City.
-    #[schema(example = "London", min_length = 1, max_length = 200, pattern = r"\S")]
+    #[schema(
+        example = "London",
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    )]
     pub city: String,
     /// State or county.
     #[serde(default, skip_serializing_if = "Option::is_none")]

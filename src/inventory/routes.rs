@@ -36,7 +36,12 @@ pub struct NewAdjustment {
     #[schema(example = 100, minimum = -1_000_000, maximum = 1_000_000)]
     quantity: i64,
     /// Why, for the ledger.
-    #[schema(example = "received", min_length = 1, max_length = 100, pattern = r"\S")]
+    #[schema(
+        example = "received",
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    )]
     reason: String,
     /// Where; the default location unless given.
     #[serde(default)]

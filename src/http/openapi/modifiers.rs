@@ -7,7 +7,8 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
-use utoipa::openapi::schema::{AllOfBuilder, Object, ObjectBuilder, OneOfBuilder};
+use utoipa::openapi::schema::{AdditionalProperties, AllOfBuilder, ArrayItems};
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder};
@@ -165,6 +166,50 @@ impl Modify for Bodies {
             let all = AllOfBuilder::new().item(schema.clone()).item(one_of(alternatives));
             *schema = Schema::AllOf(all.build());
         }
+        // Problems repeat what a client has sent.
+        let sent = components.schemas.iter_mut();
+        let sent =
+            sent.filter(|(name, _)| !["FieldError", "ProblemBody"].contains(&name.as_str()));
+        sent.for_each(|(_, schema)| refuse_nul(schema));
+    }
+}
+
+/// What no text may contain, because PostgreSQL cannot store it.
+const NO_NUL: &str = "^[^\\x00]*$";
+
+/// Texts without a pattern of their own, and the names of free members, have no NUL in them.
+fn refuse_nul(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    match schema {
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                refuse_nul(items);
+            }
+        }
+        Schema::OneOf(one_of) => one_of.items.iter_mut().for_each(refuse_nul),
+        Schema::AllOf(all_of) => all_of.items.iter_mut().for_each(refuse_nul),
+        Schema::AnyOf(any_of) => any_of.items.iter_mut().for_each(refuse_nul),
+        Schema::Object(object) => {
+            let is_text = match &object.schema_type {
+                SchemaType::Type(kind) => *kind == Type::String,
+                SchemaType::Array(kinds) => kinds.contains(&Type::String),
+                SchemaType::AnyValue => false,
+            };
+            let is_free = object.format.is_none() && object.enum_values.is_none();
+            if is_text && is_free && object.pattern.is_none() {
+                object.pattern = Some(NO_NUL.to_owned());
+            }
+            object.properties.values_mut().for_each(refuse_nul);
+            if let Some(AdditionalProperties::RefOr(values)) =
+                object.additional_properties.as_deref_mut()
+            {
+                refuse_nul(values);
+                let names = ObjectBuilder::new().schema_type(Type::String).pattern(Some(NO_NUL));
+                let names = names.build();
+                object.property_names = Some(Box::new(Schema::Object(names)));
+            }
+        }
+        _ => {}
     }
 }
 
