@@ -17,7 +17,7 @@ lint: ## formatting and lints, as strict as in CI
 
 # The release profile, not `dist`: its fat LTO takes minutes to build, and is a fifth faster.
 bench: services ## what the rules cost, and how fast orders are beside what the machine allows
-	cargo bench --profile release --bench rules --bench limits
+	cargo bench --profile release --bench rules --bench limits --bench reads
 
 loadtest: services ## a flash sale on this machine: 20,000 buyers, 1,000 units, two instances
 	cargo build --release --workspace
