@@ -14,8 +14,10 @@ use actix_web::http::{StatusCode, header};
 use bytes::Bytes;
 use deadpool_postgres::{Pool, Transaction};
 use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -106,6 +108,41 @@ impl Claim {
     }
 }
 
+/// The claims of a batch, column by column, as `unnest` takes them.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Claims<'c> {
+    pub scopes: Vec<&'c str>,
+    pub keys: Vec<&'c str>,
+    pub hashes: Vec<&'c [u8]>,
+    /// What each key stands for.
+    pub resources: Vec<Option<Uuid>>,
+}
+
+impl<'c> Claims<'c> {
+    /// Takes the keys that are free, sorted, for a transaction with this mark (`$5`).
+    pub const TAKE: &'static str =
+        "INSERT INTO idempotency_keys (scope, key, request_hash, resource_id)
+         SELECT k.scope, k.key, k.hash, k.resource_id
+         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
+              AS k (scope, key, hash, resource_id)
+         WHERE current_setting('doorbuster.batch', true) = $5
+         ORDER BY k.scope, k.key
+         ON CONFLICT DO NOTHING RETURNING scope, key";
+
+    /// The columns of these claims.
+    pub fn of(claims: impl IntoIterator<Item = (&'c Claim, Option<Uuid>)>) -> Self {
+        let mut columns = Self::default();
+        for (claim, resource) in claims {
+            columns.scopes.push(&claim.scope);
+            columns.keys.push(&claim.key);
+            columns.hashes.push(&claim.request_hash);
+            columns.resources.push(resource);
+        }
+        columns
+    }
+}
+
 /// An answer that can be given again, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -172,7 +209,7 @@ impl Saved {
              FROM idempotency_keys i WHERE i.scope = k.scope AND i.key = k.key OFFSET 0) s";
 
     /// Reads a row of [`Saved::LOOK_UP`].
-    pub fn read(row: &tokio_postgres::Row) -> (KeyId, Self) {
+    pub fn read(row: &Row) -> (KeyId, Self) {
         let status: Option<i16> = row.get(4);
         let body: Option<Vec<u8>> = row.get(6);
         let location: Option<String> = row.get(5);
@@ -184,6 +221,25 @@ impl Saved {
         });
         let id = (row.get::<_, &str>(0).into(), row.get::<_, &str>(1).into());
         (id, Self { request_hash: row.get(2), resource_id: row.get(3), reply })
+    }
+
+    /// What is known of keys that others, or an earlier run, have taken: `taken` are the rows of
+    /// [`Claims::TAKE`] for the claims, `known` those of [`Saved::LOOK_UP`], which may ask for
+    /// more.
+    pub fn others<'c>(
+        claims: impl Iterator<Item = &'c Claim>,
+        taken: &[Row],
+        known: &[Row],
+    ) -> HashMap<KeyId, Self> {
+        let taken: HashSet<(&str, &str)> =
+            taken.iter().map(|row| (row.get(0), row.get(1))).collect();
+        // A key that was neither taken nor found has just been freed by somebody else: whoever
+        // asks again takes it.
+        let vanished = claims.filter(|claim| !taken.contains(&(&*claim.scope, &*claim.key)));
+        let mut keys: HashMap<KeyId, Self> = vanished.map(Claim::in_flight).collect();
+        let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
+        keys.extend(known.map(Self::read));
+        keys
     }
 
     /// The answer to `claim`, given that its key is known.

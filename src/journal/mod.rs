@@ -9,8 +9,10 @@
 //! which the driver does not show. If the answer is lost, the same batch runs again with the
 //! same ids and keys: the unique index waits for the doubtful transaction and then tells.
 
+mod statements;
 mod transaction;
 
+pub(crate) use statements::statements;
 pub use transaction::Transaction;
 
 use crate::error::{Code, Problem};

@@ -21,7 +21,7 @@ use crate::catalog::Offers;
 use crate::contact::Address;
 use crate::error::Problem;
 use crate::id::{SessionId, VariantId};
-use crate::idempotency::{Claim, KeyId, Saved};
+use crate::idempotency::{Claims, KeyId, Saved};
 use crate::journal::{Form, Transaction, Weight, Work};
 use crate::postgres::Postgres;
 use crate::pricing::Terms;
@@ -29,7 +29,7 @@ use crate::retention::Sweep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use statements::{READ, Statements};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -163,19 +163,14 @@ async fn lock(
     commands: &[&Command],
 ) -> Result<Found, Error> {
     let (client, mark) = (transaction.client, &transaction.mark);
-    let claimed: Vec<(&Claim, Uuid)> = commands
-        .iter()
-        .filter_map(|command| command.claim.as_ref().map(|claim| (claim, command.id)))
-        .collect();
-    let scopes: Vec<&str> = claimed.iter().map(|(claim, _)| &*claim.scope).collect();
-    let keys: Vec<&str> = claimed.iter().map(|(claim, _)| &*claim.key).collect();
-    let hashes: Vec<&[u8]> = claimed.iter().map(|(claim, _)| &claim.request_hash[..]).collect();
-    let resources: Vec<Uuid> = claimed.iter().map(|(_, id)| *id).collect();
+    let claimed = || commands.iter().filter_map(|c| c.claim.as_ref().map(|claim| (claim, c.id)));
+    let Claims { scopes, keys, hashes, resources } =
+        &Claims::of(claimed().map(|(claim, id)| (claim, Some(id))));
     let sessions: BTreeSet<Uuid> = commands.iter().map(|c| c.session.uuid()).collect();
     let sessions: Vec<Uuid> = sessions.into_iter().collect();
-    let take: Params<'_> = &[&scopes, &keys, &hashes, &resources, mark];
+    let take: Params<'_> = &[scopes, keys, hashes, resources, mark];
     let (make, locked): (Params<'_>, Params<'_>) = (&[&sessions, mark], &[&sessions]);
-    let asked: Params<'_> = &[&scopes, &keys];
+    let asked: Params<'_> = &[scopes, keys];
     // Sent in this order without waiting in between; every answer counts.
     let (begun, taken, made, rows, now, known) = tokio::join!(
         biased;
@@ -188,14 +183,7 @@ async fn lock(
     );
     begun?;
     let (taken, _, rows, now, known) = (taken?, made?, rows?, now?, known?);
-    let taken: HashSet<(&str, &str)> = taken.iter().map(|row| (row.get(0), row.get(1))).collect();
-    // A key that was neither taken nor found has just been freed by somebody else: whoever asks
-    // again takes it.
-    let vanished = claimed.iter().map(|(claim, _)| *claim);
-    let vanished = vanished.filter(|claim| !taken.contains(&(&*claim.scope, &*claim.key)));
-    let mut keys: HashMap<KeyId, Saved> = vanished.map(Claim::in_flight).collect();
-    let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
-    keys.extend(known.map(Saved::read));
+    let keys = Saved::others(claimed().map(|(claim, _)| claim), &taken, &known);
     Ok(Found { now: now.get(0), keys, rows })
 }
 

@@ -4,8 +4,8 @@
 //! would commit by themselves, and so they do nothing. Those whose row count must be right check
 //! it in SQL (`expect_rows`), because COMMIT may already be on its way.
 
-use crate::idempotency::Saved;
-use tokio_postgres::{Client, Error, Statement};
+use crate::idempotency::{Claims, Saved};
+use crate::journal::statements;
 
 /// Reads carts.
 pub const READ: &str = "
@@ -28,31 +28,8 @@ pub const EMPTY: &str = "
         RETURNING 1)
     SELECT expect_rows(count(*), $3) FROM emptied";
 
-macro_rules! statements {
-    ($($name:ident: $sql:expr;)+) => {
-        /// The prepared statements of one connection.
-        #[allow(missing_docs)]
-        pub struct Statements { $(pub $name: Statement,)+ }
-
-        impl Statements {
-            /// Prepares them in one round trip.
-            pub async fn prepare(client: &Client) -> Result<Self, Error> {
-                let ($($name,)+) = tokio::try_join!($(client.prepare($sql)),+)?;
-                Ok(Self { $($name,)+ })
-            }
-        }
-    };
-}
-
 statements! {
-    take_keys: "
-        INSERT INTO idempotency_keys (scope, key, request_hash, resource_id)
-        SELECT k.scope, k.key, k.hash, k.resource_id
-        FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
-             AS k (scope, key, hash, resource_id)
-        WHERE current_setting('doorbuster.batch', true) = $5
-        ORDER BY k.scope, k.key
-        ON CONFLICT DO NOTHING RETURNING scope, key";
+    take_keys: Claims::TAKE;
     known_keys: Saved::LOOK_UP;
     make: "
         INSERT INTO carts (session_id) SELECT s.id FROM unnest($1::uuid[]) AS s (id)

@@ -5,10 +5,10 @@ use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
 use super::statements::Statements;
 use crate::id::{OrderId, SessionId};
-use crate::idempotency::{Claim, KeyId, Saved};
+use crate::idempotency::{Claims, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
 use crate::journal::{Form, Transaction};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
@@ -81,16 +81,8 @@ pub async fn lock(
         query(client, &statements.known_keys, asked.keys.len(), asked_params),
     );
     begun?;
-    let taken = taken?;
-    let taken: HashSet<(&str, &str)> = taken.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let known = known?;
-    // A key that was neither taken nor found has just been freed by somebody else: whoever asks
-    // again takes it.
-    let vanished = commands.iter().filter_map(|command| command.new_claim());
-    let vanished = vanished.filter(|claim| !taken.contains(&(&*claim.scope, &*claim.key)));
-    let mut keys: HashMap<_, _> = vanished.map(Claim::in_flight).collect();
-    let known = known.iter().filter(|row| !taken.contains(&(row.get(0), row.get(1))));
-    keys.extend(known.map(Saved::read));
+    let claimed = commands.iter().filter_map(|command| command.new_claim());
+    let keys = Saved::others(claimed, &taken?, &known?);
     let carts = carts?;
     let carts = carts.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get(1))).collect();
     let stock = stock?.iter().map(|row| (store::key(row), locked(row))).collect();
@@ -137,32 +129,6 @@ pub fn payment(row: &Row) -> Payment {
         status: PaymentStatus::parse(row.get(3)).unwrap_or(PaymentStatus::RefundDue),
         amount: row.get(4),
         created_at: row.get(5),
-    }
-}
-
-/// The columns of keys.
-#[derive(Default)]
-struct Claims<'c> {
-    scopes: Vec<&'c str>,
-    keys: Vec<&'c str>,
-    hashes: Vec<&'c [u8]>,
-    resources: Vec<Option<Uuid>>,
-}
-
-impl<'c> Claims<'c> {
-    fn of(claims: impl IntoIterator<Item = (&'c Claim, Option<Uuid>)>) -> Self {
-        let mut columns = Self::default();
-        for (claim, resource) in claims {
-            columns.push(claim, resource);
-        }
-        columns
-    }
-
-    fn push(&mut self, claim: &'c Claim, resource: Option<Uuid>) {
-        self.scopes.push(&claim.scope);
-        self.keys.push(&claim.key);
-        self.hashes.push(&claim.request_hash);
-        self.resources.push(resource);
     }
 }
 
