@@ -21,6 +21,7 @@ mod search;
 mod slug;
 pub mod store;
 mod storefront;
+mod template;
 #[cfg(test)]
 mod tests;
 

@@ -101,8 +101,11 @@ impl Shop {
     /// Prices change behind the instances' backs, stock through one of them, which then shows it.
     async fn change(&self, changes: usize) {
         let client = self.database.connect().await;
-        let price = "UPDATE prices SET amount = amount + 1 FROM variants v
-            WHERE v.id = variant_id AND v.sku = $1";
+        let price = "WITH variant AS (SELECT id, product_id FROM variants WHERE sku = $1),
+            product AS (UPDATE products SET version = version + 1
+                WHERE id = (SELECT product_id FROM variant))
+            UPDATE prices SET amount = amount + 1
+            WHERE variant_id = (SELECT id FROM variant)";
         for number in 0..changes {
             let product = number % PRODUCTS;
             let (sku, log) = (format!("S{product}"), &self.log[product]);
@@ -284,7 +287,8 @@ async fn while_postgres_is_away_what_was_shown_goes_on_and_is_marked() {
         app.get("/v1/products/never-seen").await.problem(503, "storage_unavailable");
     }
     pair.start_postgres().await;
-    let change = "UPDATE prices SET amount = 2; UPDATE catalog_epoch SET value = value + 1";
+    let change = "UPDATE products SET version = version + 1; UPDATE prices SET amount = 2;
+        UPDATE catalog_epoch SET value = value + 1";
     database.connect().await.batch_execute(change).await.unwrap();
     let is_fresh = |answer: &Answer| {
         let shown = answer.json();

@@ -10,6 +10,7 @@ use crate::postgres::{snapshot, snapshot_order};
 use deadpool_postgres::{GenericClient, Object, Pool, Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 /// Everything that it reads is of one moment.
@@ -40,6 +41,25 @@ impl<'c> Snapshot<'c> {
         select(&self.0, "status = 'active' AND id = ANY($1)", &[&ids]).await
     }
 
+    /// The counts of those of the products that the store shows.
+    pub async fn counts(&self, ids: &[ProductId]) -> Result<Vec<Counts>, Problem> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let sql = "SELECT p.id, p.version, ARRAY(
+                       SELECT (SELECT coalesce(sum(available), 0)::bigint FROM stock
+                               WHERE variant_id = v.id)
+                       FROM variants v WHERE v.product_id = p.id AND v.archived_at IS NULL
+                       ORDER BY v.position, v.id)
+                   FROM products p WHERE p.status = 'active' AND p.id = ANY($1)";
+        let statement = self.0.prepare_cached(sql).await?;
+        let rows = self.0.query(&statement, &[&ids]).await?;
+        let counts = |row: &Row| Counts {
+            product: row.get::<_, Uuid>(0).into(),
+            version: row.get(1),
+            available: row.get(2),
+        };
+        Ok(rows.iter().map(counts).collect())
+    }
+
     /// Which products have these slugs, shown or not.
     pub async fn slugs(&self, slugs: &[&str]) -> Result<HashMap<String, ProductId>, Problem> {
         let sql = "SELECT slug, id FROM products WHERE slug = ANY($1)";
@@ -54,6 +74,17 @@ impl<'c> Snapshot<'c> {
         let facets = facets.map(|facets| serde_json::to_string(&facets)).transpose();
         Ok(Found { ids, next_cursor, facets: facets.map_err(Problem::internal)? })
     }
+}
+
+/// What moves of a product: its version with every change, its counts without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// The product.
+    pub product: ProductId,
+    /// Its version.
+    pub version: i64,
+    /// How many of each variant can be ordered, in the order of the variants.
+    pub available: Vec<i64>,
 }
 
 /// What a listing finds, as it is kept.
@@ -77,7 +108,6 @@ pub async fn owners(
     let sql = "SELECT id, product_id FROM variants WHERE id = ANY($1)";
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&variants]).await?;
-    let owner =
-        |row: &tokio_postgres::Row| (row.get::<_, Uuid>(0).into(), row.get::<_, Uuid>(1).into());
+    let owner = |row: &Row| (row.get::<_, Uuid>(0).into(), row.get::<_, Uuid>(1).into());
     Ok(rows.iter().map(owner).collect())
 }

@@ -1,10 +1,12 @@
 //! What the store shows: bytes made once, for details and lists alike.
 //!
-//! A product is read and serialised once for all who look at it. A list is the ids that a query
+//! A version of a product is read and serialised once for all who look at it; while it is shown,
+//! only its counts are read, and written into those bytes. A list is the ids that a query
 //! finds, and the bytes of those products. Ids found, and slugs, hold for one epoch of the
 //! catalog, so the epoch's number says whether they are still true; what depends on the stock,
 //! which moves without it, is read again after less than a second, as products are.
 
+mod made;
 mod page;
 mod query;
 
@@ -18,6 +20,7 @@ use crate::id::{ProductId, VariantId};
 use crate::postgres::Postgres;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use made::Made;
 use page::Pages;
 use query::Query;
 use std::collections::HashMap;
@@ -124,13 +127,14 @@ impl Storefront {
             lanes: 1,
             keys_max: PRODUCTS_MAX,
             read_max: READ_MAX,
-            ..options("products", 8)
+            ..options("products", 6)
         };
         let with = || postgres.clone();
         let (by_key, by_slug, by_epoch, by_snapshot) = (with(), with(), with(), with());
+        let made = Arc::new(Made::new(share(3)));
         Self(Arc::new(Inner {
             products: Cache::start(runtime, products, redis.clone(), move |keys| {
-                read_products(by_key.clone(), keys).boxed()
+                read_products(by_key.clone(), made.clone(), keys).boxed()
             }),
             slugs: Cache::start(runtime, slugs, redis.clone(), move |slugs| {
                 read_slugs(by_slug.clone(), slugs).boxed()
@@ -141,7 +145,7 @@ impl Storefront {
             stock_lists: Cache::start(runtime, stock_lists, redis, move |queries| {
                 find(by_snapshot.clone(), queries, By::Snapshot).boxed()
             }),
-            pages: Pages::new(share(4)),
+            pages: Pages::new(share(3)),
             owners: quick_cache::sync::Cache::new(OWNERS_MAX),
             postgres: with(),
             offers,
@@ -249,7 +253,11 @@ fn number(epoch: &Cached) -> Result<Order, Problem> {
     Ok(Order(read_text(&epoch.body)?.parse().map_err(Problem::internal)?))
 }
 
-async fn read_products(postgres: Postgres, keys: Vec<Key>) -> Result<Loaded<Key>, Problem> {
+async fn read_products(
+    postgres: Postgres,
+    made: Arc<Made>,
+    keys: Vec<Key>,
+) -> Result<Loaded<Key>, Problem> {
     let mut client = postgres.readers.get().await?;
     let snapshot = Snapshot::of(&mut client).await?;
     let id = |key: &Key| match key {
@@ -257,12 +265,20 @@ async fn read_products(postgres: Postgres, keys: Vec<Key>) -> Result<Loaded<Key>
         Key::Epoch => None,
     };
     let ids: Vec<ProductId> = keys.iter().filter_map(id).collect();
-    let (order, epoch, products) =
-        tokio::try_join!(snapshot.order(), snapshot.epoch(), snapshot.products(&ids))?;
-    let body = |product| serde_json::to_vec(product).map(Bytes::from).map_err(Problem::internal);
+    let (order, epoch, counts) =
+        tokio::try_join!(snapshot.order(), snapshot.epoch(), snapshot.counts(&ids))?;
     let mut bodies = HashMap::from([(Key::Epoch, Bytes::from(epoch.0.to_string()))]);
-    for product in &products {
-        bodies.insert(Key::Product(product.id), body(product)?);
+    let mut unmade = Vec::new();
+    for counts in counts {
+        match made.fill(&counts) {
+            Some(body) => drop(bodies.insert(Key::Product(counts.product), body)),
+            None => unmade.push(counts.product),
+        }
+    }
+    if !unmade.is_empty() {
+        for product in snapshot.products(&unmade).await? {
+            bodies.insert(Key::Product(product.id), made.make(&product)?);
+        }
     }
     Ok(Loaded { order, bodies })
 }

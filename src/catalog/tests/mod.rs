@@ -3,6 +3,7 @@
 mod import;
 mod offers;
 mod routes;
+mod storefront;
 
 use crate::embedded::Pair;
 use crate::migrate;

@@ -1,0 +1,40 @@
+//! What the store shows of a product, read again.
+
+use super::Shop;
+use crate::catalog::store::Key;
+use crate::catalog::{Offers, Storefront, StorefrontSettings, load_demo};
+use crate::id::VariantId;
+use serde_json::Value;
+use std::time::Duration;
+use uuid::Uuid;
+
+#[tokio::test]
+async fn a_version_of_a_product_is_serialised_once_and_its_counts_are_written_into_it() {
+    let shop = Shop::open().await;
+    load_demo(&shop.postgres).await.unwrap();
+    let fresh = Duration::from_secs(3600);
+    let settings = StorefrontSettings { bytes_max: 1 << 24, fresh, searches: 1 };
+    let offers = Offers::new(shop.postgres.clone());
+    let storefront = Storefront::start(&shop.postgres, settings, offers, None);
+    let mug: Uuid = shop.value("SELECT id FROM variants WHERE sku = 'MUG-1'").await;
+    let mug = VariantId::from(mug);
+    let shown = async || {
+        storefront.restocked(&[mug]).await;
+        let product = storefront.product(Key::Slug("enamel-mug")).await.unwrap().unwrap();
+        let product: Value = serde_json::from_slice(&product.body).unwrap();
+        let title = product["title"].as_str().unwrap().to_owned();
+        (title, product["variants"][0]["available"].as_i64().unwrap())
+    };
+    let (title, available) = shown().await;
+    assert_eq!(title, "Enamel mug");
+    // Nothing that belongs to a version changes without it, so this is not looked at.
+    shop.execute("UPDATE products SET title = 'Cup' WHERE slug = 'enamel-mug'").await;
+    shop.execute(
+        "UPDATE stock SET available = available - 1, sold = sold + 1
+         WHERE variant_id = (SELECT id FROM variants WHERE sku = 'MUG-1')",
+    )
+    .await;
+    assert_eq!(shown().await, (title, available - 1));
+    shop.execute("UPDATE products SET version = version + 1 WHERE slug = 'enamel-mug'").await;
+    assert_eq!(shown().await, ("Cup".to_owned(), available - 1));
+}
