@@ -32,6 +32,7 @@ pub struct Category {
     #[schema(example = "Kitchen")]
     pub title: String,
     /// What is in it, for people.
+    #[schema(example = "Mugs, bowls and linen.")]
     pub description: String,
     /// Its place among its siblings: the lowest first.
     pub position: i32,
@@ -52,9 +53,13 @@ pub struct Node {
     #[schema(example = "Kitchen")]
     pub title: String,
     /// What is in it, for people.
+    #[schema(example = "Mugs, bowls and linen.")]
     pub description: String,
     /// The categories below, in their order.
-    #[schema(no_recursion)]
+    #[schema(no_recursion, example = json!([{
+        "id": "cat_01h455vb4pex5vsknk084sn02r", "slug": "mugs", "title": "Mugs",
+        "description": "", "children": [],
+    }]))]
     pub children: Vec<Node>,
 }
 

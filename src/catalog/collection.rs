@@ -24,6 +24,7 @@ pub struct Collection {
     #[schema(example = "Summer")]
     pub title: String,
     /// What it is about, for people.
+    #[schema(example = "For long evenings outside.")]
     pub description: String,
     /// Grows with every change.
     pub version: i64,

@@ -89,10 +89,12 @@ pub struct Product {
     /// Grows with every change.
     pub version: i64,
     /// What it is, for people.
+    #[schema(example = "Enamelled steel, with a blue rim.")]
     pub description: String,
     /// Pictures and films, the first one first.
     pub media: Vec<Media>,
     /// Words to find it by.
+    #[schema(example = json!(["enamel"]))]
     pub tags: Vec<String>,
     /// In what its variants differ.
     #[schema(example = json!(["size"]))]
@@ -136,10 +138,12 @@ pub struct AdminProduct {
     /// Grows with every change of it, its variants, its prices or its categories.
     pub version: i64,
     /// What it is, for people.
+    #[schema(example = "Enamelled steel, with a blue rim.")]
     pub description: String,
     /// Pictures and films, the first one first.
     pub media: Vec<Media>,
     /// Words to find it by.
+    #[schema(example = json!(["enamel"]))]
     pub tags: Vec<String>,
     /// In what its variants differ.
     #[schema(example = json!(["size"]))]

@@ -59,9 +59,14 @@ impl From<bool> for Health {
 
 /// Name, version, and where to go from here.
 #[utoipa::path(get, path = "/", tag = "operations",
-    responses((status = 200, description = "Links", body = serde_json::Value)))]
+    responses((status = 200, description = "Links", body = serde_json::Value,
+        example = json!(index()))))]
 pub async fn get_index() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({
+    HttpResponse::Ok().json(index())
+}
+
+fn index() -> serde_json::Value {
+    serde_json::json!({
         "name": "doorbuster",
         "version": env!("CARGO_PKG_VERSION"),
         "links": {
@@ -70,12 +75,13 @@ pub async fn get_index() -> HttpResponse {
             "openapi": "/openapi.json",
             "readiness": "/readyz",
         },
-    }))
+    })
 }
 
 /// The process is alive.
 #[utoipa::path(get, path = "/livez", tag = "operations",
-    responses((status = 200, description = "Alive", body = serde_json::Value)))]
+    responses((status = 200, description = "Alive", body = serde_json::Value,
+        example = json!({"status": "ok"}))))]
 pub async fn get_livez() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
 }
@@ -107,7 +113,8 @@ pub async fn get_readyz(operations: web::Data<Operations>) -> HttpResponse {
 
 /// The metrics, in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
-    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")))]
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain",
+        example = json!("doorbuster_orders_in_flight 12\n"))))]
 pub async fn get_metrics(
     operations: web::Data<Operations>,
     orders: web::Data<Orders>,
@@ -124,7 +131,8 @@ pub async fn get_metrics(
 
 /// This document.
 #[utoipa::path(get, path = "/openapi.json", tag = "operations",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value,
+        example = json!({"openapi": "3.1.0", "info": {"title": "doorbuster"}, "paths": {}}))))]
 pub async fn get_openapi(operations: web::Data<Operations>) -> HttpResponse {
     let body = operations.openapi.clone();
     HttpResponse::Ok().content_type("application/json").body(body)

@@ -98,6 +98,7 @@ impl From<Level> for LevelBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StockRow {
     variant_id: VariantId,
+    #[schema(example = "MUG-1")]
     sku: String,
     location_id: LocationId,
     #[serde(flatten)]

@@ -26,6 +26,7 @@ pub struct OrderBody<'a> {
     /// Where its money stands.
     pub payment_status: PaymentStatus,
     /// Where its goods stand.
+    #[schema(example = "unfulfilled")]
     pub fulfillment_status: &'a str,
     /// The lines, frozen at placement.
     pub items: Vec<ItemBody<'a>>,
@@ -40,6 +41,7 @@ pub struct OrderBody<'a> {
     /// What the customer pays.
     pub total: Money,
     /// Who ordered.
+    #[schema(example = "ada@example.com")]
     pub email: &'a str,
     /// Where it goes.
     pub shipping_address: &'a Address,
@@ -65,6 +67,7 @@ pub struct ItemBody<'a> {
     #[schema(example = "MUG-1")]
     pub sku: &'a str,
     /// The product's title.
+    #[schema(example = "Enamel mug")]
     pub title: &'a str,
     /// Units.
     pub quantity: i64,
@@ -81,6 +84,7 @@ pub struct PaymentBody<'a> {
     /// The id.
     pub id: PaymentId,
     /// `manual`, `test`, …
+    #[schema(example = "test")]
     pub provider: &'a str,
     /// Where it stands.
     pub status: PaymentStatus,

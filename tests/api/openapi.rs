@@ -2,7 +2,7 @@
 
 use crate::harness::App;
 use doorbuster::error::Code;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 struct Document(Value);
@@ -44,9 +44,12 @@ impl Document {
         if value.get("schema").is_some_and(|schema| self.has_example(schema)) {
             return true;
         }
-        let told_by_type = ["boolean", "null"].iter().any(|kind| value["type"] == *kind);
-        let told_by_format = value["format"] == "date-time" || value["type"] == "integer";
-        let told = told_by_type || told_by_format || any("allOf") || any("oneOf");
+        let may_be_null =
+            value["type"].as_array().is_some_and(|kinds| kinds.contains(&json!("null")));
+        let told_by_type =
+            ["boolean", "null", "integer"].iter().any(|kind| value["type"] == *kind);
+        let told_by_format = value["format"] == "date-time";
+        let told = told_by_type || may_be_null || told_by_format || any("allOf") || any("oneOf");
         told || match (&value["type"], value["required"].as_array()) {
             (kind, _) if kind == "array" => self.has_example(&value["items"]),
             (kind, Some(names)) if kind == "object" => names
@@ -83,6 +86,23 @@ async fn every_operation_has_examples_of_what_it_reads() {
         let body = operation.pointer("/requestBody/content/application~1json");
         if body.is_some_and(|body| !document.has_example(body)) {
             missing.push(format!("{name}: the body"));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[tokio::test]
+async fn every_operation_has_examples_of_what_it_answers() {
+    let document = Document::served().await;
+    let mut missing = Vec::new();
+    for (name, operation) in document.operations() {
+        let responses = operation["responses"].as_object().unwrap().iter();
+        for (status, response) in responses.filter(|(status, _)| status.starts_with('2')) {
+            for (kind, content) in response["content"].as_object().into_iter().flatten() {
+                if !document.has_example(content) {
+                    missing.push(format!("{name}: {status} {kind}"));
+                }
+            }
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));

@@ -17,7 +17,8 @@ const MAX_AGE: u32 = 86_400;
     params(("slug" = String, Path, description = "Of a product, say", example = "enamel-mug")),
     responses((status = 200, description = "The picture", body = String,
         content_type = "image/svg+xml",
-        headers(("Cache-Control" = String, description = "`public, max-age=86400`")))),
+        headers(("Cache-Control" = String, description = "`public, max-age=86400`")),
+        example = json!("<svg xmlns=\"http://www.w3.org/2000/svg\"></svg>"))),
 )]
 pub async fn get_picture(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let slug = request.match_info().query("slug");
