@@ -391,7 +391,9 @@ async fn every_committed_change_is_found_by_the_next_search() {
         // Two variants cannot have one SKU.
         let sql = sql.replace("sku = 'XYLO'", "sku = 'XYLO' || position");
         // The instance has not made the change itself, so it sees it when the epoch is read again.
-        execute(&app, &format!("{sql}; UPDATE catalog_epoch SET value = value + 1")).await;
+        let bump = "UPDATE products SET version = version + 1;
+            UPDATE catalog_epoch SET value = value + 1";
+        execute(&app, &format!("{sql}; {bump}")).await;
         finds_in_the_end(&app, finds, usize::from(!finds.is_empty())).await;
         finds_in_the_end(&app, finds_not, 0).await;
     }
