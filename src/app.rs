@@ -407,6 +407,7 @@ fn limits(name: &'static str, connections: usize, config: &Config) -> journal::L
         batch_max: config.journal.batch_max,
         lines_max: config.journal.lines_max,
         bytes_max: config.journal.bytes_max,
+        gather_min: config.journal.gather_min,
         queue_max: config.journal.queue_max,
         attempts_max: config.journal.attempts_max,
     }

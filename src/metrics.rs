@@ -2,9 +2,11 @@
 //! new series.
 
 use crate::postgres::Class;
-use metrics::{Counter, Unit, counter, describe_counter, describe_gauge, describe_histogram};
-use metrics::{gauge, histogram};
+use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 const HTTP_SECONDS: &str = "doorbuster_http_request_seconds";
@@ -77,13 +79,35 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
+/// The series of one route, method and status.
+struct HttpSeries {
+    seconds: Histogram,
+    requests: Counter,
+}
+
+thread_local! {
+    /// The series that this thread has met: finding one by its labels costs more than a cached
+    /// answer.
+    static HTTP_SERIES: RefCell<HashMap<(&'static str, &'static str, u16), HttpSeries>> =
+        RefCell::default();
+}
+
 /// A request was answered. `route` is a pattern of the route table, never the client's path.
-pub fn http_request(route: &str, method: &'static str, status: u16, took: Duration) {
-    let route = route.to_owned();
-    histogram!(HTTP_SECONDS, "route" => route.clone()).record(took.as_secs_f64());
-    let status = status.to_string();
-    counter!(HTTP_REQUESTS, "route" => route, "method" => method, "status" => status)
-        .increment(1);
+pub fn http_request(route: &'static str, method: &'static str, status: u16, took: Duration) {
+    let register = || {
+        let status = status.to_string();
+        HttpSeries {
+            seconds: histogram!(HTTP_SECONDS, "route" => route),
+            requests: counter!(
+                HTTP_REQUESTS, "route" => route, "method" => method, "status" => status
+            ),
+        }
+    };
+    HTTP_SERIES.with_borrow_mut(|known| {
+        let series = known.entry((route, method, status)).or_insert_with(register);
+        series.seconds.record(took.as_secs_f64());
+        series.requests.increment(1);
+    });
 }
 
 /// So many entries wait in the journal.

@@ -186,6 +186,8 @@ pub struct Journal {
     pub lines_max: usize,
     /// Bytes in one transaction.
     pub bytes_max: usize,
+    /// Entries that are worth a transaction while another one is on its way.
+    pub gather_min: usize,
     /// Entries waiting for a transaction.
     pub queue_max: usize,
     /// Attempts at one batch.

@@ -320,6 +320,7 @@ fn journal(r: &mut Reader) -> Journal {
         // The largest order has 2,000 lines and comes in a body of 256 KiB.
         lines_max: r.number("journal.lines_max", 2_000..=1_000_000),
         bytes_max: r.number("journal.bytes_max", 1_048_576..=536_870_912),
+        gather_min: r.number("journal.gather_min", 1..=1_000),
         queue_max: r.number("journal.queue_max", 1..=10_000_000),
         attempts_max: r.number("journal.attempts_max", 1..=100),
     }

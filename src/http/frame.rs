@@ -84,6 +84,10 @@ type BoxedBody = Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>>;
 /// Long enough for the answer to be on its way.
 const HOLD: Duration = Duration::from_secs(1);
 
+/// The pattern of a resource's path, in its data.
+#[derive(Debug, Clone, Copy)]
+pub struct Pattern(pub &'static str);
+
 /// A handler whose panic is the 500 of one request, not the end of its connection.
 #[derive(Clone)]
 pub struct Guarded<H>(pub H);
@@ -184,8 +188,7 @@ fn decorate(headers: &mut HeaderMap, id: &HeaderValue, is_page: bool) {
 fn record<B>(response: &ServiceResponse<B>, id: &HeaderValue, started: Instant) {
     let (took, status) = (started.elapsed(), response.status().as_u16());
     let request = response.request();
-    let route = request.match_pattern();
-    let route = route.as_deref().unwrap_or("unmatched");
+    let route = request.app_data().map_or("unmatched", |Pattern(pattern)| pattern);
     let method = match *request.method() {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

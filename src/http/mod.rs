@@ -19,6 +19,7 @@ use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::{Route, web};
+use frame::Pattern;
 
 pub use frame::frame;
 
@@ -380,7 +381,9 @@ pub fn routes(services: &mut web::ServiceConfig) {
     endpoints.sort_by_key(|endpoint| endpoint.path);
     for group in endpoints.chunk_by(|a, b| a.path == b.path) {
         let body_max = group.iter().map(|endpoint| endpoint.body_max).fold(0, Ord::max);
-        let mut resource = web::resource(group[0].path).app_data(BodyLimit(body_max));
+        let path = group[0].path;
+        let mut resource =
+            web::resource(path).app_data(BodyLimit(body_max)).app_data(Pattern(path));
         let mut allowed = Vec::new();
         for endpoint in group {
             resource = resource.route((endpoint.route)().guard(method(&endpoint.method)));

@@ -9,6 +9,7 @@
 //! which the driver does not show. If the answer is lost, the same batch runs again with the
 //! same ids and keys: the unique index waits for the doubtful transaction and then tells.
 
+mod intake;
 mod statements;
 mod transaction;
 
@@ -18,6 +19,7 @@ pub use transaction::Transaction;
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Class, Postgres, class, describe, unavailable, unknown_outcome};
+use intake::{Intake, Turns};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,6 +110,8 @@ pub struct Limits {
     pub lines_max: usize,
     /// Bytes per transaction.
     pub bytes_max: usize,
+    /// While a batch is on its way, another one leaves only with so many entries.
+    pub gather_min: usize,
     /// Entries that may wait.
     pub queue_max: usize,
     /// Runs of one batch that meets deadlocks.
@@ -117,6 +121,8 @@ pub struct Limits {
 /// The handle of a journal. Cheap to clone.
 pub struct Journal<E> {
     queue: mpsc::Sender<E>,
+    gather_min: usize,
+    turns: Arc<Turns>,
     connected: Arc<AtomicUsize>,
     closing: watch::Receiver<bool>,
 }
@@ -125,6 +131,8 @@ impl<E> Clone for Journal<E> {
     fn clone(&self) -> Self {
         Self {
             queue: self.queue.clone(),
+            gather_min: self.gather_min,
+            turns: self.turns.clone(),
             connected: self.connected.clone(),
             closing: self.closing.clone(),
         }
@@ -156,7 +164,8 @@ impl<E> Journal<E> {
         let (closing, closed) = watch::channel(false);
         let connected = Arc::new(AtomicUsize::new(1));
         let lanes = Lanes { tasks: Vec::new(), closing };
-        (Self { queue, connected, closing: closed }, lanes, entries)
+        let turns = Arc::default();
+        (Self { queue, gather_min: queue_max, turns, connected, closing: closed }, lanes, entries)
     }
 
     /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or
@@ -171,7 +180,12 @@ impl<E> Journal<E> {
         self.queue.try_send(entry).map_err(|error| {
             let full = Problem::new(Code::Overloaded, "Too many changes are waiting.");
             (error.into_inner(), full)
-        })
+        })?;
+        // Whoever gathers has taken the first one out.
+        if self.queue.max_capacity() - self.queue.capacity() + 1 >= self.gather_min {
+            self.turns.look();
+        }
+        Ok(())
     }
 }
 
@@ -184,58 +198,23 @@ pub fn start<W: Work>(
     let (queue, entries) = mpsc::channel(limits.queue_max);
     let (closing, closed) = watch::channel(false);
     let connected = Arc::new(AtomicUsize::new(0));
-    let intake = Arc::new(Mutex::new(Intake { entries, held_back: None }));
+    let turns = Arc::<Turns>::default();
+    let intake = Arc::new(Mutex::new(Intake::new(entries)));
     let lanes = (0..limits.connections).map(|_| {
         let lane = Lane {
             work: work.clone(),
             limits: limits.clone(),
             postgres: postgres.clone(),
             intake: intake.clone(),
+            turns: turns.clone(),
             connected: connected.clone(),
             closing: closed.clone(),
         };
         postgres.runtime().spawn(lane.supervise())
     });
     let lanes = Lanes { tasks: lanes.collect(), closing };
-    (Journal { queue, connected, closing: closed }, lanes)
-}
-
-/// The queue's end that the lanes share; whoever is free takes the next batch.
-struct Intake<E> {
-    entries: mpsc::Receiver<E>,
-    /// An entry that did not fit into the last batch.
-    held_back: Option<E>,
-}
-
-impl<E> Intake<E> {
-    /// The next batch: what waits, up to the limits. `None` once the journal is closed and empty.
-    async fn next<W: Work<Entry = E>>(&mut self, lane: &Lane<W>) -> Option<Vec<E>> {
-        let (work, limits) = (&lane.work, &lane.limits);
-        let mut closing = lane.closing.clone();
-        let first = match self.held_back.take() {
-            Some(entry) => entry,
-            None => tokio::select! {
-                biased;
-                entry = self.entries.recv() => entry?,
-                _ = closing.wait_for(|closing| *closing) => return None,
-            },
-        };
-        let mut total = work.weight(&first);
-        let mut batch = vec![first];
-        while batch.len() < limits.batch_max {
-            let Ok(entry) = self.entries.try_recv() else { break };
-            let weight = work.weight(&entry);
-            total.lines += weight.lines;
-            total.bytes += weight.bytes;
-            if total.lines > limits.lines_max || total.bytes > limits.bytes_max {
-                self.held_back = Some(entry);
-                break;
-            }
-            batch.push(entry);
-        }
-        metrics::journal_queue(limits.name, self.entries.len());
-        Some(batch)
-    }
+    let gather_min = limits.gather_min;
+    (Journal { queue, gather_min, turns, connected, closing: closed }, lanes)
 }
 
 /// A batch that is not answered yet.
@@ -277,6 +256,7 @@ struct Lane<W: Work> {
     limits: Limits,
     postgres: Postgres,
     intake: Arc<Mutex<Intake<W::Entry>>>,
+    turns: Arc<Turns>,
     connected: Arc<AtomicUsize>,
     closing: watch::Receiver<bool>,
 }
@@ -318,8 +298,10 @@ impl<W: Work> Runner<W> {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
                 continue;
             }
-            let batch = lane.intake.lock().await.next(&lane).await;
-            let Some(batch) = batch else { break };
+            let mut intake = lane.intake.lock().await;
+            let Some(batch) = intake.next(&lane).await else { break };
+            let _turn = lane.turns.leave();
+            drop(intake);
             let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
             let batch = self.in_time(batch, &late);
             if batch.is_empty() {

@@ -37,50 +37,52 @@ statements! {
              AS k (scope, key, hash, resource_id, status, location, body)
         WHERE current_setting('doorbuster.batch', true) = $8
         ORDER BY k.scope, k.key";
-    insert_orders: "
-        INSERT INTO orders (id, number, status, payment_status, fulfillment_status, currency,
-            subtotal, discount, shipping, tax, total, email, shipping_address, pay_by, created_at,
-            session_id)
-        SELECT o.id, o.number, o.status, o.payment_status, 'unfulfilled', o.currency,
-            o.subtotal, o.discount, o.shipping, o.tax, o.total, o.email, o.address::jsonb,
-            o.pay_by, o.created_at, o.session_id
-        FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[],
-                    $12::text[], $13::timestamptz[], $14::timestamptz[], $15::uuid[])
-             AS o (id, number, status, payment_status, currency, subtotal, discount, shipping,
-                   tax, total, email, address, pay_by, created_at, session_id)
-        WHERE current_setting('doorbuster.batch', true) = $16";
-    insert_lines: "
-        INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title, quantity,
-            unit_price, total, tax_rate)
-        SELECT l.* FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[],
-                    $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[])
-             AS l (order_id, id, variant_id, location_id, sku, title, quantity, unit_price,
-                   total, tax_rate)
-        WHERE current_setting('doorbuster.batch', true) = $11";
-    insert_payments: "
-        INSERT INTO payments (order_id, id, provider, token, status, amount, currency, key_scope,
-            key, created_at, updated_at)
-        SELECT p.order_id, p.id, p.provider, p.token, p.status, p.amount, p.currency,
-            p.key_scope, p.key, $10, $10
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-                    $7::text[], $8::text[], $9::text[])
-             AS p (order_id, id, provider, token, status, amount, currency, key_scope, key)
-        WHERE current_setting('doorbuster.batch', true) = $11";
-    insert_ledger: "
-        INSERT INTO stock_ledger (variant_id, location_id, cause, reference, supplied, available,
-            held, sold, created_at)
-        SELECT m.variant_id, m.location_id, m.cause, m.reference, 0, m.available, m.held, m.sold,
-            $8
-        FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[], $6::bigint[],
-                    $7::bigint[])
-             AS m (variant_id, location_id, cause, reference, available, held, sold)
-        WHERE current_setting('doorbuster.batch', true) = $9";
-    insert_outbox: "
+    insert_rows: "
+        WITH placed AS (
+            INSERT INTO orders (id, number, status, payment_status, fulfillment_status, currency,
+                subtotal, discount, shipping, tax, total, email, shipping_address, pay_by,
+                created_at, session_id)
+            SELECT o.id, o.number, o.status, o.payment_status, 'unfulfilled', o.currency,
+                o.subtotal, o.discount, o.shipping, o.tax, o.total, o.email, o.address::jsonb,
+                o.pay_by, o.created_at, o.session_id
+            FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[],
+                        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+                        $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[],
+                        $17::uuid[])
+                 AS o (id, number, status, payment_status, currency, subtotal, discount, shipping,
+                       tax, total, email, address, pay_by, created_at, session_id)
+            WHERE current_setting('doorbuster.batch', true) = $1),
+        lines AS (
+            INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title, quantity,
+                unit_price, total, tax_rate)
+            SELECT l.* FROM unnest($18::uuid[], $19::uuid[], $20::uuid[], $21::uuid[],
+                        $22::text[], $23::text[], $24::bigint[], $25::bigint[], $26::bigint[],
+                        $27::integer[])
+                 AS l (order_id, id, variant_id, location_id, sku, title, quantity, unit_price,
+                       total, tax_rate)
+            WHERE current_setting('doorbuster.batch', true) = $1),
+        paid AS (
+            INSERT INTO payments (order_id, id, provider, token, status, amount, currency,
+                key_scope, key, created_at, updated_at)
+            SELECT p.order_id, p.id, p.provider, p.token, p.status, p.amount, p.currency,
+                p.key_scope, p.key, $2, $2
+            FROM unnest($28::uuid[], $29::uuid[], $30::text[], $31::text[], $32::text[],
+                        $33::bigint[], $34::text[], $35::text[], $36::text[])
+                 AS p (order_id, id, provider, token, status, amount, currency, key_scope, key)
+            WHERE current_setting('doorbuster.batch', true) = $1),
+        moved AS (
+            INSERT INTO stock_ledger (variant_id, location_id, cause, reference, supplied,
+                available, held, sold, created_at)
+            SELECT m.variant_id, m.location_id, m.cause, m.reference, 0, m.available, m.held,
+                m.sold, $2
+            FROM unnest($37::uuid[], $38::uuid[], $39::text[], $40::uuid[], $41::bigint[],
+                        $42::bigint[], $43::bigint[])
+                 AS m (variant_id, location_id, cause, reference, available, held, sold)
+            WHERE current_setting('doorbuster.batch', true) = $1)
         INSERT INTO outbox (aggregate_id, type, payload, created_at)
-        SELECT e.aggregate_id, e.type, e.payload::jsonb, $4
-        FROM unnest($1::uuid[], $2::text[], $3::text[]) AS e (aggregate_id, type, payload)
-        WHERE current_setting('doorbuster.batch', true) = $5";
+        SELECT e.aggregate_id, e.type, e.payload::jsonb, $2
+        FROM unnest($44::uuid[], $45::text[], $46::text[]) AS e (aggregate_id, type, payload)
+        WHERE current_setting('doorbuster.batch', true) = $1";
     update_orders: "
         WITH changed AS (
             UPDATE orders o SET status = c.status, payment_status = c.payment_status,

@@ -232,64 +232,29 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// The rows of new orders, and the entries of whatever moved.
+/// The rows of new orders, and the entries of whatever moved: in one statement, because each
+/// statement costs as much as a few rows.
 async fn insert(
     transaction: &Transaction<'_>,
     statements: &Statements,
     rows: &Rows<'_>,
 ) -> Result<(), Error> {
-    let (client, mark, now) = (transaction.client, &transaction.mark, &rows.now);
+    let (o, l) = (&rows.orders, &rows.lines);
     let (p, m, e) = (&rows.payments, &rows.ledger, &rows.outbox);
     #[rustfmt::skip]
-    let payments: Params<'_> = &[
-        &p.order, &p.id, &p.provider, &p.token, &p.status, &p.amount, &p.currency, &p.key_scope,
-        &p.key, now, mark,
-    ];
-    #[rustfmt::skip]
-    let ledger: Params<'_> = &[
-        &m.variant, &m.location, &m.cause, &m.reference, &m.available, &m.held, &m.sold, now,
-        mark,
-    ];
-    let outbox: Params<'_> = &[&e.aggregate, &e.kind, &e.payload, now, mark];
-    let (placed, payments, ledger, outbox) = tokio::join!(
-        biased;
-        insert_placed(transaction, statements, rows),
-        query(client, &statements.insert_payments, p.id.len(), payments),
-        query(client, &statements.insert_ledger, m.variant.len(), ledger),
-        query(client, &statements.insert_outbox, e.aggregate.len(), outbox),
-    );
-    placed?;
-    for inserted in [payments, ledger, outbox] {
-        inserted?;
-    }
-    Ok(())
-}
-
-async fn insert_placed(
-    transaction: &Transaction<'_>,
-    statements: &Statements,
-    rows: &Rows<'_>,
-) -> Result<(), Error> {
-    let (client, mark) = (transaction.client, &transaction.mark);
-    let (o, l) = (&rows.orders, &rows.lines);
-    #[rustfmt::skip]
-    let orders: Params<'_> = &[
+    let params: Params<'_> = &[
+        &transaction.mark, &rows.now,
         &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
-        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at,
-        &o.session, mark,
-    ];
-    #[rustfmt::skip]
-    let lines: Params<'_> = &[
+        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.session,
         &l.order, &l.id, &l.variant, &l.location, &l.sku, &l.title, &l.quantity, &l.unit_price,
-        &l.total, &l.tax_rate, mark,
+        &l.total, &l.tax_rate,
+        &p.order, &p.id, &p.provider, &p.token, &p.status, &p.amount, &p.currency, &p.key_scope,
+        &p.key,
+        &m.variant, &m.location, &m.cause, &m.reference, &m.available, &m.held, &m.sold,
+        &e.aggregate, &e.kind, &e.payload,
     ];
-    let (orders, lines) = tokio::join!(
-        biased;
-        query(client, &statements.insert_orders, o.id.len(), orders),
-        query(client, &statements.insert_lines, l.id.len(), lines),
-    );
-    orders?;
-    lines?;
+    let added = o.id.len() + p.id.len() + m.variant.len() + e.aggregate.len();
+    query(transaction.client, &statements.insert_rows, added, params).await?;
     Ok(())
 }
 
@@ -328,7 +293,9 @@ async fn move_stock(
     let sold: Vec<i64> = sums().map(|(sum, _)| sum.sold).collect();
     let versions: Vec<i64> = sums().map(|(_, version)| *version).collect();
     let expected = count(variants.len());
-    let unlocked = if form == Form::Optimistic { variants.len() } else { 0 };
+    // UPDATE … FROM locks in no order, so a sorted lock goes before it, unless there is one row.
+    let has_order = form == Form::Exact || variants.len() == 1;
+    let unlocked = if has_order { 0 } else { variants.len() };
     let lock: Params<'_> = &[&variants, &locations];
     let shift: Params<'_> = &[
         &variants,
@@ -340,7 +307,6 @@ async fn move_stock(
         &expected,
         &transaction.mark,
     ];
-    // UPDATE … FROM locks in no order, so a sorted lock goes before it.
     let (locked, moved) = tokio::join!(
         biased;
         query(client, &statements.lock_stock, unlocked, lock),
