@@ -7,7 +7,7 @@ pub mod metrics;
 pub mod process;
 mod sample;
 
-pub use sample::{InstanceSample, MachineSample, Mean};
+pub use sample::{InstanceSample, JournalSample, MachineSample, Mean};
 
 use crate::client::{Base, Connection, Request};
 use metrics::Scrape;
