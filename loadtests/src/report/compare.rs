@@ -19,7 +19,8 @@ pub const RULE: &str = "A figure differs if it moved by more than 10 % of its ea
     (from the order of their latencies) do not overlap and it moved by more than 0.5 ms; for \
     orders and requests, the counts lie further apart than 2.58 standard deviations of a Poisson \
     process. A percentile with too few requests beyond it, and a maximum, are shown and not \
-    judged. CPU, memory and commit times are judged by the 10 % alone. One pair of runs shows \
+    judged. CPU, memory, commit times and batches moved if it is by more than 10 % and by more \
+    than 0.05 cores, 5 MiB, 0.5 ms or 0.5 orders. One pair of runs shows \
     no more than that: repeat it before you act on a small difference.";
 
 /// What to think of a figure that moved.
@@ -212,8 +213,13 @@ fn monitored(before: &Report, after: &Report) -> Vec<Figure> {
     let both = was.into_iter().zip(is);
     both.filter_map(|(was, is)| {
         let values = (was.value?, is.value?);
+        let least = match was.unit {
+            "cores" => 0.05,
+            "MiB" => 5.0,
+            _ => 0.5,
+        };
         let good = if was.less_is_better { Good::Less } else { Good::Neither };
-        Some(figure(was.name, was.unit, values, 0.0, good))
+        Some(figure(was.name, was.unit, values, least, good))
     })
     .collect()
 }
@@ -227,6 +233,8 @@ fn caveats(before: &Report, after: &Report) -> Vec<String> {
         }
     };
     same("scenario", before.scenario.clone(), after.scenario.clone());
+    let options = |report: &Report| options(&report.setup.command);
+    same("options", options(before), options(after));
     let instances = |report: &Report| report.setup.instances.len().to_string();
     same("instances", instances(before), instances(after));
     let versions = |report: &Report| {
@@ -252,6 +260,26 @@ fn caveats(before: &Report, after: &Report) -> Vec<String> {
     caveats
 }
 
+/// The command line without what may differ from run to run: addresses and files.
+fn options(command: &[String]) -> String {
+    const ANY: &[&str] =
+        &["--url", "--json", "--html", "--baseline", "--record", "--pid", "--database"];
+    let mut options = Vec::new();
+    let mut skip = false;
+    for argument in command.iter().skip(1) {
+        let name = argument.split('=').next().unwrap_or(argument);
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        if ANY.contains(&name) {
+            skip = !argument.contains('=');
+            continue;
+        }
+        options.push(argument.as_str());
+    }
+    if options.is_empty() { "none".to_owned() } else { options.join(" ") }
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  compared with {}", self.baseline)?;
@@ -268,5 +296,86 @@ impl fmt::Display for Comparison {
             writeln!(f, "                nothing differs by more than noise")?;
         }
         self.caveats.iter().try_for_each(|caveat| writeln!(f, "  not the same  {caveat}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::Verdict;
+    use crate::record::{Answer, Record, Timing};
+    use crate::report::latency::Latencies;
+
+    /// So many acknowledged requests, evenly from one latency to another, within ten seconds.
+    fn report(count: u64, from_us: u64, to_us: u64) -> Report {
+        let record = |n: u64| Record {
+            answers: vec![Answer { status: 201, ..Answer::default() }],
+            timing: Timing {
+                lag_us: 0,
+                latency_us: from_us + (to_us - from_us) * n / count,
+                answered_at_us: 10_000_000 * (n + 1) / count,
+            },
+            ..Record::default()
+        };
+        let records: Vec<Record> = (0..count).map(record).collect();
+        Report::new("rush", "rush-1", &records, Verdict::default()).unwrap()
+    }
+
+    fn change(comparison: &Comparison, name: &str) -> Change {
+        comparison.figures.iter().find(|figure| figure.name == name).unwrap().change
+    }
+
+    #[test]
+    fn a_run_does_not_differ_from_itself() {
+        let run = report(5_000, 1_000, 50_000);
+        let comparison = Comparison::of(&run, &run);
+        assert!(comparison.figures.len() > 6 && comparison.caveats.is_empty(), "{comparison}");
+        assert_eq!(comparison.different().count(), 0, "{comparison}");
+        assert!(comparison.to_string().contains("nothing differs"));
+    }
+
+    #[test]
+    fn a_large_difference_of_many_requests_is_more_than_noise() {
+        let (fast, slow) = (report(5_000, 1_000, 50_000), report(4_000, 2_000, 90_000));
+        let comparison = Comparison::of(&fast, &slow);
+        assert_eq!(change(&comparison, "p50, acknowledged"), Change::Worse);
+        assert_eq!(change(&comparison, "p99, acknowledged"), Change::Worse);
+        assert_eq!(change(&comparison, "acknowledged"), Change::Worse);
+        assert_eq!(change(&comparison, "ended with 201"), Change::Different);
+        let back = Comparison::of(&slow, &fast);
+        assert_eq!(change(&back, "p99, acknowledged"), Change::Better);
+        assert_eq!(change(&back, "acknowledged"), Change::Better);
+    }
+
+    #[test]
+    fn a_difference_that_few_requests_may_make_by_chance_is_noise_or_not_judged() {
+        let (one, other) = (report(60, 1_000, 50_000), report(60, 1_000, 62_000));
+        let comparison = Comparison::of(&one, &other);
+        assert_eq!(change(&comparison, "p50, acknowledged"), Change::Same);
+        assert_eq!(change(&comparison, "p90, acknowledged"), Change::Unjudged);
+        assert_eq!(change(&comparison, "max, acknowledged"), Change::Unjudged);
+        // Ten of a hundred fewer is within what a Poisson process does.
+        let counts = Comparison::of(&report(100, 1, 2), &report(85, 1, 2));
+        assert_eq!(change(&counts, "acknowledged"), Change::Same);
+    }
+
+    #[test]
+    fn less_than_a_tick_of_the_clock_is_no_difference() {
+        let comparison = Comparison::of(&report(9_000, 100, 110), &report(9_000, 300, 310));
+        assert_eq!(change(&comparison, "p50, acknowledged"), Change::Same);
+        let curve = Latencies::of([1_000, 2_000]).unwrap().curve();
+        assert_eq!(interval(&curve, 0.99), None);
+    }
+
+    #[test]
+    fn runs_that_were_made_otherwise_say_so() {
+        let (mut before, mut after) = (report(50, 1, 2), report(50, 1, 2));
+        let line = |line: &str| line.split(' ').map(str::to_owned).collect();
+        before.setup.command = line("rush --url http://a --json a.json --buyers 50");
+        after.setup.command = line("rush --json=b.json --buyers 60 --url http://b");
+        after.limits_missed.push("p99".to_owned());
+        let caveats = Comparison::of(&before, &after).caveats;
+        assert_eq!(caveats[0], "options: --buyers 50 before, --buyers 60 now");
+        assert!(caveats[1].starts_with("This run: not everything"), "{caveats:?}");
     }
 }

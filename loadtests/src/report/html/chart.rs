@@ -4,7 +4,7 @@ use super::markup::esc;
 use super::scale::Scale;
 use std::fmt::Write;
 
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 76.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 42.0;
@@ -92,11 +92,7 @@ impl Chart {
     }
 
     fn legend(&self) -> String {
-        if self.series.len() < 2 {
-            return String::new();
-        }
         let mut html = "<ul class=\"legend\">".to_owned();
-        // Columns lie behind each other, the last one in front: it is named first.
         for series in &self.series {
             let class = match series.style {
                 Style::Line => "line",
@@ -151,7 +147,7 @@ impl Chart {
         let half = TOP + (bottom - TOP) / 2.0;
         let _ = write!(
             svg,
-            "<text class=\"unit middle\" transform=\"translate(13 {half:.1}) rotate(-90)\">{}\
+            "<text class=\"unit middle\" transform=\"translate(12 {half:.1}) rotate(-90)\">{}\
              </text>",
             esc(self.y.1)
         );
@@ -247,13 +243,13 @@ mod tests {
     fn a_missing_point_leaves_a_gap_in_the_line() {
         let points = vec![(0.0, Some(0.0)), (1.0, None), (2.0, Some(10.0)), (3.0, Some(5.0))];
         let svg = chart(points, Style::Line).draw();
-        assert!(svg.contains("M62.0 114.0M262.0 14.0L362.0 64.0"), "{svg}");
+        assert!(svg.contains("M76.0 114.0M276.0 14.0L376.0 64.0"), "{svg}");
         assert!(svg.contains("aria-label=\"a &lt;b&gt; &amp; &quot;c&quot;\""), "{svg}");
     }
 
     #[test]
     fn columns_reach_from_second_to_second() {
         let svg = chart(vec![(0.0, Some(5.0)), (1.0, Some(10.0))], Style::Columns).draw();
-        assert!(svg.contains("M62.0 114.0V64.0H162.0V14.0H262.0V114.0Z"), "{svg}");
+        assert!(svg.contains("M76.0 114.0V64.0H176.0V14.0H276.0V114.0Z"), "{svg}");
     }
 }

@@ -102,13 +102,13 @@ fn key_figures(report: &Report) -> String {
     let (p50, p50_before) = milliseconds(|report| report.acknowledged_latency.p50_ms);
     let (p99, p99_before) = milliseconds(|report| report.acknowledged_latency.p99_ms);
     let (max, max_before) = milliseconds(|report| report.acknowledged_latency.max_ms);
-    let late = if report.lag.is_too_much() { "too many: see below" } else { "on time" };
+    let late = if report.lag.is_too_much() { "too many, see below" } else { "by the generator" };
     let tiles = [
         tile(
-            "Acknowledged a second",
-            number(report.acknowledged_per_second),
-            "until the last one".to_owned(),
-            before(&|report| number(report.acknowledged_per_second)),
+            "Throughput",
+            format!("{} /s", number(report.acknowledged_per_second)),
+            "acknowledged".to_owned(),
+            before(&|report| format!("{} /s", number(report.acknowledged_per_second))),
         ),
         tile(
             "Acknowledged",
@@ -116,7 +116,7 @@ fn key_figures(report: &Report) -> String {
             format!("{} of {}", percent(acknowledged_share), count(requests(report))),
             before(&|report| count(report.acknowledged)),
         ),
-        tile("Median latency", p50, "of what was acknowledged".to_owned(), p50_before),
+        tile("Median latency", p50, "acknowledged".to_owned(), p50_before),
         tile(
             "99th percentile",
             p99,
@@ -127,7 +127,7 @@ fn key_figures(report: &Report) -> String {
         tile(
             "Left late",
             percent(report.lag.late_share),
-            format!("the generator was {late}"),
+            late.to_owned(),
             before(&|report| percent(report.lag.late_share)),
         ),
     ];
@@ -154,7 +154,8 @@ fn outcomes(report: &Report) -> String {
              <rect class=\"fill c{colour}\" width=\"{:.1}\" height=\"10\"/></svg>",
             (300.0 * share).max(1.0)
         );
-        vec![format!("{} {bar}", esc(outcome)), count(of_it), percent(share)]
+        let name = format!("<div class=\"outcome\"><span>{}</span>{bar}</div>", esc(outcome));
+        vec![name, count(of_it), percent(share)]
     };
     let rows: Vec<Vec<String>> = outcomes.into_iter().map(row).collect();
     let mut html = table("outcomes", &["Outcome", "Requests", "Share"], &rows);

@@ -208,7 +208,7 @@ pub fn lag(report: &Report) -> String {
         size: (1_040.0, 180.0),
         series: vec![Series {
             name: "latest departure".to_owned(),
-            colour: 3,
+            colour: GREY,
             style: Style::Columns,
             points: seconds
                 .iter()
