@@ -171,6 +171,24 @@ pub struct Mean {
 }
 
 impl Monitored {
+    /// CPUs of the generator's machine that others used, who have nothing to do with the run;
+    /// `None` if nobody knows.
+    pub fn others_cpu_cores(&self, seconds: f64) -> Option<f64> {
+        let during = |at: f64| at > 0.0 && at <= seconds;
+        let machine = |of: fn(&MachineSample) -> Option<f64>| {
+            let samples = self.machine.iter().filter(|sample| during(sample.at_seconds));
+            mean(samples.filter_map(of))
+        };
+        let instances = self.instances.iter().map(|instance| {
+            let samples = instance.samples.iter().filter(|sample| during(sample.at_seconds));
+            mean(samples.filter_map(|sample| sample.cpu_cores)).unwrap_or(0.0)
+        });
+        let ours = machine(|sample| sample.generator_cpu_cores).unwrap_or(0.0)
+            + machine(|sample| sample.postgres_cpu_cores).unwrap_or(0.0)
+            + instances.sum::<f64>();
+        Some((machine(|sample| sample.cpu_cores)? - ours).max(0.0))
+    }
+
     /// Figures of the run, always the same ones in the same order. `seconds` is its length.
     pub fn means(&self, seconds: f64) -> Vec<Mean> {
         let during = |at: f64| at > 0.0 && at <= seconds + 1.0;
@@ -266,5 +284,24 @@ doorbuster_orders_in_flight 3";
         let seen = Monitored { instances, ..Monitored::default() };
         assert_eq!(seen.means(2.0)[0].value, Some(1.5));
         assert_eq!(seen.means(2.0)[1].value, None);
+    }
+
+    #[test]
+    fn what_the_run_did_not_use_was_used_by_others() {
+        let samples = vec![InstanceSample {
+            at_seconds: 1.0,
+            cpu_cores: Some(0.5),
+            ..InstanceSample::default()
+        }];
+        let machine = vec![MachineSample {
+            at_seconds: 1.0,
+            cpu_cores: Some(2.0),
+            generator_cpu_cores: Some(0.25),
+            postgres_cpu_cores: None,
+        }];
+        let instances = vec![super::super::Instance { samples, ..Default::default() }];
+        let seen = Monitored { instances, machine };
+        assert_eq!(seen.others_cpu_cores(2.0), Some(1.25));
+        assert_eq!(Monitored::default().others_cpu_cores(2.0), None);
     }
 }

@@ -6,20 +6,26 @@ use super::{Curve, Report};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Two runs of the same thing on the same machine may differ by this share.
+/// Two runs of the same thing on the same quiet machine may differ by this share.
 const SHARE: f64 = 0.10;
+/// Where others use the machine, only what doubles or halves is told apart.
+const BUSY_SHARE: f64 = 1.0;
+/// The share of the CPUs that others may use on a quiet machine.
+const OTHERS_MAX: f64 = 0.10;
 /// The generator's clock ticks in milliseconds, so less is not told apart.
 const TICK_MS: f64 = 0.5;
 /// Standard deviations on each side that hold 99 % of a normal distribution.
 const DEVIATIONS: f64 = 2.58;
 
 /// The rule in words.
-pub const RULE: &str = "A figure differs if it moved by more than 10 % of its earlier value, and \
-    by more than chance explains at 99 %: for a percentile, the confidence intervals of both runs \
-    (from the order of their latencies) do not overlap and it moved by more than 0.5 ms; for \
+pub const RULE: &str = "A figure differs if the larger one is more than 10 % above the smaller \
+    one (more than twice as much, if in one of the runs others used more than 10 % of the \
+    machine's CPUs, or the generator was late), and by more than chance explains at 99 %: for a \
+    percentile, the confidence intervals of both runs (from the order of their latencies) do not \
+    overlap and it moved by more than 0.5 ms; for \
     orders and requests, the counts lie further apart than 2.58 standard deviations of a Poisson \
     process. A percentile with too few requests beyond it, and a maximum, are shown and not \
-    judged. CPU, memory, commit times and batches moved if it is by more than 10 % and by more \
+    judged. CPU, memory, commit times and batches are judged by that share, and moved by more \
     than 0.05 cores, 5 MiB, 0.5 ms or 0.5 orders. One pair of runs shows \
     no more than that: repeat it before you act on a small difference.";
 
@@ -63,6 +69,8 @@ pub struct Comparison {
     pub figures: Vec<Figure>,
     /// What else was not the same, and makes them hard to compare.
     pub caveats: Vec<String>,
+    /// By which share of the smaller value figures of two such runs may differ.
+    pub share: f64,
 }
 
 /// Which way is good.
@@ -73,9 +81,19 @@ enum Good {
     Neither,
 }
 
+impl Figure {
+    /// Whether the larger value is by more than a share above the smaller one.
+    fn moved_by(&self, share: f64) -> bool {
+        let (low, high) = (self.before.min(self.after), self.before.max(self.after));
+        high > low * (1.0 + share)
+    }
+}
+
 impl Comparison {
     /// Of two runs.
     pub fn of(before: &Report, after: &Report) -> Self {
+        let busy = [before, after].into_iter().any(|run| is_busy(run) || run.lag.is_too_much());
+        let share = if busy { BUSY_SHARE } else { SHARE };
         let mut figures = throughput(before, after);
         figures.extend(latencies("acknowledged", before, after, |report| {
             (&report.acknowledged_curve, report.acknowledged_latency.max_ms)
@@ -84,10 +102,16 @@ impl Comparison {
             (&report.refused_curve, report.refused_latency.max_ms)
         }));
         figures.extend(monitored(before, after));
+        for figure in &mut figures {
+            if figure.change != Change::Unjudged && !figure.moved_by(share) {
+                figure.change = Change::Same;
+            }
+        }
         Self {
             baseline: format!("{} {}", before.scenario, before.run),
             figures,
             caveats: caveats(before, after),
+            share,
         }
     }
 
@@ -139,8 +163,7 @@ fn figure(
     chance: f64,
     good: Good,
 ) -> Figure {
-    let noise = chance.max(SHARE * before.abs());
-    let change = if (after - before).abs() <= noise {
+    let change = if (after - before).abs() <= chance {
         Change::Same
     } else {
         towards(after > before, good)
@@ -194,7 +217,7 @@ fn percentile_change(was: &Curve, is: &Curve, quantile: f64) -> Change {
         return Change::Unjudged;
     };
     let apart = is_low > was_high || was_low > is_high;
-    if apart && (after - before).abs() > (SHARE * before).max(TICK_MS) {
+    if apart && (after - before).abs() > TICK_MS {
         towards(after > before, Good::Less)
     } else {
         Change::Same
@@ -249,6 +272,10 @@ fn caveats(before: &Report, after: &Report) -> Vec<String> {
     let postgres = |report: &Report| report.setup.postgres_line();
     same("PostgreSQL", postgres(before), postgres(after));
     for (name, report) in [("The earlier run", before), ("This run", after)] {
+        if let Some(cores) = others(report).filter(|_| is_busy(report)) {
+            let all = report.setup.machine.cores;
+            caveats.push(format!("{name}: others used {cores:.1} of {all} CPUs meanwhile"));
+        }
         if report.lag.is_too_much() {
             let share = report.lag.late_share * 100.0;
             caveats.push(format!("{name}: the generator itself was late, {share:.1} %"));
@@ -258,6 +285,15 @@ fn caveats(before: &Report, after: &Report) -> Vec<String> {
         }
     }
     caveats
+}
+
+fn others(report: &Report) -> Option<f64> {
+    report.monitor.others_cpu_cores(report.seconds)
+}
+
+fn is_busy(report: &Report) -> bool {
+    let cores = report.setup.machine.cores as f64;
+    others(report).is_some_and(|others| cores > 0.0 && others > OTHERS_MAX * cores)
 }
 
 /// The command line without what may differ from run to run: addresses and files.
@@ -357,6 +393,26 @@ mod tests {
         // Ten of a hundred fewer is within what a Poisson process does.
         let counts = Comparison::of(&report(100, 1, 2), &report(85, 1, 2));
         assert_eq!(change(&counts, "acknowledged"), Change::Same);
+    }
+
+    #[test]
+    fn on_a_busy_machine_only_what_doubles_is_told_apart() {
+        let (fast, mut slow) = (report(5_000, 1_000, 50_000), report(5_000, 2_000, 80_000));
+        let judge = |slow: &Report| Comparison::of(&fast, slow);
+        assert_eq!(change(&judge(&slow), "p50, acknowledged"), Change::Worse);
+        slow.setup.machine.cores = 2;
+        slow.monitor.machine.push(crate::monitor::MachineSample {
+            at_seconds: 1.0,
+            cpu_cores: Some(1.5),
+            ..Default::default()
+        });
+        let busy = judge(&slow);
+        assert_eq!(change(&busy, "p50, acknowledged"), Change::Same);
+        assert!(
+            busy.caveats.contains(&"This run: others used 1.5 of 2 CPUs meanwhile".to_owned())
+        );
+        let slower = Report { monitor: slow.monitor, ..report(5_000, 5_000, 180_000) };
+        assert_eq!(change(&judge(&slower), "p50, acknowledged"), Change::Worse);
     }
 
     #[test]

@@ -25,8 +25,13 @@ fn differences(comparison: &Comparison) -> String {
              <b class=\"bad\">{worse} worse</b> and {different} otherwise different.</p>"
         ),
     };
+    if comparison.share > 0.5 {
+        html.push_str(
+            "<p>Because a run was disturbed, only what doubled or halved is told apart.</p>",
+        );
+    }
     if !comparison.caveats.is_empty() {
-        html.push_str("<p>The runs were not made under the same conditions:</p><ul>");
+        html.push_str("<p>To be known when comparing them:</p><ul>");
         for caveat in &comparison.caveats {
             let _ = write!(html, "<li>{}</li>", esc(caveat));
         }
@@ -49,8 +54,11 @@ fn row(figure: &Figure) -> Vec<String> {
     };
     let value = |value: f64| format!("{} {}", number(value), esc(&figure.unit));
     let moved = (figure.after - figure.before) / figure.before * 100.0;
-    let moved =
-        if figure.before.abs() > 0.0 { format!("{moved:+.1} %") } else { "–".to_owned() };
+    let moved = match format!("{moved:+.1} %").as_str() {
+        _ if figure.before == 0.0 => "–".to_owned(),
+        "-0.0 %" | "+0.0 %" => "0.0 %".to_owned(),
+        moved => moved.replace('-', "−"),
+    };
     vec![
         esc(&figure.name).to_string(),
         value(figure.before),

@@ -32,16 +32,13 @@ pub fn setup(report: &Report) -> String {
         fact("instance", esc(line).to_string());
     }
     fact("load tests", esc(&setup.loadtests).to_string());
-    if !setup.command.is_empty() {
-        fact("command", format!("<code>{}</code>", esc(setup.command.join(" "))));
-    }
     let machine = &setup.machine;
     if machine.cores > 0 {
         fact("CPUs", format!("{} × {}", machine.cores, esc(&machine.cpu_model)));
         fact("memory", format!("{} GiB", number(machine.memory_bytes as f64 / 1_073_741_824.0)));
         fact("kernel", esc(&machine.kernel).to_string());
         let load: Vec<String> = machine.load_average.iter().map(|load| number(*load)).collect();
-        fact("load before the run (1, 5, 15 min)", load.join(", "));
+        fact("load before (1, 5, 15 min)", load.join(", "));
     }
     if let Some(postgres) = &setup.postgres {
         fact("PostgreSQL", esc(&postgres.version).to_string());
@@ -55,6 +52,13 @@ pub fn setup(report: &Report) -> String {
     let mut html = "<dl class=\"setup\">".to_owned();
     for (name, value) in facts {
         let _ = write!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+    }
+    if !setup.command.is_empty() {
+        let command = esc(setup.command.join(" "));
+        let _ = write!(
+            html,
+            "<div class=\"whole\"><dt>command</dt><dd><code>loadtests {command}</code></dd></div>"
+        );
     }
     html.push_str("</dl>");
     let busy =

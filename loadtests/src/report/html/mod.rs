@@ -42,7 +42,7 @@ pub fn page(report: &Report) -> String {
     html.push_str(&section("What the oracle judged", &verdict::oracle(report)));
     html.push_str(&section("What it ran on", &facts::setup(report)));
     html.push_str(&section("How to read this", facts::READING));
-    let _ = write!(html, "</main><script>{SCRIPT}</script></body></html>\n");
+    let _ = writeln!(html, "</main><script>{SCRIPT}</script></body></html>");
     html
 }
 

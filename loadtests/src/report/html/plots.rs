@@ -10,9 +10,12 @@ use crate::report::{Curve, Report};
 /// Places to point at, and rows of a table, at most: a longer run shows every n-th second.
 const ROWS_MAX: usize = 300;
 /// The colour of what is only a background to the rest.
-const GREY: usize = 6;
+pub const GREY: usize = 6;
 const WIDE: (f64, f64) = (1_040.0, 280.0);
 const AXIS: &str = "seconds from the start";
+
+/// Its name, its colour, and how it is read.
+type Percentile = (&'static str, usize, fn(&Second) -> f64);
 
 /// The end of the time axis that all charts share.
 pub fn end_seconds(report: &Report) -> f64 {
@@ -83,7 +86,7 @@ pub fn throughput(report: &Report) -> String {
 /// Percentiles of those that were meant to start in each second.
 pub fn latency_over_time(report: &Report) -> String {
     let seconds = &report.timeline;
-    let percentiles: [(&str, usize, fn(&Second) -> f64); 5] = [
+    let percentiles: [Percentile; 5] = [
         ("max", GREY, |second| second.latency.max_ms),
         ("p99.9", 1, |second| second.latency.p999_ms),
         ("p99", 4, |second| second.latency.p99_ms),
@@ -112,9 +115,7 @@ pub fn latency_over_time(report: &Report) -> String {
         size: WIDE,
         series: series.collect(),
         spots: spots(seconds, |second| {
-            let line = |(name, _, of): &(&str, usize, fn(&Second) -> f64)| {
-                format!("{name}  {}", duration(of(second)))
-            };
+            let line = |(name, _, of): &Percentile| format!("{name}  {}", duration(of(second)));
             percentiles.iter().map(line).collect::<Vec<_>>().join("\n")
         }),
     };

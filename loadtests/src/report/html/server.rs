@@ -2,11 +2,14 @@
 
 use super::chart::{Chart, Series, Spot, Style};
 use super::markup::{esc, folded, number, table};
-use super::plots::end_seconds;
+use super::plots::{GREY, end_seconds};
 use super::scale::Scale;
 use crate::monitor::{Instance, InstanceSample};
 use crate::report::Report;
 use std::fmt::Write;
+
+/// The line that the others are a part of.
+const MACHINE: &str = "whole machine";
 
 type Points = Vec<(f64, Option<f64>)>;
 
@@ -72,7 +75,7 @@ fn cpu(report: &Report) -> Vec<(String, Points)> {
     let mut line = |name: &str, points: Points| lines.push((name.to_owned(), points));
     line("PostgreSQL", machine.iter().map(|m| (m.at_seconds, m.postgres_cpu_cores)).collect());
     line("generator", machine.iter().map(|m| (m.at_seconds, m.generator_cpu_cores)).collect());
-    line("whole machine", machine.iter().map(|m| (m.at_seconds, m.cpu_cores)).collect());
+    line(MACHINE, machine.iter().map(|m| (m.at_seconds, m.cpu_cores)).collect());
     lines
 }
 
@@ -157,6 +160,9 @@ fn panel(
         .map(|(at, texts)| std::iter::once(format!("{at:.1}")).chain(texts).collect::<Vec<_>>());
     let numbers = folded("Table", &table("numbers", &header, &rows.collect::<Vec<_>>()));
     let series = lines.into_iter().enumerate().map(|(n, (name, points))| {
+        if name == MACHINE {
+            return Series { name, colour: GREY, style: Style::Dashed, points };
+        }
         let style = if n < COLOURS.len() { Style::Line } else { Style::Dashed };
         Series { name, colour: COLOURS[n % COLOURS.len()], style, points }
     });

@@ -38,7 +38,8 @@ pub fn banner(report: &Report) -> String {
     lines.push(durability(report));
     if let Some(shot) = report.killed {
         lines.push(format!(
-            "An instance (process {}) was killed on the way, with {} acknowledged and {} in flight.",
+            "An instance (process {}) was killed on the way, with {} acknowledged and {} \
+             in flight.",
             shot.pid, shot.acknowledged, shot.in_flight
         ));
     }
