@@ -34,7 +34,7 @@ impl Caller {
 
     /// Sends a request until there is a final answer, at the next instance after a failure.
     pub async fn call(&mut self, request: &Request) -> Record {
-        let mut record = new_record(request);
+        let mut record = Record::of(request);
         let begun = Instant::now();
         self.go_on(request, &mut record, begun).await;
         record
@@ -42,7 +42,7 @@ impl Caller {
 
     /// Sends it once, at or after its intended moment.
     pub async fn ask(&mut self, request: &Request, intended: Instant) -> Record {
-        let mut record = new_record(request);
+        let mut record = Record::of(request);
         record.timing.lag_us = micros(intended.elapsed());
         match self.attempt(request).await {
             Ok(answer) => record.answers.push(answer),
@@ -55,7 +55,7 @@ impl Caller {
     /// Sends it until an instance may have seen it: without a key nobody knows whether coming
     /// again would do it twice.
     pub async fn call_once(&mut self, request: &Request) -> Record {
-        let mut record = new_record(request);
+        let mut record = Record::of(request);
         let begun = Instant::now();
         for _ in 0..self.connections.len() {
             match self.attempt(request).await {
@@ -77,7 +77,7 @@ impl Caller {
     /// Sends it and hangs up when there is no answer so soon, as a shopper in a tunnel; then,
     /// with a key, calls again under it.
     pub async fn call_impatiently(&mut self, request: &Request, patience: Duration) -> Record {
-        let mut record = new_record(request);
+        let mut record = Record::of(request);
         let begun = Instant::now();
         let lane = self.lane;
         let answer = timeout(patience, self.attempt(request)).await;
@@ -123,14 +123,6 @@ impl Caller {
         let latency_us = micros(begun.elapsed());
         let answered_at_us = micros(self.started.elapsed());
         record.timing = Timing { latency_us, answered_at_us, ..record.timing };
-    }
-}
-
-fn new_record(request: &Request) -> Record {
-    Record {
-        key: request.key.clone().unwrap_or_default(),
-        sent: request.body.clone(),
-        ..Record::default()
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Options {
     instances: Instances,
     /// Compare the carts with this database, too
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    database: Option<String>,
+    pub database: Option<String>,
     /// The secret key of an admin, sk_…
     #[arg(
         long,

@@ -40,7 +40,7 @@ pub struct Options {
     instances: Instances,
     /// Their database, read by the oracle
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    database: String,
+    pub database: String,
     /// The secret key of an admin, sk_…
     #[arg(
         long,

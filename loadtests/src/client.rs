@@ -2,6 +2,7 @@
 //! after an error.
 
 use crate::record::Answer;
+use crate::route;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -12,6 +13,7 @@ use hyper::header::{
 use hyper::{Method, http};
 use hyper_util::rt::TokioIo;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,17 @@ impl FromStr for Base {
     }
 }
 
+impl Base {
+    /// Its port, if it is an address of this machine.
+    pub fn local_port(&self) -> Option<u16> {
+        let (host, port) = self.authority.rsplit_once(':')?;
+        let host = host.trim_matches(['[', ']']);
+        let is_local = host == "localhost"
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        is_local.then(|| port.parse().ok())?
+    }
+}
+
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url)
@@ -56,6 +69,8 @@ pub struct Request {
     pub method: Method,
     /// Path and query, beginning with a slash.
     pub path: String,
+    /// Method and path without what differs from request to request, for the report.
+    pub route: Arc<str>,
     /// The `Idempotency-Key`.
     pub key: Option<String>,
     /// The credential of `Authorization: Bearer`.
@@ -69,23 +84,19 @@ pub struct Request {
 impl Request {
     /// Reads `path`.
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), ..Self::default() }
+        Self::new(Method::GET, path, Bytes::new())
     }
 
     /// Posts a JSON body under an idempotency key.
     pub fn post(path: impl Into<String>, key: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self {
-            method: Method::POST,
-            path: path.into(),
-            key: Some(key.into()),
-            body: body.into(),
-            ..Self::default()
-        }
+        Self { key: Some(key.into()), ..Self::new(Method::POST, path, body) }
     }
 
     /// Sends a JSON body, or nothing, without a key.
     pub fn new(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
-        Self { method, path: path.into(), body: body.into(), ..Self::default() }
+        let path = path.into();
+        let route = route::label(&method, &path).into();
+        Self { method, path, route, body: body.into(), ..Self::default() }
     }
 
     /// The same, in somebody's name.
@@ -201,6 +212,10 @@ mod tests {
             ("http://localhost:8080", "localhost:8080")
         );
         assert_eq!("http://shop".parse::<Base>().unwrap().authority, "shop:80");
+        let port = |url: &str| url.parse::<Base>().unwrap().local_port();
+        assert_eq!(port("http://127.0.0.1:8080"), Some(8_080));
+        assert_eq!((port("http://[::1]:81"), port("http://localhost")), (Some(81), Some(80)));
+        assert_eq!((port("http://shop:80"), port("http://10.0.0.1:80")), (None, None));
         for wrong in ["https://shop", "shop:8080", "http://shop/v1", "", "http://"] {
             assert!(wrong.parse::<Base>().is_err(), "{wrong}");
         }

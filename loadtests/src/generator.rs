@@ -206,11 +206,7 @@ async fn dispatch(shared: Arc<Shared>, requests: Vec<Request>, starts: Option<Ve
             sleep_until(intended).await;
         }
         let lane = n % shared.lanes.len();
-        let record = Record {
-            key: request.key.clone().unwrap_or_default(),
-            sent: request.body.clone(),
-            ..Record::default()
-        };
+        let record = Record::of(&request);
         shared.lanes[lane].push_back(Job { request, intended, lane, attempts: 0, record });
     }
 }

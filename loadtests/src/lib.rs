@@ -4,8 +4,9 @@
 //! Scenarios ([`rush`], [`replay`], [`browse`], [`search`], [`cart`], [`checkout`]) plan requests;
 //! the [`generator`] sends them open loop, a [`caller`] one after the other, and both keep every
 //! answer in a [`record`]; the [`oracle`] compares those with each other and with what is
-//! [`stored`]; and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the
-//! closed loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
+//! [`stored`]; a [`monitor`] looks on; and the [`report`] says how fast it was and whether it was
+//! true.  [`hammer`] is the closed loop for benches. [`seed`] fills a catalog,
+//! [`search_latency`] searches it.
 
 pub mod basket;
 pub mod browse;
@@ -19,16 +20,20 @@ pub mod generator;
 pub mod guest;
 pub mod hammer;
 pub mod kill;
+pub mod monitor;
 pub mod oracle;
 pub mod order;
+pub mod present;
 pub mod record;
 pub mod replay;
 pub mod report;
 pub mod retention;
+pub mod route;
 pub mod rush;
 pub mod search;
 pub mod search_latency;
 pub mod seed;
+pub mod setup;
 pub mod stored;
 pub mod supply;
 pub mod target;

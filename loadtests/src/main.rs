@@ -4,9 +4,10 @@
 //! run.
 
 use clap::Parser;
+use loadtests::present::{self, Compare, show};
 use loadtests::record::Run;
 use loadtests::report::Report;
-use loadtests::target::Instances;
+use loadtests::target::Target;
 use loadtests::{
     browse, cart, checkout, oracle, replay, retention, rush, search, search_latency, seed,
 };
@@ -38,6 +39,8 @@ enum Command {
     Cart(Box<cart::Options>),
     /// Whole journeys, with several checkouts of the same cart at once
     Checkout(Box<checkout::Options>),
+    /// What differs between two runs by more than noise
+    Compare(Compare),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -57,21 +60,27 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let clean = match Command::parse() {
-        Command::Rush(options) => show(rush::rush(&options).await, &options.target().instances),
-        Command::Replay(options) => {
-            show(replay::replay(&options).await, &options.target().instances)
+        Command::Rush(options) => on(rush::rush(&options), options.target()).await,
+        Command::Replay(options) => on(replay::replay(&options), options.target()).await,
+        Command::Browse(options) => {
+            show(browse::browse(&options), options.instances(), None).await
         }
-        Command::Browse(options) => show(browse::browse(&options).await, options.instances()),
-        Command::Search(options) => show(search::search(&options).await, options.instances()),
-        Command::Cart(options) => show(cart::cart(&options).await, options.instances()),
+        Command::Search(options) => {
+            show(search::search(&options), options.instances(), None).await
+        }
+        Command::Cart(options) => {
+            show(cart::cart(&options), options.instances(), options.database.as_deref()).await
+        }
         Command::Checkout(options) => {
-            show(checkout::checkout(&options).await, options.instances())
+            let run = checkout::checkout(&options);
+            show(run, options.instances(), Some(&options.database)).await
         }
         Command::Seed(options) => seed::seed(&options).await.map(|()| true),
         Command::Retention(options) => {
-            show(retention::retention(&options).await, &options.rush.target().instances)
+            on(retention::retention(&options), options.rush.target()).await
         }
         Command::SearchLatency(options) => search_latency::measure(&options).await,
+        Command::Compare(options) => present::compare(&options),
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {
@@ -84,13 +93,11 @@ async fn main() -> ExitCode {
     }
 }
 
-fn show(report: anyhow::Result<Report>, instances: &Instances) -> anyhow::Result<bool> {
-    let report = report?;
-    print!("{report}");
-    if let Some(file) = &instances.json {
-        report.save(file)?;
-    }
-    Ok(report.is_clean())
+async fn on(
+    run: impl Future<Output = anyhow::Result<Report>>,
+    target: &Target,
+) -> anyhow::Result<bool> {
+    show(run, &target.instances, Some(&target.database)).await
 }
 
 async fn judge(record: PathBuf, database: String) -> anyhow::Result<bool> {

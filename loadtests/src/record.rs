@@ -1,5 +1,6 @@
 //! What clients sent and the bytes that they received: the evidence that the oracle judges.
 
+use crate::client::Request;
 use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One answer of an instance.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -91,6 +93,12 @@ pub struct Record {
     /// The request's body, byte for byte.
     #[serde(with = "exact")]
     pub sent: Bytes,
+    /// Which route was asked, as in `GET /v1/products/{id}`.
+    #[serde(default)]
+    pub route: Arc<str>,
+    /// When the client took it up, in microseconds since 1970: that places the run on the clock.
+    #[serde(default)]
+    pub taken_up_at_us: u64,
     /// All answers, in the order in which they came.
     pub answers: Vec<Answer>,
     /// Attempts that ended without an answer.
@@ -111,6 +119,18 @@ pub enum Outcome {
 }
 
 impl Record {
+    /// Of a request that the client takes up now.
+    pub fn of(request: &Request) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            key: request.key.clone().unwrap_or_default(),
+            sent: request.body.clone(),
+            route: request.route.clone(),
+            taken_up_at_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
+            ..Self::default()
+        }
+    }
+
     /// What the client knows in the end.
     pub fn outcome(&self) -> Outcome {
         if self.answers.iter().any(Answer::acknowledges) {

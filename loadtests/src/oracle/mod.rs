@@ -15,13 +15,14 @@ use crate::record::{Answer, Outcome, Record, Run};
 use crate::stored::{self, Order, Stored};
 use crate::type_id;
 use anyhow::ensure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use uuid::Uuid;
 
 /// Something that is not true.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The order, key or SKU.
     pub subject: String,
@@ -36,7 +37,7 @@ impl fmt::Display for Finding {
 }
 
 /// How much was judged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "counts of what the names say")]
 pub struct Checked {
     pub acknowledged: u64,
@@ -51,12 +52,12 @@ pub struct Checked {
 }
 
 /// The judgement of a run.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Verdict {
     /// How much was judged of orders and stock.
     pub checked: Checked,
     /// How much was judged of anything else, by what it is called.
-    pub judged: BTreeMap<&'static str, u64>,
+    pub judged: BTreeMap<Cow<'static, str>, u64>,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
 }
@@ -69,7 +70,7 @@ impl Verdict {
 
     /// Counts something that was judged.
     pub fn count(&mut self, what: &'static str, more: usize) {
-        *self.judged.entry(what).or_default() += more as u64;
+        *self.judged.entry(Cow::Borrowed(what)).or_default() += more as u64;
     }
 
     /// Adds something that is wrong.
