@@ -1,0 +1,68 @@
+// A small HTTP client: keep-alive connections, JSON in and out, a limit on how long it waits.
+import http from 'node:http';
+
+/** Nobody waits longer than this for an answer; then it counts as an error. It is long, so that
+ *  a slow shop is measured as slow and not as failing. */
+const TIMEOUT_MS = 120_000;
+
+/** An answer that the adapter did not expect. */
+export class Unexpected extends Error {
+  constructor(what, answer) {
+    super(`${what}: ${answer.status} ${JSON.stringify(answer.body ?? null).slice(0, 400)}`);
+    this.status = answer.status;
+    this.body = answer.body;
+  }
+}
+
+export class Client {
+  constructor(url) {
+    this.url = new URL(url);
+    this.agent = new http.Agent({ keepAlive: true, maxSockets: Infinity, scheduling: 'fifo' });
+  }
+
+  /** Sends a request and resolves to its status, headers and body, whatever the status is. */
+  send(method, path, headers = {}, body = undefined) {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const all = { accept: 'application/json', ...headers };
+    if (text !== undefined) {
+      all['content-type'] = 'application/json';
+      all['content-length'] = Buffer.byteLength(text);
+    }
+    const { hostname, port } = this.url;
+    const options = { method, path, headers: all, agent: this.agent, hostname, port };
+    return new Promise((resolve, reject) => {
+      const request = http.request({ ...options, timeout: TIMEOUT_MS }, (response) => {
+        const chunks = [];
+        response.on('data', (chunk) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve(answerOf(response, Buffer.concat(chunks).toString())));
+      });
+      request.on('timeout', () => request.destroy(new Error('no answer in time')));
+      request.on('error', reject);
+      request.end(text);
+    });
+  }
+
+  /** The same, but any status that is no success is an error. */
+  async ask(method, path, headers, body) {
+    const answer = await this.send(method, path, headers, body);
+    if (answer.status < 200 || answer.status > 299) {
+      throw new Unexpected(`${method} ${path}`, answer);
+    }
+    return answer;
+  }
+
+  close() {
+    this.agent.destroy();
+  }
+}
+
+function answerOf(response, text) {
+  let body;
+  try {
+    body = text === '' ? undefined : JSON.parse(text);
+  } catch {
+    body = text;
+  }
+  return { status: response.statusCode, headers: response.headers, body };
+}
