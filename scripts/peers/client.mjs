@@ -3,7 +3,15 @@ import http from 'node:http';
 
 /** Nobody waits longer than this for an answer; then it counts as an error. It is long, so that
  *  a slow shop is measured as slow and not as failing. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
+
+let buyers = 0;
+
+/** A name that no other buyer of this or another run has. */
+export function nextBuyer() {
+  buyers += 1;
+  return `${Date.now()}-${buyers}`;
+}
 
 /** An answer that the adapter did not expect. */
 export class Unexpected extends Error {

@@ -1,12 +1,12 @@
 // doorbuster: how its shop is filled, bought from and asked.
-import { Client, Unexpected } from './client.mjs';
+import { Client, Unexpected, nextBuyer } from './client.mjs';
 
 const PLENTY = 1_000_000;
 const BUSY = [429, 503];
 
 export function doorbuster({ url, sql, password, products }) {
   const client = new Client(url);
-  const state = { skus: [], races: 0, buyers: 0, keys: 0 };
+  const state = { skus: [], races: 0 };
   const staff = { authorization: `Bearer ${password}` };
 
   async function product(sku, units) {
@@ -31,7 +31,7 @@ export function doorbuster({ url, sql, password, products }) {
   }
 
   async function cart(sku) {
-    state.buyers += 1;
+    const number = nextBuyer();
     const begun = await client.ask('POST', '/v1/sessions', {}, {});
     const buyer = { authorization: `Bearer ${begun.body.token}` };
     await client.ask('POST', '/v1/cart/items', buyer, { sku, quantity: 1 });
@@ -42,11 +42,10 @@ export function doorbuster({ url, sql, password, products }) {
       postal_code: 'LS1 1AA',
       country: 'GB',
     };
-    const email = `buyer-${Date.now()}-${state.buyers}@example.com`;
+    const email = `buyer-${number}@example.com`;
     await client.ask('PATCH', '/v1/cart', buyer, { email, shipping_address: address });
-    state.keys += 1;
     // A buyer who comes again comes with the same key.
-    return { ...buyer, 'idempotency-key': `${process.pid}-${Date.now()}-${state.keys}` };
+    return { ...buyer, 'idempotency-key': `journey-${number}` };
   }
 
   async function complete(buyer) {

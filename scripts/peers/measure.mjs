@@ -30,7 +30,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
   const end = begin + seconds * 1000;
   const took = [];
   const failures = new Map();
-  let [failed, all] = [0, 0];
+  let [failed, all, acknowledged] = [0, 0, 0];
   const worker = async () => {
     while (performance.now() < end) {
       const start = performance.now();
@@ -43,6 +43,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
         await sleep(10);
       }
       all += 1;
+      if (error === undefined) acknowledged += 1;
       const now = performance.now();
       if (now < begin || now > end) continue;
       if (error === undefined) took.push(now - start);
@@ -59,6 +60,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
     seconds,
     done: took.length,
     all,
+    acknowledged,
     failed,
     per_second: rounded(took.length / seconds),
     p50_ms: rounded(percentile(took, 0.5)),

@@ -1,5 +1,5 @@
 // Medusa: how its shop is filled, bought from and asked.
-import { Client, Unexpected } from './client.mjs';
+import { Client, Unexpected, nextBuyer } from './client.mjs';
 
 const PLENTY = 1_000_000;
 const COUNTRY = 'gb';
@@ -7,7 +7,7 @@ const PRODUCT_FIELDS = '*variants.calculated_price,+variants.inventory_quantity'
 
 export function medusa({ url, sql, password, products }) {
   const client = new Client(url);
-  const state = { variants: [], products: [], admin: {}, store: {}, races: 0, buyers: 0 };
+  const state = { variants: [], products: [], admin: {}, store: {}, races: 0 };
 
   const admin = async (method, path, body) =>
     (await client.ask(method, `/admin${path}`, state.admin, body)).body;
@@ -143,7 +143,7 @@ export function medusa({ url, sql, password, products }) {
   }
 
   async function cart(variant) {
-    state.buyers += 1;
+    const number = nextBuyer();
     const begun = await store('POST', '/carts', { region_id: state.region });
     const path = `/carts/${begun.cart.id}`;
     await store('POST', `${path}/line-items`, { variant_id: variant, quantity: 1 });
@@ -155,7 +155,7 @@ export function medusa({ url, sql, password, products }) {
       postal_code: 'LS1 1AA',
       country_code: COUNTRY,
     };
-    const email = `buyer-${Date.now()}-${state.buyers}@example.com`;
+    const email = `buyer-${number}@example.com`;
     await store('POST', path, { email, shipping_address: address });
     await store('POST', `${path}/shipping-methods`, { option_id: state.option });
     const payment = await store('POST', '/payment-collections', { cart_id: begun.cart.id });

@@ -24,8 +24,13 @@ function rows({ concurrency }) {
   const journeys = concurrency.flatMap((many, at) =>
     loopRows(`**Guest journeys, ${many} buyers**`, (shop) => shop.journeys[at]));
   const mib = (memory) => `${number(memory.rss_mib)} (${memory.processes})`;
+  const told = (shop) => shop.journeys.reduce((sum, loop) => sum + loop.acknowledged, 0);
   return [
     ...journeys,
+    [
+      '**Orders** acknowledged / in the database',
+      (shop) => `${number(told(shop))} / ${number(shop.orders_in_database)}`,
+    ],
     ['**Race**: units sold, by the database', (shop) => number(shop.race.sold_in_database)],
     ['… oversold', (shop) => number(shop.race.oversold)],
     ['… told yes / sold out', (shop) => `${shop.race.sold} / ${shop.race.refused}`],

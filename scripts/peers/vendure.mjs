@@ -1,5 +1,5 @@
 // Vendure: how its shop is filled, bought from and asked.
-import { Client } from './client.mjs';
+import { Client, nextBuyer } from './client.mjs';
 
 const SHOP = '/shop-api';
 const ADMIN = '/admin-api';
@@ -54,7 +54,7 @@ const PRODUCT = `query($slug: String!) {
 
 export function vendure({ url, sql, password, products }) {
   const client = new Client(url);
-  const state = { variants: [], slugs: [], methods: [], admin: '', races: 0, buyers: 0 };
+  const state = { variants: [], slugs: [], methods: [], admin: '', races: 0 };
 
   async function graphql(path, token, query, variables) {
     const headers = token ? { authorization: `Bearer ${token}` } : {};
@@ -204,13 +204,13 @@ export function vendure({ url, sql, password, products }) {
   }
 
   async function cart(variant) {
+    const buyer = nextBuyer();
     const first = await graphql(SHOP, '', ADD, { variant });
     accepted('add', first.data.addItemToOrder, 'Order');
-    state.buyers += 1;
     const customer = {
       firstName: 'Ada',
       lastName: 'Buyer',
-      emailAddress: `buyer-${Date.now()}-${state.buyers}@example.com`,
+      emailAddress: `buyer-${buyer}@example.com`,
     };
     const address = {
       fullName: 'Ada Buyer',

@@ -44,7 +44,7 @@ exports.config = {
   paymentOptions: { paymentMethodHandlers: [dummyPaymentHandler] },
   plugins: [
     DefaultSchedulerPlugin.init({}),
-    DefaultSearchPlugin.init({ bufferUpdates: false, indexStockStatus: true }),
+    DefaultSearchPlugin.init({ bufferUpdates: false }),
     BullMQJobQueuePlugin.init({ connection }),
     RedisCachePlugin.init({ redisOptions: connection }),
   ],
