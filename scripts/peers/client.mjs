@@ -5,6 +5,12 @@ import http from 'node:http';
  *  a slow shop is measured as slow and not as failing. */
 const TIMEOUT_MS = 240_000;
 
+/** Units of what does not run out. */
+export const PLENTY = 1_000_000;
+
+/** One of them, by chance. */
+export const any = (list) => list[Math.floor(Math.random() * list.length)];
+
 let buyers = 0;
 
 /** A name that no other buyer of this or another run has. */

@@ -164,7 +164,7 @@ async function one(name, services, wanted) {
   const context = { ...wanted, log, port, workerPort, postgresUrl, redisUrl: redis };
   say(`${name} ${shop.version}: setting up`);
   await shop.setUp(context);
-  const adapter = shop.adapter({
+  const adapter = new shop.Adapter({
     url: `http://127.0.0.1:${port}`,
     sql: asker(services, postgresUrl),
     password: shop.password,

@@ -100,6 +100,15 @@ async function buy(shop, cart, until, result) {
   }
 }
 
+/** What a buyer is told who comes when all is over; it shows that the shop does count. */
+async function latecomer(shop, drop) {
+  try {
+    return (await shop.complete(await drop.cart())).outcome;
+  } catch (error) {
+    return String(error.message).slice(0, 300);
+  }
+}
+
 /** Everybody has a cart; then all complete it at the same moment, each on its own connection. */
 export async function race(shop, { buyers, units }) {
   const drop = await shop.prepareRace(units);
@@ -127,6 +136,7 @@ export async function race(shop, { buyers, units }) {
   await sleep(3000);
   result.sold_in_database = await shop.soldUnits(drop);
   result.oversold = Math.max(0, result.sold_in_database - units);
+  result.latecomer = await latecomer(shop, drop);
   result.reasons = Object.fromEntries(reasons);
   return result;
 }

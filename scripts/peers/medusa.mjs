@@ -1,96 +1,125 @@
 // Medusa: how its shop is filled, bought from and asked.
-import { Client, Unexpected, nextBuyer } from './client.mjs';
+import { Client, PLENTY, Unexpected, any, nextBuyer } from './client.mjs';
 
-const PLENTY = 1_000_000;
 const COUNTRY = 'gb';
 const PRODUCT_FIELDS = '*variants.calculated_price,+variants.inventory_quantity';
 
-export function medusa({ url, sql, password, products }) {
-  const client = new Client(url);
-  const state = { variants: [], products: [], admin: {}, store: {}, races: 0 };
-
-  const admin = async (method, path, body) =>
-    (await client.ask(method, `/admin${path}`, state.admin, body)).body;
-  const store = async (method, path, body) =>
-    (await client.ask(method, `/store${path}`, state.store, body)).body;
-
-  async function login() {
-    const user = { email: 'admin@example.com', password };
-    const { body } = await client.ask('POST', '/auth/user/emailpass', {}, user);
-    state.admin = { authorization: `Bearer ${body.token}` };
+export class Medusa {
+  constructor({ url, sql, password, products }) {
+    this.client = new Client(url);
+    this.sql = sql;
+    this.password = password;
+    this.count = products;
+    this.variants = [];
+    this.products = [];
   }
 
-  /** Where it is sold, in which money, and the key that storefronts send. */
-  async function channelAndRegion() {
+  async admin(method, path, body) {
+    return (await this.client.ask(method, `/admin${path}`, this.staff, body)).body;
+  }
+
+  async store(method, path, body) {
+    return (await this.client.ask(method, `/store${path}`, this.key, body)).body;
+  }
+
+  alive() {
+    return this.client.ask('GET', '/health');
+  }
+
+  /** Fills a fresh shop. */
+  async prepare() {
+    const user = { email: 'admin@example.com', password: this.password };
+    const { body } = await this.client.ask('POST', '/auth/user/emailpass', {}, user);
+    this.staff = { authorization: `Bearer ${body.token}` };
+    await this.channelAndKey();
+    await this.regionAndTax();
+    await this.shipping(await this.warehouse());
+    for (let n = 1; n <= this.count; n += 1) {
+      const { id, variant } = await this.product(`mug-${n}`, PLENTY);
+      this.products.push(id);
+      this.variants.push(variant);
+    }
+  }
+
+  /** The channel that sells, and the key that storefronts send. */
+  async channelAndKey() {
     const channel = { name: 'Storefront' };
-    state.channel = (await admin('POST', '/sales-channels', channel)).sales_channel.id;
-    const key = (await admin('POST', '/api-keys', { title: 'Storefront', type: 'publishable' }))
-      .api_key;
-    await admin('POST', `/api-keys/${key.id}/sales-channels`, { add: [state.channel] });
-    const { stores } = await admin('GET', '/stores');
-    await admin('POST', `/stores/${stores[0].id}`, {
+    this.channel = (await this.admin('POST', '/sales-channels', channel)).sales_channel.id;
+    const wanted = { title: 'Storefront', type: 'publishable' };
+    const key = (await this.admin('POST', '/api-keys', wanted)).api_key;
+    await this.admin('POST', `/api-keys/${key.id}/sales-channels`, { add: [this.channel] });
+    this.key = { 'x-publishable-api-key': key.token };
+  }
+
+  async regionAndTax() {
+    const { stores } = await this.admin('GET', '/stores');
+    await this.admin('POST', `/stores/${stores[0].id}`, {
       supported_currencies: [{ currency_code: 'gbp', is_default: true }],
-      default_sales_channel_id: state.channel,
+      default_sales_channel_id: this.channel,
     });
-    await admin('POST', '/regions', {
+    const made = await this.admin('POST', '/regions', {
       name: 'United Kingdom',
       currency_code: 'gbp',
       countries: [COUNTRY],
       payment_providers: ['pp_system_default'],
     });
-    await admin('POST', '/tax-regions', {
+    this.region = made.region.id;
+    await this.admin('POST', '/tax-regions', {
       country_code: COUNTRY,
       provider_id: 'tp_system',
       default_tax_rate: { name: 'None', code: 'none', rate: 0 },
     });
   }
 
-  /** Where it lies, and how it gets to the buyer. */
-  async function locationAndShipping() {
+  /** Where the stock lies; the zone that parcels go to from there. */
+  async warehouse() {
     const address = { address_1: '1 Dock', city: 'Leeds', country_code: COUNTRY };
-    const made = await admin('POST', '/stock-locations', { name: 'Warehouse', address });
-    const location = `/stock-locations/${made.stock_location.id}`;
-    await admin('POST', `${location}/sales-channels`, { add: [state.channel] });
-    await admin('POST', `${location}/fulfillment-providers`, { add: ['manual_manual'] });
-    await admin('POST', `${location}/fulfillment-sets`, { name: 'Parcels', type: 'shipping' });
-    const sets = await admin('GET', `${location}?fields=*fulfillment_sets`);
-    const set = sets.stock_location.fulfillment_sets[0].id;
-    const zones = await admin('POST', `/fulfillment-sets/${set}/service-zones`, {
+    const made = await this.admin('POST', '/stock-locations', { name: 'Warehouse', address });
+    this.location = made.stock_location.id;
+    const path = `/stock-locations/${this.location}`;
+    await this.admin('POST', `${path}/sales-channels`, { add: [this.channel] });
+    await this.admin('POST', `${path}/fulfillment-providers`, { add: ['manual_manual'] });
+    await this.admin('POST', `${path}/fulfillment-sets`, { name: 'Parcels', type: 'shipping' });
+    const { stock_location: found } = await this.admin('GET', `${path}?fields=*fulfillment_sets`);
+    const sets = `/fulfillment-sets/${found.fulfillment_sets[0].id}`;
+    const zones = await this.admin('POST', `${sets}/service-zones`, {
       name: 'United Kingdom',
       geo_zones: [{ type: 'country', country_code: COUNTRY }],
     });
-    const { regions } = await admin('GET', '/regions?name=United%20Kingdom');
-    const profile = await shippingProfile();
-    await admin('POST', '/shipping-options', {
+    return zones.fulfillment_set.service_zones[0].id;
+  }
+
+  async shipping(zone) {
+    const { shipping_profiles: profiles } = await this.admin('GET', '/shipping-profiles');
+    const wanted = { name: 'Default', type: 'default' };
+    this.profile =
+      profiles[0]?.id ??
+      (await this.admin('POST', '/shipping-profiles', wanted)).shipping_profile.id;
+    const made = await this.admin('POST', '/shipping-options', {
       name: 'Standard',
-      service_zone_id: zones.fulfillment_set.service_zones[0].id,
-      shipping_profile_id: profile,
+      service_zone_id: zone,
+      shipping_profile_id: this.profile,
       provider_id: 'manual_manual',
       price_type: 'flat',
       type: { label: 'Standard', description: 'In two days.', code: 'standard' },
-      prices: [{ region_id: regions[0].id, amount: 0 }],
+      prices: [{ region_id: this.region, amount: 0 }],
       rules: [
         { attribute: 'enabled_in_store', value: 'true', operator: 'eq' },
         { attribute: 'is_return', value: 'false', operator: 'eq' },
       ],
     });
+    this.option = made.shipping_option.id;
   }
 
-  async function shippingProfile() {
-    const { shipping_profiles: profiles } = await admin('GET', '/shipping-profiles');
-    if (profiles.length > 0) return profiles[0].id;
-    const wanted = { name: 'Default', type: 'default' };
-    return (await admin('POST', '/shipping-profiles', wanted)).shipping_profile.id;
-  }
-
-  async function product(name, units) {
-    const made = await admin('POST', '/products?fields=*variants,*variants.inventory_items', {
+  async product(name, units) {
+    const path = '/products?fields=*variants,*variants.inventory_items';
+    const { product } = await this.admin('POST', path, {
       title: name,
       handle: name,
       description: `A ${name} to buy.`,
       status: 'published',
-      shipping_profile_id: state.profile,
-      sales_channels: [{ id: state.channel }],
+      shipping_profile_id: this.profile,
+      sales_channels: [{ id: this.channel }],
       options: [{ title: 'Size', values: ['One'] }],
       variants: [
         {
@@ -103,50 +132,18 @@ export function medusa({ url, sql, password, products }) {
         },
       ],
     });
-    const variant = made.product.variants[0];
+    const variant = product.variants[0];
     const item = variant.inventory_items[0].inventory_item_id;
-    const level = { location_id: state.location, stocked_quantity: units };
-    await admin('POST', `/inventory-items/${item}/location-levels`, level);
-    return { variant: variant.id, item };
+    const level = { location_id: this.location, stocked_quantity: units };
+    await this.admin('POST', `/inventory-items/${item}/location-levels`, level);
+    return { id: product.id, variant: variant.id, item };
   }
 
-  /** The ids of what the shop has. */
-  async function lookUp() {
-    const channels = (await admin('GET', '/sales-channels?name=Storefront')).sales_channels;
-    state.channel = channels[0].id;
-    state.location = (await admin('GET', '/stock-locations')).stock_locations[0].id;
-    state.profile = await shippingProfile();
-    state.region = (await admin('GET', '/regions?name=United%20Kingdom')).regions[0].id;
-    state.option = (await admin('GET', '/shipping-options')).shipping_options[0].id;
-    const keys = (await admin('GET', '/api-keys?type=publishable&limit=50')).api_keys;
-    const key = keys.find((one) => one.title === 'Storefront');
-    state.store = { 'x-publishable-api-key': key.token };
-  }
-
-  /** What the shop has already is looked up; what it lacks is made. */
-  async function prepare() {
-    await login();
-    const { regions } = await admin('GET', '/regions?name=United%20Kingdom');
-    const isFresh = regions.length === 0;
-    if (isFresh) {
-      await channelAndRegion();
-      await locationAndShipping();
-    }
-    await lookUp();
-    if (isFresh) {
-      for (let n = 1; n <= products; n += 1) await product(`mug-${n}`, PLENTY);
-    }
-    const list = await admin('GET', '/products?limit=500&fields=id,handle,*variants');
-    const mugs = list.products.filter((one) => one.handle.startsWith('mug-'));
-    state.products = mugs.map((one) => one.id);
-    state.variants = mugs.map((one) => one.variants[0].id);
-  }
-
-  async function cart(variant) {
+  async cart(variant = any(this.variants)) {
     const number = nextBuyer();
-    const begun = await store('POST', '/carts', { region_id: state.region });
-    const path = `/carts/${begun.cart.id}`;
-    await store('POST', `${path}/line-items`, { variant_id: variant, quantity: 1 });
+    const { cart } = await this.store('POST', '/carts', { region_id: this.region });
+    const path = `/carts/${cart.id}`;
+    await this.store('POST', `${path}/line-items`, { variant_id: variant, quantity: 1 });
     const address = {
       first_name: 'Ada',
       last_name: 'Buyer',
@@ -155,18 +152,17 @@ export function medusa({ url, sql, password, products }) {
       postal_code: 'LS1 1AA',
       country_code: COUNTRY,
     };
-    const email = `buyer-${number}@example.com`;
-    await store('POST', path, { email, shipping_address: address });
-    await store('POST', `${path}/shipping-methods`, { option_id: state.option });
-    const payment = await store('POST', '/payment-collections', { cart_id: begun.cart.id });
+    const where = { email: `buyer-${number}@example.com`, shipping_address: address };
+    await this.store('POST', path, where);
+    await this.store('POST', `${path}/shipping-methods`, { option_id: this.option });
+    const payment = await this.store('POST', '/payment-collections', { cart_id: cart.id });
     const sessions = `/payment-collections/${payment.payment_collection.id}/payment-sessions`;
-    await store('POST', sessions, { provider_id: 'pp_system_default' });
-    return { id: begun.cart.id };
+    await this.store('POST', sessions, { provider_id: 'pp_system_default' });
+    return { id: cart.id };
   }
 
-  async function complete({ id }) {
-    const path = `/store/carts/${id}/complete`;
-    const answer = await client.send('POST', path, state.store, {});
+  async complete({ id }) {
+    const answer = await this.client.send('POST', `/store/carts/${id}/complete`, this.key, {});
     const { status, body } = answer;
     if (status === 200 && body.type === 'order') return { outcome: 'sold' };
     const why = body?.error?.message ?? body?.message ?? JSON.stringify(body);
@@ -178,30 +174,31 @@ export function medusa({ url, sql, password, products }) {
     throw new Unexpected('complete', answer);
   }
 
-  const any = (list) => list[Math.floor(Math.random() * list.length)];
-  return {
-    alive: () => client.ask('GET', '/health'),
-    prepare,
-    cart: () => cart(any(state.variants)),
-    async prepareRace(units) {
-      state.races += 1;
-      const drop = await product(`drop-${Date.now()}-${state.races}`, units);
-      return { item: drop.item, variant: drop.variant, cart: () => cart(drop.variant) };
-    },
-    complete,
-    async read() {
-      const query = `fields=${PRODUCT_FIELDS}&region_id=${state.region}`;
-      const { product: found } = await store('GET', `/products/${any(state.products)}?${query}`);
-      if (!found?.variants?.length) throw new Error('no such product');
-    },
-    /** Units of the drop that are reserved for orders. */
-    async soldUnits({ item }) {
-      const reserved = `SELECT coalesce(sum(quantity), 0) FROM reservation_item
-        WHERE inventory_item_id = '${item}' AND deleted_at IS NULL`;
-      return Number(await sql(reserved));
-    },
-    /** Orders in the database. */
-    orders: async () => Number(await sql('SELECT count(*) FROM "order"')),
-    close: () => client.close(),
-  };
+  async prepareRace(units) {
+    const { item, variant } = await this.product(`drop-${nextBuyer()}`, units);
+    return { item, cart: () => this.cart(variant) };
+  }
+
+  async read() {
+    const query = `fields=${PRODUCT_FIELDS}&region_id=${this.region}`;
+    const path = `/products/${any(this.products)}?${query}`;
+    const { product } = await this.store('GET', path);
+    if (!product?.variants?.length) throw new Error('no such product');
+  }
+
+  /** Units of the drop that are reserved for orders. */
+  async soldUnits({ item }) {
+    const reserved = `SELECT coalesce(sum(quantity), 0) FROM reservation_item
+      WHERE inventory_item_id = '${item}' AND deleted_at IS NULL`;
+    return Number(await this.sql(reserved));
+  }
+
+  /** Orders in the database. */
+  async orders() {
+    return Number(await this.sql('SELECT count(*) FROM "order"'));
+  }
+
+  close() {
+    this.client.close();
+  }
 }

@@ -3,10 +3,10 @@ import crypto from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { doorbuster } from './doorbuster.mjs';
-import { medusa } from './medusa.mjs';
+import { Doorbuster } from './doorbuster.mjs';
+import { Medusa } from './medusa.mjs';
 import { finish } from './processes.mjs';
-import { vendure } from './vendure.mjs';
+import { Vendure } from './vendure.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const secret = () => crypto.randomBytes(24).toString('hex');
@@ -32,7 +32,7 @@ const versionOf = (folder, name) =>
 
 export const shops = {
   doorbuster: {
-    adapter: doorbuster,
+    Adapter: Doorbuster,
     password: `sk_${secret()}`,
     async install({ binaries, log }) {
       this.program = path.join(binaries, 'doorbuster');
@@ -59,7 +59,7 @@ export const shops = {
   },
 
   vendure: {
-    adapter: vendure,
+    Adapter: Vendure,
     password: secret(),
     async install({ work, log, servers, pool }) {
       this.folder = await installFromNpm('vendure', work, log);
@@ -95,7 +95,7 @@ export const shops = {
   },
 
   medusa: {
-    adapter: medusa,
+    Adapter: Medusa,
     password: secret(),
     secret: secret(),
     async install({ work, log, servers, pool }) {
