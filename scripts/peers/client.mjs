@@ -35,7 +35,7 @@ export class Client {
   }
 
   /** Sends a request and resolves to its status, headers and body, whatever the status is. */
-  send(method, path, headers = {}, body = undefined) {
+  async send(method, path, headers = {}, body = undefined) {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const all = { accept: 'application/json', ...headers };
     if (text !== undefined) {
@@ -43,18 +43,14 @@ export class Client {
       all['content-length'] = Buffer.byteLength(text);
     }
     const { hostname, port } = this.url;
-    const options = { method, path, headers: all, agent: this.agent, hostname, port };
-    return new Promise((resolve, reject) => {
-      const request = http.request({ ...options, timeout: TIMEOUT_MS }, (response) => {
-        const chunks = [];
-        response.on('data', (chunk) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () => resolve(answerOf(response, Buffer.concat(chunks).toString())));
-      });
-      request.on('timeout', () => request.destroy(new Error('no answer in time')));
-      request.on('error', reject);
-      request.end(text);
-    });
+    const options = { method, path, headers: all, hostname, port, timeout: TIMEOUT_MS };
+    try {
+      return await once({ ...options, agent: this.agent }, text);
+    } catch (error) {
+      // A server may close an idle connection while a request is on its way to it.
+      if (!error.isIdleConnectionGone) throw error;
+      return once({ ...options, agent: false }, text);
+    }
   }
 
   /** The same, but any status that is no success is an error. */
@@ -69,6 +65,23 @@ export class Client {
   close() {
     this.agent.destroy();
   }
+}
+
+function once(options, text) {
+  return new Promise((resolve, reject) => {
+    const request = http.request(options, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => resolve(answerOf(response, Buffer.concat(chunks).toString())));
+    });
+    request.on('timeout', () => request.destroy(new Error('no answer in time')));
+    request.on('error', (error) => {
+      error.isIdleConnectionGone = request.reusedSocket && error.code === 'ECONNRESET';
+      reject(error);
+    });
+    request.end(text);
+  });
 }
 
 function answerOf(response, text) {
