@@ -4,9 +4,14 @@ const cluster = require('node:cluster');
 const servers = Number(process.env.PEER_SERVERS ?? 1);
 if (servers > 1 && cluster.isPrimary) {
   for (let n = 0; n < servers; n += 1) cluster.fork();
+  let isStopping = false;
+  process.on('SIGTERM', () => (isStopping = true));
   cluster.on('exit', (worker, code) => {
-    console.error(`a server ended with ${code}`);
-    process.exit(1);
+    if (!isStopping) {
+      console.error(`a server ended with ${code}`);
+      process.exit(1);
+    }
+    if (Object.keys(cluster.workers).length === 0) process.exit(0);
   });
 } else {
   const { bootstrap } = require('@vendure/core');
