@@ -26,7 +26,7 @@ function note(failures, error) {
 
 /**
  * As many workers as `concurrency`, each of which begins anew when it is done.  What ends between
- * the end of the warm-up and the end of the run counts.  Where work takes longer than that, the
+ * the end of the warm-up and the end of the run counts; failures count always.  Where work takes longer than that, the
  * run goes on until three rounds are done, or for two minutes more.
  */
 export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) {
@@ -35,7 +35,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
   const latest = earliest + SLOW_MS;
   const took = [];
   const failures = new Map();
-  let [failed, all, acknowledged] = [0, 0, 0];
+  let [all, acknowledged] = [0, 0];
   const isOver = () => {
     const now = performance.now();
     return now >= latest || (now >= earliest && all >= 3 * concurrency);
@@ -50,6 +50,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
         acknowledged += 1;
       } catch (thrown) {
         error = thrown;
+        note(failures, error);
         // A shop that refuses at once must not turn the loop into a busy one.
         await sleep(10);
       }
@@ -58,10 +59,6 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
       if (now < begin || now > end) continue;
       if (isOver()) end = Math.min(end, now);
       if (error === undefined) took.push(now - start);
-      else {
-        failed += 1;
-        note(failures, error);
-      }
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
@@ -73,7 +70,7 @@ export async function closedLoop({ work, concurrency, warmupSeconds, seconds }) 
     done: took.length,
     all,
     acknowledged,
-    failed,
+    failed: all - acknowledged,
     per_second: rounded(took.length / window),
     p50_ms: rounded(percentile(took, 0.5)),
     p99_ms: rounded(percentile(took, 0.99)),
