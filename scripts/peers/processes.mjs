@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 const JIFFIES_PER_SECOND = 100;
 const STOP_MS = 20_000;
 const running = new Set();
+const finishing = new Set();
 
 const run = promisify(execFile);
 
@@ -15,7 +16,10 @@ export async function finish(command, { cwd, env = {}, log }) {
   const [program, ...rest] = command;
   const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 1 << 28 };
   try {
-    const { stdout, stderr } = await run(program, rest, options);
+    const ending = run(program, rest, options);
+    finishing.add(ending.child);
+    ending.child.on('close', () => finishing.delete(ending.child));
+    const { stdout, stderr } = await ending;
     if (log) fs.appendFileSync(log, `$ ${command.join(' ')}\n${stdout}${stderr}`);
     return stdout.trim();
   } catch (error) {
@@ -60,7 +64,10 @@ export async function stop(children) {
 
 /** Nothing that was started here outlives the comparison. */
 export function stopAllAtExit() {
-  process.on('exit', () => running.forEach((child) => signal(child, 'SIGTERM')));
+  process.on('exit', () => {
+    running.forEach((child) => signal(child, 'SIGTERM'));
+    finishing.forEach((child) => child.kill());
+  });
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => process.exit(130));
 }
 
