@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench loadtest retention-load schemathesis openapi ci services
+.PHONY: help run test lint bench loadtest retention-load schemathesis peers openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ retention-load: services ## orders while millions of old rows are removed, and w
 
 schemathesis: services ## schemathesis with all its checks against a running instance
 	scripts/schemathesis/run.sh
+
+peers: services ## the same journeys, race and reads on doorbuster, Vendure and Medusa (Node 20, npm)
+	cargo build --release
+	PROFILE=release scripts/peers/run.sh $(WORK)
 
 openapi: ## docs/openapi.json from the code
 	cargo run --quiet -- openapi > docs/openapi.json
