@@ -7,6 +7,7 @@
 //! [`stored`]; and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the
 //! closed loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
 
+pub mod arrivals;
 pub mod basket;
 pub mod browse;
 pub mod caller;
