@@ -8,7 +8,7 @@ use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Instances;
 use loadtests::{
-    browse, cart, checkout, oracle, replay, retention, rush, search, search_latency, seed,
+    browse, cart, checkout, oracle, replay, retention, run, rush, search, search_latency, seed,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +38,8 @@ enum Command {
     Cart(Box<cart::Options>),
     /// Whole journeys, with several checkouts of the same cart at once
     Checkout(Box<checkout::Options>),
+    /// A scenario from a file
+    Run(Box<run::Options>),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -72,6 +74,7 @@ async fn main() -> ExitCode {
             show(retention::retention(&options).await, &options.rush.target().instances)
         }
         Command::SearchLatency(options) => search_latency::measure(&options).await,
+        Command::Run(options) => run_file(&options).await,
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {
@@ -91,6 +94,15 @@ fn show(report: anyhow::Result<Report>, instances: &Instances) -> anyhow::Result
         report.save(file)?;
     }
     Ok(report.is_clean())
+}
+
+async fn run_file(options: &run::Options) -> anyhow::Result<bool> {
+    let finished = run::run(options).await?;
+    print!("{finished}{}", finished.report);
+    if let Some(file) = options.json() {
+        finished.save(file)?;
+    }
+    Ok(finished.report.is_clean())
 }
 
 async fn judge(record: PathBuf, database: String) -> anyhow::Result<bool> {

@@ -4,7 +4,7 @@ use crate::client::Request;
 use crate::generator::{Arrivals, Settings, run};
 use crate::kill;
 use crate::oracle;
-use crate::order::{Address, Item, NewOrder, Provider};
+use crate::order::{Item, NewOrder, Provider};
 use crate::record::{Outcome, Record, Run};
 use crate::report::Report;
 use crate::supply;
@@ -116,18 +116,8 @@ impl Options {
         supplied: &BTreeMap<String, i64>,
     ) -> anyhow::Result<Vec<Request>> {
         let order = |(n, sku): (usize, &String)| {
-            let order = NewOrder {
-                items: vec![Item { sku: sku.clone(), quantity: 1 }],
-                email: format!("buyer-{n}@{name}.example"),
-                shipping_address: Address {
-                    name: format!("Buyer {n}"),
-                    line1: "1 High Street".to_owned(),
-                    city: "London".to_owned(),
-                    postal_code: "N1 9GU".to_owned(),
-                    country: "GB".to_owned(),
-                },
-                payment: self.provider.payment(),
-            };
+            let items = vec![Item { sku: sku.clone(), quantity: 1 }];
+            let order = NewOrder::of_buyer(n, name, items, self.provider.payment());
             Ok(Request::post("/v1/orders", format!("{name}-buyer-{n}"), order.to_body()?))
         };
         (1..=self.buyers).zip(supplied.keys().cycle()).map(order).collect()
