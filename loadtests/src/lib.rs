@@ -6,6 +6,9 @@
 //! answer in a [`record`]; the [`oracle`] compares those with each other and with what is
 //! [`stored`]; and the [`report`] says how fast it was and whether it was true.  [`hammer`] is the
 //! closed loop for benches. [`seed`] fills a catalog, [`search_latency`] searches it.
+//!
+//! A [`scenario`] may also be a file; [`run`] does what it says, when its [`arrivals`] say it, if
+//! need be beside a [`fleet`] of its own.
 
 pub mod arrivals;
 pub mod basket;

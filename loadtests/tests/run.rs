@@ -99,7 +99,7 @@ async fn stairs_end_with_the_first_step_over_the_knee() {
     let stairs = File::new(
         "about = 'how many?'
         kind = 'stairs'
-        stairs = { from = 20, step = 4000, to = 40000, seconds = 1, p99_ms_max = 200 }
+        stairs = { from = 20, step = 4000, to = 40000, seconds = 1, p99_ms_max = 2000 }
         goods = { fresh = 5 }",
     );
     let finished = run(stairs.path(), &shop, &url, &["--set", "clients.ask_again=0"]).await;

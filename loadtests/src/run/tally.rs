@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use rand::Rng;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::time::Duration;
 
@@ -121,12 +122,11 @@ impl Tally {
     /// Counts a record.
     pub fn add(&mut self, tag: &Tag, record: &Record) -> anyhow::Result<()> {
         let (outcome, timing) = (record.outcome(), record.timing);
-        if !self.sorts.contains_key(&tag.sort) {
-            self.sorts.insert(tag.sort, Figures::new()?);
-        }
-        if let Some(figures) = self.sorts.get_mut(&tag.sort) {
-            figures.add(record, outcome);
-        }
+        let figures = match self.sorts.entry(tag.sort) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Figures::new()?),
+        };
+        figures.add(record, outcome);
         self.all.add(record, outcome);
         *self.outcomes.entry(record.label()).or_default() += 1;
         match outcome {
