@@ -153,7 +153,7 @@ impl Options {
 }
 
 /// Paths of lists as shoppers make them, in the terms of this catalog.
-fn list_paths(products: &[Product], categories: &[String]) -> Vec<String> {
+pub fn list_paths(products: &[Product], categories: &[String]) -> Vec<String> {
     let mut paths = vec!["/v1/categories".to_owned()];
     let mut list = |query: String| paths.push(format!("/v1/products?limit=20{query}"));
     list(String::new());
@@ -174,7 +174,7 @@ fn list_paths(products: &[Product], categories: &[String]) -> Vec<String> {
 }
 
 /// A product's two addresses.
-fn page_paths(product: &Product) -> [Arc<str>; 2] {
+pub fn page_paths(product: &Product) -> [Arc<str>; 2] {
     [&product.id, &product.slug].map(|name| format!("/v1/products/{name}").into())
 }
 

@@ -66,6 +66,11 @@ pub async fn read_products(caller: &mut Caller, max: usize) -> anyhow::Result<Ve
     Ok(products)
 }
 
+/// One product, by its id or slug.
+pub async fn read_product(caller: &mut Caller, name: &str) -> anyhow::Result<Product> {
+    read(caller, &format!("/v1/products/{name}")).await
+}
+
 /// The slugs of the shop's categories, the first page of them.
 pub async fn read_categories(caller: &mut Caller) -> anyhow::Result<Vec<String>> {
     let page: Page<Category> = read(caller, "/v1/categories").await?;

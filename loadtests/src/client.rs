@@ -147,6 +147,11 @@ impl Connection {
         Self { base, sender: None }
     }
 
+    /// Closes it; the next request opens another one.
+    pub fn close(&mut self) {
+        self.sender = None;
+    }
+
     /// Sends a request and reads the whole answer, in at most `limit`.
     pub async fn send(&mut self, request: &Request, limit: Duration) -> Result<Answer, Failure> {
         // Taken out, so that a connection whose answer never came is not used again.

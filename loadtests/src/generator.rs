@@ -4,44 +4,19 @@
 //! A request is bound to one instance.  When that one fails or asks to come later, it goes to
 //! the next with the same idempotency key, as a real client does, until its deadline.
 
+pub use crate::arrivals::Arrivals;
 use crate::client::{Base, Connection, Failure, Request};
 use crate::kill::KillSwitch;
 use crate::record::{Answer, Record, Timing};
 use indicatif::ProgressBar;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
-
-/// When requests shall leave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Arrivals {
-    /// Everybody at random moments within a window; zero is all at once.
-    Ramp(Duration),
-    /// So many a second, evenly.
-    Rate(f64),
-    /// Whenever a connection is free: a closed loop, latency counts from the departure.
-    Unpaced,
-}
-
-impl Arrivals {
-    /// The intended starts of `count` requests, ascending; `None` when it has no plan.
-    fn schedule(self, count: usize) -> Option<Vec<Duration>> {
-        let mut starts: Vec<Duration> = match self {
-            Self::Ramp(window) => {
-                (0..count).map(|_| window.mul_f64(rand::random::<f64>())).collect()
-            }
-            Self::Rate(per_second) => {
-                (0..count).map(|n| Duration::from_secs_f64(n as f64 / per_second)).collect()
-            }
-            Self::Unpaced => return None,
-        };
-        starts.sort_unstable();
-        Some(starts)
-    }
-}
 
 /// How to behave as clients.
 #[derive(Debug, Clone)]
@@ -56,6 +31,14 @@ pub struct Settings {
     pub deadline: Duration,
     /// A longer `Retry-After` is cut to this.
     pub retry_after_max: Duration,
+    /// The share of attempts that come on a new connection, 0 to 1; the others on one that was
+    /// kept alive.
+    pub new_connections: f64,
+    /// A request that found no free connection for so long does not leave at all; `None` leaves
+    /// however late.
+    pub patience: Option<Duration>,
+    /// Decides when requests leave, where that is left to chance.
+    pub seed: u64,
     /// Kills an instance on the way.
     pub kill: Option<Arc<KillSwitch>>,
 }
@@ -69,6 +52,9 @@ impl Settings {
             attempt_timeout: Duration::from_secs(15),
             deadline: Duration::from_secs(60),
             retry_after_max: Duration::from_secs(5),
+            new_connections: 0.0,
+            patience: None,
+            seed: rand::random(),
             kill: None,
         }
     }
@@ -80,6 +66,9 @@ impl Settings {
         connection: &mut Connection,
         request: &Request,
     ) -> Result<Answer, Failure> {
+        if self.new_connections > 0.0 && rand::random::<f64>() < self.new_connections {
+            connection.close();
+        }
         let Some(kill) = &self.kill else {
             return connection.send(request, self.attempt_timeout).await;
         };
@@ -121,41 +110,89 @@ pub async fn run(
     bar: &ProgressBar,
 ) -> Vec<Record> {
     let count = requests.len();
+    let mut records = Vec::with_capacity(count);
+    let mut dice = StdRng::seed_from_u64(settings.seed);
+    let keep = |(), record| {
+        records.push(record);
+        bar.inc(1);
+    };
+    match arrivals.schedule(count, &mut dice) {
+        Some(starts) => {
+            let plan = starts.into_iter().zip(requests);
+            let plan =
+                plan.map(|(start, request)| Departure { start: Some(start), request, tag: () });
+            drive(plan, settings, keep).await;
+        }
+        None => {
+            let plan = requests.into_iter();
+            let plan = plan.map(|request| Departure { start: None, request, tag: () });
+            drive(plan, settings, keep).await;
+        }
+    }
+    records
+}
+
+/// A request of a plan.
+#[derive(Debug, Clone)]
+pub struct Departure<T> {
+    /// When it shall leave, from the start of the run; `None`: when a connection is free.
+    pub start: Option<Duration>,
+    /// What to send.
+    pub request: Request,
+    /// Whatever its record is known by.
+    pub tag: T,
+}
+
+/// Sends what the plan says, one after the other, and hands over each record when it is final.
+/// The plan is asked for the next departure when the last one has left, so that a long run needs
+/// no memory for it; it must not depend on what comes back.
+pub async fn drive<T: Send + 'static>(
+    plan: impl Iterator<Item = Departure<T>> + Send + 'static,
+    settings: &Settings,
+    mut done: impl FnMut(T, Record),
+) {
     let instances = settings.bases.len();
-    let (done, mut finished) = mpsc::unbounded_channel();
+    let (send, mut finished) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
         lanes: (0..instances).map(|_| Queue::default()).collect(),
         settings: settings.clone(),
         started: Instant::now(),
-        done,
+        done: send,
     });
     // Aborted when this function returns or is dropped.
     let mut tasks = JoinSet::new();
     for n in 0..settings.connections.max(instances) {
         tasks.spawn(work(shared.clone(), n % instances));
     }
-    tasks.spawn(dispatch(shared.clone(), requests, arrivals.schedule(count)));
+    let mut dispatcher = JoinSet::new();
+    dispatcher.spawn(dispatch(shared.clone(), plan));
 
-    let mut records = Vec::with_capacity(count);
-    while records.len() < count {
-        let Some(record) = finished.recv().await else { break };
-        records.push(record);
-        bar.inc(1);
+    let (mut count, mut planned) = (0, None);
+    while planned.is_none_or(|planned| count < planned) {
+        tokio::select! {
+            Some((tag, record)) = finished.recv() => {
+                done(tag, record);
+                count += 1;
+            }
+            // A plan that panics has no more requests than have left.
+            Some(all) = dispatcher.join_next() => planned = Some(all.unwrap_or(count)),
+            else => break,
+        }
     }
-    records
 }
 
 /// What all tasks of a run know.
-struct Shared {
+struct Shared<T> {
     /// What waits for each instance.
-    lanes: Vec<Queue<Job>>,
+    lanes: Vec<Queue<Job<T>>>,
     settings: Settings,
     started: Instant,
-    done: mpsc::UnboundedSender<Record>,
+    done: mpsc::UnboundedSender<(T, Record)>,
 }
 
-struct Job {
+struct Job<T> {
     request: Request,
+    tag: T,
     /// `None`: whenever it leaves.
     intended: Option<Instant>,
     lane: usize,
@@ -197,24 +234,34 @@ impl<T> Queue<T> {
     }
 }
 
-async fn dispatch(shared: Arc<Shared>, requests: Vec<Request>, starts: Option<Vec<Duration>>) {
-    for (n, request) in requests.into_iter().enumerate() {
-        let intended = starts.as_ref().map(|starts| shared.started + starts[n]);
-        if let Some(intended) = intended
-            && intended > Instant::now()
-        {
-            sleep_until(intended).await;
+/// Queues each request when its time has come; how many there were.
+async fn dispatch<T>(shared: Arc<Shared<T>>, plan: impl Iterator<Item = Departure<T>>) -> usize {
+    let mut count = 0;
+    for (n, Departure { start, request, tag }) in plan.enumerate() {
+        let intended = start.map(|start| shared.started + start);
+        match intended.filter(|intended| *intended > Instant::now()) {
+            Some(intended) => sleep_until(intended).await,
+            // Who is behind shall not keep the others from working.
+            None if n % 64 == 0 => tokio::task::yield_now().await,
+            None => {}
         }
         let lane = n % shared.lanes.len();
         let record = Record::of(&request);
-        shared.lanes[lane].push_back(Job { request, intended, lane, attempts: 0, record });
+        shared.lanes[lane].push_back(Job { request, tag, intended, lane, attempts: 0, record });
+        count += 1;
     }
+    count
 }
 
 /// One connection's task.
-async fn work(shared: Arc<Shared>, lane: usize) {
+async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
     let mut connection = Connection::new(shared.settings.bases[lane].clone());
     while let Some(mut job) = shared.lanes[lane].pop().await {
+        if shared.settings.patience.is_some_and(|patience| job.waited() > patience) {
+            let intended = job.intended.unwrap_or(shared.started);
+            finish(&shared, job, intended);
+            continue;
+        }
         let result = attempt(&shared, &mut connection, &mut job).await;
         let wait = shared.settings.wait_after(&result, job.attempts, rand::random());
         match result {
@@ -229,10 +276,18 @@ async fn work(shared: Arc<Shared>, lane: usize) {
     }
 }
 
-async fn attempt(
-    shared: &Shared,
+impl<T> Job<T> {
+    /// How long it has waited for a connection; nothing, once it has left.
+    fn waited(&self) -> Duration {
+        let intended = self.intended.filter(|_| self.attempts == 0);
+        intended.map(|intended| intended.elapsed()).unwrap_or_default()
+    }
+}
+
+async fn attempt<T>(
+    shared: &Shared<T>,
     connection: &mut Connection,
-    job: &mut Job,
+    job: &mut Job<T>,
 ) -> Result<Answer, Failure> {
     let now = Instant::now();
     let intended = *job.intended.get_or_insert(now);
@@ -244,7 +299,7 @@ async fn attempt(
 }
 
 /// Sends it to the next instance after a while, before those that have not tried yet.
-fn retry(shared: &Arc<Shared>, mut job: Job, wait: Duration) {
+fn retry<T: Send + 'static>(shared: &Arc<Shared<T>>, mut job: Job<T>, wait: Duration) {
     let shared = shared.clone();
     tokio::spawn(async move {
         sleep(wait).await;
@@ -253,16 +308,19 @@ fn retry(shared: &Arc<Shared>, mut job: Job, wait: Duration) {
     });
 }
 
-fn finish(shared: &Shared, job: Job, intended: Instant) {
+fn finish<T>(shared: &Shared<T>, job: Job<T>, intended: Instant) {
     let now = Instant::now();
-    let mut record = job.record;
+    let Job { tag, mut record, attempts, .. } = job;
+    if attempts == 0 {
+        record.timing.lag_us = micros(now - intended);
+    }
     record.timing = Timing {
         latency_us: micros(now - intended),
         answered_at_us: micros(now - shared.started),
         ..record.timing
     };
     // Fails only when nobody waits for the run any more.
-    let _ = shared.done.send(record);
+    let _ = shared.done.send((tag, record));
 }
 
 /// In whole microseconds.
@@ -287,20 +345,6 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             ..Answer::default()
         }
-    }
-
-    #[test]
-    fn arrivals_are_planned_before_the_first_leaves() {
-        let ramp = Arrivals::Ramp(Duration::from_secs(5)).schedule(10_000).unwrap();
-        assert!(ramp.is_sorted() && ramp.len() == 10_000);
-        assert!(ramp[0] < Duration::from_millis(50));
-        assert!(ramp[5_000] > Duration::from_secs(2) && ramp[5_000] < Duration::from_secs(3));
-        assert!(ramp[9_999] <= Duration::from_secs(5));
-        let at_once = Arrivals::Ramp(Duration::ZERO).schedule(3).unwrap();
-        assert_eq!(at_once, vec![Duration::ZERO; 3]);
-        let rate = Arrivals::Rate(200.0).schedule(3).unwrap();
-        assert_eq!(rate, [0, 5, 10].map(Duration::from_millis));
-        assert_eq!(Arrivals::Unpaced.schedule(3), None);
     }
 
     #[test]

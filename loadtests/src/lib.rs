@@ -7,7 +7,11 @@
 //! [`stored`]; a [`monitor`] looks on; and the [`report`] says how fast it was and whether it was
 //! true.  [`hammer`] is the closed loop for benches. [`seed`] fills a catalog,
 //! [`search_latency`] searches it.
+//!
+//! A [`scenario`] may also be a file; [`run`] does what it says, when its [`arrivals`] say it, if
+//! need be beside a [`fleet`] of its own.
 
+pub mod arrivals;
 pub mod basket;
 pub mod browse;
 pub mod caller;
@@ -16,6 +20,7 @@ pub mod catalog;
 pub mod checkout;
 pub mod client;
 pub mod dataset;
+pub mod fleet;
 pub mod generator;
 pub mod guest;
 pub mod hammer;
@@ -29,7 +34,9 @@ pub mod replay;
 pub mod report;
 pub mod retention;
 pub mod route;
+pub mod run;
 pub mod rush;
+pub mod scenario;
 pub mod search;
 pub mod search_latency;
 pub mod seed;

@@ -9,7 +9,7 @@ use loadtests::record::Run;
 use loadtests::report::Report;
 use loadtests::target::Target;
 use loadtests::{
-    browse, cart, checkout, oracle, replay, retention, rush, search, search_latency, seed,
+    browse, cart, checkout, oracle, replay, retention, run, rush, search, search_latency, seed,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +41,8 @@ enum Command {
     Checkout(Box<checkout::Options>),
     /// What differs between two runs by more than noise
     Compare(Compare),
+    /// A scenario from a file
+    Run(Box<run::Options>),
     /// Judge the record of an earlier run again
     Oracle {
         /// What --record wrote
@@ -81,6 +83,7 @@ async fn main() -> ExitCode {
         }
         Command::SearchLatency(options) => search_latency::measure(&options).await,
         Command::Compare(options) => present::compare(&options),
+        Command::Run(options) => present::show_file(&options).await,
         Command::Oracle { record, database } => judge(record, database).await,
     };
     match clean {

@@ -18,6 +18,22 @@ pub struct NewOrder {
 }
 
 impl NewOrder {
+    /// What buyer number n of a run wants; no other order has their address.
+    pub fn of_buyer(n: usize, run: &str, items: Vec<Item>, payment: Payment) -> Self {
+        Self {
+            items,
+            email: format!("buyer-{n}@{run}.example"),
+            shipping_address: Address {
+                name: format!("Buyer {n}"),
+                line1: "1 High Street".to_owned(),
+                city: "London".to_owned(),
+                postal_code: "N1 9GU".to_owned(),
+                country: "GB".to_owned(),
+            },
+            payment,
+        }
+    }
+
     /// As JSON.
     pub fn to_body(&self) -> serde_json::Result<Bytes> {
         serde_json::to_vec(self).map(Bytes::from)

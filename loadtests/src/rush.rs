@@ -4,7 +4,7 @@ use crate::client::Request;
 use crate::generator::{Arrivals, Settings, run};
 use crate::kill;
 use crate::oracle;
-use crate::order::{Address, Item, NewOrder, Provider};
+use crate::order::{Item, NewOrder, Provider};
 use crate::record::{Outcome, Record, Run};
 use crate::report::Report;
 use crate::supply;
@@ -34,6 +34,9 @@ pub struct Options {
     /// Everybody arrives within this time
     #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
     ramp_seconds: f64,
+    /// The same number, the same moments [default: others each time]
+    #[arg(long)]
+    seed: Option<u64>,
     /// How orders are paid
     #[arg(long, value_enum, default_value = "manual")]
     provider: Provider,
@@ -57,7 +60,8 @@ pub struct Options {
 pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     let urls = &options.target.instances.urls;
     let kill = options.kill.switch(urls, options.target.connections / urls.len())?;
-    let settings = Settings { kill: kill.clone(), ..options.target.settings()? };
+    let seed = options.seed.unwrap_or_else(rand::random);
+    let settings = Settings { kill: kill.clone(), seed, ..options.target.settings()? };
     let ramp = Duration::try_from_secs_f64(options.ramp_seconds)
         .context("--ramp-seconds: zero or more")?;
     let name = run_name("rush");
@@ -65,7 +69,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
 
     let orders = options.orders(&name, &supplied)?;
     let bar = progress("buyers", orders.len());
-    let mut records = run(orders, Arrivals::Ramp(ramp), &settings, &bar).await;
+    let mut records = run(orders, Arrivals::Window(ramp), &settings, &bar).await;
     bar.finish_and_clear();
     ask_again(&mut records, options.ask_again, &settings).await;
 
@@ -112,18 +116,8 @@ impl Options {
         supplied: &BTreeMap<String, i64>,
     ) -> anyhow::Result<Vec<Request>> {
         let order = |(n, sku): (usize, &String)| {
-            let order = NewOrder {
-                items: vec![Item { sku: sku.clone(), quantity: 1 }],
-                email: format!("buyer-{n}@{name}.example"),
-                shipping_address: Address {
-                    name: format!("Buyer {n}"),
-                    line1: "1 High Street".to_owned(),
-                    city: "London".to_owned(),
-                    postal_code: "N1 9GU".to_owned(),
-                    country: "GB".to_owned(),
-                },
-                payment: self.provider.payment(),
-            };
+            let items = vec![Item { sku: sku.clone(), quantity: 1 }];
+            let order = NewOrder::of_buyer(n, name, items, self.provider.payment());
             Ok(Request::post("/v1/orders", format!("{name}-buyer-{n}"), order.to_body()?))
         };
         (1..=self.buyers).zip(supplied.keys().cycle()).map(order).collect()
@@ -166,7 +160,7 @@ fn unexpected(outcomes: &BTreeMap<String, u64>) -> Vec<String> {
 
 /// Sends some of the acknowledged orders once more, under the same keys, and adds the answers
 /// to their records.
-async fn ask_again(records: &mut [Record], count: usize, settings: &Settings) {
+pub async fn ask_again(records: &mut [Record], count: usize, settings: &Settings) {
     let acknowledged =
         || records.iter().filter(|record| record.outcome() == Outcome::Acknowledged);
     // Evenly from all of them, so that there are some from before and after a kill.

@@ -115,7 +115,7 @@ impl Options {
 }
 
 /// Chooses a product, and what somebody types who wants it.
-fn plan(products: &[Product], dice: &mut StdRng) -> Search {
+pub fn plan(products: &[Product], dice: &mut StdRng) -> Search {
     let product = products.choose(dice);
     let title = product.map_or("", |product| &product.title);
     let words: Vec<&str> = title.split(|c: char| !c.is_alphanumeric()).collect();

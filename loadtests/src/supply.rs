@@ -24,11 +24,35 @@ pub async fn create_products(
     skus: &[String],
     price: i64,
 ) -> anyhow::Result<()> {
-    let requests = skus.iter().map(|sku| {
-        let body = json!({
-            "title": sku,
-            "variants": [{"sku": sku, "prices": [{"amount": price, "currency": "GBP"}]}],
-        });
+    let product =
+        |sku: &String| (sku.clone(), json!({ "title": sku, "variants": one(sku, price) }));
+    create(office, name, skus.iter().map(product)).await
+}
+
+/// Makes products with titles; the slug of each is its SKU in small letters.
+pub async fn create_titled(
+    office: &Office<'_>,
+    name: &str,
+    titles: &[(String, String)],
+    price: i64,
+) -> anyhow::Result<()> {
+    let product = |(sku, title): &(String, String)| {
+        let slug = sku.to_lowercase();
+        (sku.clone(), json!({ "title": title, "slug": slug, "variants": one(sku, price) }))
+    };
+    create(office, name, titles.iter().map(product)).await
+}
+
+fn one(sku: &str, price: i64) -> serde_json::Value {
+    json!([{"sku": sku, "prices": [{"amount": price, "currency": "GBP"}]}])
+}
+
+async fn create(
+    office: &Office<'_>,
+    name: &str,
+    products: impl Iterator<Item = (String, serde_json::Value)>,
+) -> anyhow::Result<()> {
+    let requests = products.map(|(sku, body)| {
         admin_post(office, "/v1/admin/products", format!("{name}-product-{sku}"), &body)
     });
     send("products", requests.collect(), office).await

@@ -13,6 +13,9 @@ pub struct Instances {
     /// An instance, such as http://127.0.0.1:8080; several times for several instances
     #[arg(long = "url", required = true, value_name = "URL")]
     pub urls: Vec<Base>,
+    /// The share of requests that come on a new connection, 0 to 1
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub new_connections: f64,
     /// Write the result as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -33,7 +36,9 @@ impl Instances {
     pub fn settings(&self, connections: usize) -> anyhow::Result<Settings> {
         ensure!(!self.urls.is_empty(), "no --url");
         ensure!((1..=20_000).contains(&connections), "1 to 20000 connections");
-        Ok(Settings::new(self.urls.clone(), connections))
+        ensure!((0.0..=1.0).contains(&self.new_connections), "--new-connections: 0 to 1");
+        let new_connections = self.new_connections;
+        Ok(Settings { new_connections, ..Settings::new(self.urls.clone(), connections) })
     }
 }
 

@@ -86,6 +86,12 @@ pub struct Report {
     pub baseline: Option<Box<Report>>,
 }
 
+impl AsMut<Self> for Report {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
 impl Report {
     /// Sums up the records of a run.
     pub fn new<'r>(

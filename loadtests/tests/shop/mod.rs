@@ -121,9 +121,10 @@ async fn create_product(db: &Transaction<'_>, body: &Value) -> Result<Reply, Err
     let (product, variant) = (Uuid::now_v7(), Uuid::now_v7());
     let of = &body["variants"][0];
     let title = body["title"].as_str();
+    let slug = body["slug"].as_str().or(title);
     db.execute(
-        "INSERT INTO products (id, slug, title, status) VALUES ($1, $2, $2, 'active')",
-        &[&product, &title],
+        "INSERT INTO products (id, slug, title, status) VALUES ($1, $2, $3, 'active')",
+        &[&product, &slug, &title],
     )
     .await?;
     let sku = of["sku"].as_str();

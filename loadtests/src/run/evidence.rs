@@ -1,0 +1,160 @@
+//! The orders of a run until they are judged: in memory, and beyond some thousands in a file, so
+//! that a run may take as long as the disk lasts.
+
+use crate::oracle::{self, Verdict};
+use crate::record::{Record, Run};
+use anyhow::Context;
+use serde_json::json;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Orders in memory.
+const HELD_MAX: usize = 50_000;
+
+/// The orders of a run.
+#[derive(Debug)]
+pub struct Evidence {
+    supplied: BTreeMap<String, i64>,
+    held: Vec<Record>,
+    held_max: usize,
+    /// Where the others are.
+    spool: Option<(PathBuf, BufWriter<File>)>,
+    /// Where they shall stay.
+    keep: Option<PathBuf>,
+    /// What went wrong first with the file.
+    failed: Option<anyhow::Error>,
+}
+
+impl Evidence {
+    /// None yet; they shall be kept in this file.
+    pub fn new(supplied: BTreeMap<String, i64>, keep: Option<&Path>) -> Self {
+        Self::holding(HELD_MAX, supplied, keep)
+    }
+
+    /// The same, with so many in memory at most.
+    pub fn holding(
+        held_max: usize,
+        supplied: BTreeMap<String, i64>,
+        keep: Option<&Path>,
+    ) -> Self {
+        let (keep, held) = (keep.map(Path::to_owned), Vec::new());
+        Self { supplied, held, held_max, spool: None, keep, failed: None }
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, record: Record) {
+        if self.held.len() >= self.held_max && self.failed.is_none() {
+            self.failed = self.spill().err();
+        }
+        self.held.push(record);
+    }
+
+    /// Those that are in memory.
+    pub fn held(&mut self) -> &mut Vec<Record> {
+        &mut self.held
+    }
+
+    /// Moves all from memory to the file, in the format of `--record`.
+    fn spill(&mut self) -> anyhow::Result<()> {
+        let mut spool = match self.spool.take() {
+            Some(spool) => spool,
+            None => self.open()?,
+        };
+        for record in self.held.drain(..) {
+            serde_json::to_writer(&mut spool.1, &record)?;
+            spool.1.write_all(b"\n")?;
+        }
+        spool.1.flush().with_context(|| format!("cannot write {:?}", spool.0))?;
+        self.spool = Some(spool);
+        Ok(())
+    }
+
+    fn open(&self) -> anyhow::Result<(PathBuf, BufWriter<File>)> {
+        let path = self.keep.clone().unwrap_or_else(|| {
+            std::env::temp_dir().join(format!("loadtests-{:x}.ndjson", rand::random::<u64>()))
+        });
+        let file = File::create(&path).with_context(|| format!("cannot write {path:?}"))?;
+        let mut file = BufWriter::new(file);
+        serde_json::to_writer(&mut file, &json!({ "supplied": self.supplied }))?;
+        file.write_all(b"\n")?;
+        Ok((path, file))
+    }
+
+    /// Judges all orders, some thousands at a time, and the stock with the last ones.
+    pub async fn judge(mut self, database: &str) -> anyhow::Result<Verdict> {
+        if let Some(error) = self.failed.take() {
+            return Err(error.context("orders are missing from the evidence"));
+        }
+        let mut verdict = Verdict::default();
+        let mut last = std::mem::take(&mut self.held);
+        let in_memory = last.len();
+        if let Some((path, _)) = &self.spool {
+            let mut lines = BufReader::new(File::open(path)?).lines().skip(1);
+            let mut disappointed = HashSet::new();
+            loop {
+                let mut records = Vec::new();
+                for line in lines.by_ref().take(self.held_max) {
+                    let record: Record = serde_json::from_str(&line?)?;
+                    // The stock is judged with the first of each sort who was refused.
+                    let is_refused = record.label() == "409 out_of_stock";
+                    if is_refused && disappointed.insert(items(&record)) {
+                        last.push(record);
+                    } else {
+                        records.push(record);
+                    }
+                }
+                if records.is_empty() {
+                    break;
+                }
+                let run = Run { supplied: BTreeMap::new(), records };
+                add(&mut verdict, oracle::examine(&run, database).await?);
+            }
+        }
+        let mut run = Run { supplied: self.supplied.clone(), records: last };
+        add(&mut verdict, oracle::examine(&run, database).await?);
+        if self.keep.is_some() {
+            // The others are in the file already.
+            run.records.truncate(in_memory);
+            self.held = run.records;
+            self.spill()?;
+        }
+        Ok(verdict)
+    }
+
+    /// Whether no order was placed.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.spool.is_none()
+    }
+}
+
+impl Drop for Evidence {
+    fn drop(&mut self) {
+        if let (Some((path, _)), None) = (&self.spool, &self.keep) {
+            // Nobody asked for it; a temporary file that stays is no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What was ordered, whoever it was.
+fn items(record: &Record) -> String {
+    let order: serde_json::Value = serde_json::from_slice(&record.sent).unwrap_or_default();
+    order["items"].to_string()
+}
+
+fn add(all: &mut Verdict, more: Verdict) {
+    let (sum, part) = (&mut all.checked, more.checked);
+    sum.acknowledged += part.acknowledged;
+    sum.refused += part.refused;
+    sum.unknown += part.unknown;
+    sum.unknown_with_order += part.unknown_with_order;
+    sum.replays += part.replays;
+    sum.lines += part.lines;
+    sum.skus += part.skus;
+    for (what, count) in more.judged {
+        *all.judged.entry(what).or_default() += count;
+    }
+    all.findings.extend(more.findings);
+}

@@ -1,0 +1,344 @@
+//! Runs a scenario file: prepares what it needs, sends what it says when it says it, judges the
+//! answers, and compares the figures with its thresholds.
+
+mod evidence;
+mod goods;
+mod limits;
+mod mix;
+mod stairs;
+mod tally;
+
+use crate::arrivals::Schedule;
+use crate::caller::{Caller, dice};
+use crate::cart::open_sessions;
+use crate::fleet::Fleet;
+use crate::generator::{Settings, drive, micros};
+use crate::oracle::Verdict;
+use crate::present::watched;
+use crate::record::{Outcome, Record};
+use crate::report::Report;
+use crate::rush::ask_again;
+use crate::scenario::{Scenario, Stairs};
+use crate::supply::Office;
+use crate::target::{Instances, progress, run_name};
+use anyhow::{Context, bail, ensure};
+use evidence::Evidence;
+use goods::Goods;
+use indicatif::ProgressBar;
+use mix::{Plan, Sort, Tag, wrong};
+use serde::Serialize;
+use stairs::Climb;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tally::{Summary, Tally};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+/// The options of a run.
+#[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg("urls", |urls| urls.required(false).required_unless_present("start")))]
+pub struct Options {
+    /// A file, or the name of a scenario that is built in
+    #[arg(value_name = "FILE|NAME")]
+    scenario: String,
+    #[command(flatten)]
+    instances: Instances,
+    /// Start so many instances, with a private PostgreSQL and Redis, for the time of the run
+    #[arg(long, value_name = "COUNT", conflicts_with = "urls")]
+    start: Option<usize>,
+    /// The program that is started [default: doorbuster beside this one]
+    #[arg(long, value_name = "FILE", requires = "start")]
+    binary: Option<PathBuf>,
+    /// Another value for a key of the file, such as goods.units=5 or arrivals.0.rate=200
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    /// Their database, read by the oracle
+    #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
+    database: Option<String>,
+    /// The secret key of an admin, sk_…; only where goods are made
+    #[arg(
+        long,
+        env = "DOORBUSTER__ADMIN__SECRET_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    admin_key: Option<String>,
+    /// Write the orders that were sent and received, to be judged again by `loadtests oracle`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+impl Options {
+    /// The options shared by all scenarios.
+    pub fn instances(&self) -> &Instances {
+        &self.instances
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Serialize)]
+pub struct Finished {
+    /// The report of all requests.
+    #[serde(flatten)]
+    pub report: Report,
+    /// The figures of each sort of requests.
+    pub sorts: BTreeMap<&'static str, Summary>,
+    /// The steps, of stairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stairs: Option<Climb>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl AsMut<Report> for Finished {
+    fn as_mut(&mut self) -> &mut Report {
+        &mut self.report
+    }
+}
+
+impl Finished {
+    /// Writes it as JSON.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let json = serde_json::to_string_pretty(self)?;
+        std::fs::write(path, json + "\n").with_context(|| format!("cannot write {path:?}"))
+    }
+}
+
+/// Runs the scenario, beside instances of its own if that is asked for.
+pub async fn run(options: &Options) -> anyhow::Result<Finished> {
+    let scenario = Scenario::load(&options.scenario, &options.changes)?;
+    tokio::select! {
+        finished = start_and_run(options, &scenario) => finished,
+        // What was started stops when this returns.
+        signal = interrupted() => bail!("interrupted by {}", signal?),
+    }
+}
+
+async fn start_and_run(options: &Options, scenario: &Scenario) -> anyhow::Result<Finished> {
+    let Some(count) = options.start else {
+        let target = Target {
+            instances: options.instances.clone(),
+            database: options.database.clone(),
+            admin_key: options.admin_key.clone(),
+        };
+        return watched_run(options, scenario, &target, None).await;
+    };
+    let binary = options.binary.clone();
+    let starts = tokio::task::spawn_blocking(move || Fleet::start(count, binary.as_deref()));
+    let fleet = starts.await.context("--start")??;
+    let target = Target {
+        instances: Instances { urls: fleet.urls.clone(), ..options.instances.clone() },
+        database: Some(fleet.database.clone()),
+        admin_key: Some(fleet.admin_key.clone()),
+    };
+    watched_run(options, scenario, &target, Some(&fleet)).await
+}
+
+async fn watched_run(
+    options: &Options,
+    scenario: &Scenario,
+    target: &Target,
+    fleet: Option<&Fleet>,
+) -> anyhow::Result<Finished> {
+    let run = run_against(options, scenario, target, fleet);
+    watched(run, &target.instances, target.database.as_deref()).await
+}
+
+async fn interrupted() -> anyhow::Result<&'static str> {
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => Ok("SIGINT"),
+        _ = terminate.recv() => Ok("SIGTERM"),
+    }
+}
+
+/// Instances, and what is known of them.
+struct Target {
+    instances: Instances,
+    database: Option<String>,
+    admin_key: Option<String>,
+}
+
+impl Target {
+    fn settings(&self, scenario: &Scenario) -> anyhow::Result<Settings> {
+        let clients = &scenario.clients;
+        let settings = self.instances.settings(clients.connections)?;
+        let patience = Duration::try_from_secs_f64(clients.patience_seconds)
+            .context("clients.patience_seconds")?;
+        Ok(Settings {
+            // What the command line says goes.
+            new_connections: match settings.new_connections {
+                0.0 => clients.new_connections,
+                share => share,
+            },
+            attempt_timeout: Duration::try_from_secs_f64(clients.timeout_seconds)
+                .context("clients.timeout_seconds")?,
+            deadline: patience,
+            patience: Some(patience),
+            seed: scenario.seed,
+            ..settings
+        })
+    }
+
+    fn office(&self) -> Option<Office<'_>> {
+        let admin_key = self.admin_key.as_deref()?;
+        Some(Office { instances: &self.instances, admin_key })
+    }
+}
+
+async fn run_against(
+    options: &Options,
+    scenario: &Scenario,
+    target: &Target,
+    fleet: Option<&Fleet>,
+) -> anyhow::Result<Finished> {
+    let sells = scenario.mix().orders > 0.0;
+    ensure!(!sells || target.database.is_some(), "orders are judged: --database");
+    let settings = Arc::new(target.settings(scenario)?);
+    let name = run_name(scenario.kind.name());
+    let mut caller = Caller::new(&settings, Instant::now());
+    let goods = Goods::prepare(scenario, &name, target.office(), &mut caller).await?;
+    let guests = match scenario.mix().carts > 0.0 {
+        true => open_sessions(&settings, scenario.sessions.count).await?,
+        false => Vec::new(),
+    };
+    let guests = guests.into_iter().map(|guest| guest.token).collect();
+    let mut run = Running {
+        evidence: Evidence::new(goods.supplied.clone(), options.record.as_deref()),
+        plan: Arc::new(Plan::new(scenario, &name, goods, guests)?),
+        tally: Tally::new(scenario.schedule()?.seconds())?,
+        bar: progress("requests", scenario.expected()? as usize),
+        next: 0,
+        elapsed: Duration::ZERO,
+    };
+    let climb = match &scenario.stairs {
+        Some(stairs) => run.climb(stairs, scenario.seed, &settings).await?,
+        None => {
+            let whole = run.stage(scenario.schedule()?, scenario.seed, &settings).await;
+            whole.map(|_| Climb::default())?
+        }
+    };
+    run.bar.finish_and_clear();
+
+    let Running { mut evidence, mut tally, .. } = run;
+    let mut verdict = match &target.database {
+        Some(database) if !evidence.is_empty() => {
+            ask_again(evidence.held(), scenario.clients.ask_again, &settings).await;
+            evidence.judge(database).await?
+        }
+        _ => Verdict::default(),
+    };
+    if let Some(fleet) = fleet {
+        for violated in fleet.verify()? {
+            verdict.find("doorbuster verify", violated);
+        }
+    }
+    let mut report = tally.report(scenario.kind.name(), &name, verdict)?;
+    report.limits_missed = limits::missed(scenario, &report, &tally, &climb);
+    let is_stairs = scenario.stairs.is_some();
+    let mut text = format!("{}\n{tally}", scenario.about);
+    if is_stairs {
+        text += &climb.to_string();
+    }
+    let sorts = tally.sorts.iter().map(|(sort, figures)| (sort.name(), figures.into()));
+    let (sorts, stairs) = (sorts.collect(), is_stairs.then_some(climb));
+    Ok(Finished { report, sorts, stairs, text })
+}
+
+/// A run on its way.
+struct Running {
+    plan: Arc<Plan>,
+    evidence: Evidence,
+    /// Of all stages.
+    tally: Tally,
+    bar: ProgressBar,
+    /// The number of the next request.
+    next: usize,
+    /// When the next stage begins, from the start of the run.
+    elapsed: Duration,
+}
+
+impl Running {
+    /// Sends what a schedule says, and counts and keeps what comes back.
+    async fn stage(
+        &mut self,
+        schedule: Schedule,
+        seed: u64,
+        settings: &Settings,
+    ) -> anyhow::Result<()> {
+        self.watched_stage(schedule, seed, settings, |_, _| Ok(())).await
+    }
+
+    /// The same, and shows each record to somebody else, timed from the start of the stage.
+    async fn watched_stage(
+        &mut self,
+        schedule: Schedule,
+        seed: u64,
+        settings: &Settings,
+        mut watch: impl FnMut(&Tag, &Record) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let starts = schedule.starts(dice(seed, self.next));
+        let departures = self.plan.departures(starts, self.next);
+        let (begun, before) = (Instant::now(), self.elapsed);
+        let mut failed = None;
+        drive(departures, settings, |tag, mut record| {
+            self.next += 1;
+            self.bar.inc(1);
+            if let Some(wrong) = wrong(&tag, &record) {
+                self.tally.find(format!("{} {}", tag.sort.name(), tag.about), wrong);
+            }
+            let watched = watch(&tag, &record);
+            record.timing.answered_at_us += micros(before);
+            let counted = watched.and_then(|()| self.tally.add(&tag, &record));
+            failed = failed.take().or(counted.err());
+            if tag.sort == Sort::Orders {
+                self.evidence.add(record);
+            }
+        })
+        .await;
+        self.elapsed += begun.elapsed();
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn climb(
+        &mut self,
+        stairs: &Stairs,
+        seed: u64,
+        settings: &Settings,
+    ) -> anyhow::Result<Climb> {
+        let mut climb = Climb::default();
+        // Whoever is not served within a step does not belong to the next one.
+        let patience = Duration::from_secs_f64(stairs.seconds).min(settings.deadline);
+        let settings =
+            Settings { patience: Some(patience), deadline: patience, ..settings.clone() };
+        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
+        for rate in stairs.rates() {
+            let (mut tally, mut in_time) = (Tally::new(stairs.seconds)?, 0);
+            let schedule = Schedule::constant(rate, stairs.seconds, true);
+            self.watched_stage(schedule, seed, &settings, |tag, record| {
+                let is_acknowledged = record.outcome() == Outcome::Acknowledged;
+                let is_in_time = record.timing.answered_at_us <= in_time_us;
+                in_time += u64::from(is_acknowledged && is_in_time);
+                tally.add(tag, record)
+            })
+            .await?;
+            if climb.add(stairs, rate, &tally, in_time) {
+                break;
+            }
+        }
+        Ok(climb)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+use super::*;
+use crate::record::{Answer, Run, Timing};
+use bytes::Bytes;
+
+fn scenario(name: &str, changes: &[&str]) -> Scenario {
+    let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+    Scenario::load(name, &changes).unwrap()
+}
+
+fn goods(count: usize) -> Goods {
+    let skus: Vec<String> = (0..count).map(|n| format!("SKU-{n}")).collect();
+    Goods { lists: vec!["/v1/products".to_owned()], skus, ..Goods::default() }
+}
+
+fn tag(sort: Sort, seconds: f64) -> Tag {
+    Tag { sort, start: Duration::from_secs_f64(seconds), about: "/v1/products/mug".into() }
+}
+
+fn record(status: u16, body: &'static str, latency_us: u64) -> Record {
+    let answer =
+        Answer { status, body: Bytes::from_static(body.as_bytes()), ..Answer::default() };
+    let timing = Timing { lag_us: 0, latency_us, answered_at_us: 1_000_000 };
+    Record { answers: vec![answer], timing, ..Record::default() }
+}
+
+const SOLD_OUT: &str = r#"{"code":"out_of_stock"}"#;
+
+/// What is missed of these limits by so many records of each kind.
+fn missed(scenario: &Scenario, records: &[(u16, &'static str, u64, usize)]) -> Vec<String> {
+    let mut tally = Tally::new(10.0).unwrap();
+    for (status, body, latency_us, count) in records {
+        for _ in 0..*count {
+            tally.add(&tag(Sort::Orders, 0.0), &record(*status, body, *latency_us)).unwrap();
+        }
+    }
+    let report = tally.report("buy", "buy-1", Verdict::default()).unwrap();
+    limits::missed(scenario, &report, &tally, &Climb::default())
+}
+
+#[test]
+fn the_seed_decides_about_every_request() {
+    let scenario = scenario("orders", &["goods.lines=3", "arrivals.0.seconds=1"]);
+    let orders = |seed: u64, first: usize| {
+        let scenario = Scenario { seed, ..scenario.clone() };
+        let plan = Arc::new(Plan::new(&scenario, "run", goods(200), Vec::new()).unwrap());
+        let starts = scenario.schedule().unwrap().starts(dice(seed, 0));
+        let departures = plan.departures(starts, first);
+        departures.map(|order| (order.start, order.request.body)).collect::<Vec<_>>()
+    };
+    assert_eq!(orders(1, 0), orders(1, 0));
+    assert_ne!(orders(1, 0), orders(2, 0));
+    assert!((400..600).contains(&orders(1, 0).len()));
+    let mut units: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, body) in orders(1, 0) {
+        let order: crate::order::NewOrder = serde_json::from_slice(&body).unwrap();
+        let mut skus: Vec<String> = order.items.into_iter().map(|item| item.sku).collect();
+        skus.iter().for_each(|sku| *units.entry(sku.clone()).or_default() += 1);
+        skus.sort();
+        skus.dedup();
+        assert_eq!(skus.len(), 3, "one SKU stands in two lines");
+    }
+    assert!(units["SKU-0"] > 5 * units.get("SKU-50").copied().unwrap_or(1), "{units:?}");
+}
+
+#[test]
+fn an_answer_that_is_not_what_was_asked_for_is_found() {
+    let page = tag(Sort::Products, 0.0);
+    let mug = r#"{"id":"prod_1","slug":"mug"}"#;
+    assert_eq!(wrong(&page, &record(200, mug, 1)), None);
+    let other = wrong(&page, &record(200, r#"{"id":"prod_2","slug":"jug"}"#, 1)).unwrap();
+    assert!(other.contains("not what was asked for") && other.contains("jug"), "{other}");
+    assert!(wrong(&page, &record(204, mug, 1)).unwrap().contains("answered 204"));
+    // Refusals are counted by themselves.
+    assert_eq!(wrong(&page, &record(404, r#"{"code":"not_found"}"#, 1)), None);
+    let list = tag(Sort::Lists, 0.0);
+    assert_eq!(wrong(&list, &record(200, r#"{"items":[]}"#, 1)), None);
+    assert!(wrong(&list, &record(200, r#"{"items":7}"#, 1)).is_some());
+    let cart = Tag { about: "A".into(), ..tag(Sort::Carts, 0.0) };
+    assert_eq!(wrong(&cart, &record(200, r#"{"items":[{"sku":"A"}]}"#, 1)), None);
+    assert!(wrong(&cart, &record(200, r#"{"items":[{"sku":"B"}]}"#, 1)).is_some());
+}
+
+#[test]
+fn every_threshold_can_be_missed() {
+    let plenty = |limit: &str| scenario("orders", &["thresholds={}", limit]);
+    let fine = [(201, "{}", 5_000, 100)];
+    for (limit, records, expected) in [
+        ("thresholds.p99_ms_max=4", &fine[..], "p99 5.00 ms, 4 ms at most"),
+        ("thresholds.p999_ms_max=4", &fine[..], "p99.9 5.00 ms"),
+        ("thresholds.each.orders.p99_ms_max=4", &fine[..], "orders: p99 5.00 ms"),
+        ("thresholds.acknowledged_per_second_min=101", &fine[..], "100 acknowledged/s"),
+        ("thresholds.unknown_max=1", &[(201, "{}", 1, 1), (500, "", 1, 2)], "2 without a final"),
+        ("seed=1", &[(201, "{}", 1, 1), (500, "", 1, 1)], "1 without a final"),
+        ("seed=1", &[(201, "{}", 1, 1), (409, SOLD_OUT, 1, 2)], "2 ended with orders 409 out_of"),
+        (
+            "thresholds.refused_share_max=0.4",
+            &[(201, "{}", 1, 1), (409, SOLD_OUT, 1, 1)],
+            "0.5000 refused",
+        ),
+        ("seed=1", &[(409, SOLD_OUT, 1, 2)], "orders: none was acknowledged"),
+    ] {
+        let missed = missed(&plenty(limit), records).join("; ");
+        assert!(missed.contains(expected), "{limit}: {expected} is not in: {missed}");
+        assert!(self::missed(&plenty("thresholds.p99_ms_max=6"), &fine).is_empty());
+    }
+    let scarce = scenario("flash-sale", &[]);
+    let sold_out = [(201, "{}", 1, 1), (409, SOLD_OUT, 1, 9)];
+    assert_eq!(missed(&scarce, &sold_out), Vec::<String>::new());
+    let invalid = [(201, "{}", 1, 1), (422, r#"{"code":"validation_failed"}"#, 1, 1)];
+    assert_eq!(missed(&scarce, &invalid), ["1 ended with orders 422 validation_failed"]);
+}
+
+#[test]
+fn a_soak_that_gets_slower_is_found() {
+    let soak = scenario("soak", &["mix={ orders = 1 }"]);
+    let drift = |last_us: u64| {
+        let mut tally = Tally::new(10.0).unwrap();
+        for n in 0..100 {
+            let latency_us = if n < 80 { 1_000 } else { last_us };
+            tally
+                .add(&tag(Sort::Orders, n as f64 / 10.0), &record(201, "{}", latency_us))
+                .unwrap();
+        }
+        let report = tally.report("soak", "soak-1", Verdict::default()).unwrap();
+        limits::missed(&soak, &report, &tally, &Climb::default())
+    };
+    assert_eq!(drift(2_000), Vec::<String>::new());
+    let slower = drift(4_000);
+    assert!(slower[0].contains("p99 of the last fifth 4.00 times the first's"), "{slower:?}");
+}
+
+#[test]
+fn the_knee_is_the_last_step_that_kept_up() {
+    let stairs = scenario("stairs", &["stairs.seconds=1", "thresholds.knee_per_second_min=300"]);
+    let step = |latency_us: u64| {
+        let mut tally = Tally::new(1.0).unwrap();
+        for _ in 0..100 {
+            tally.add(&tag(Sort::Orders, 0.0), &record(201, "{}", latency_us)).unwrap();
+        }
+        tally
+    };
+    let of = stairs.stairs.as_ref().unwrap();
+    let mut climb = Climb::default();
+    assert!(!climb.add(of, 250.0, &step(1_000), 100));
+    assert!(!climb.found_it());
+    assert!(climb.add(of, 500.0, &step(300_000), 100));
+    assert_eq!((climb.knee, climb.found_it()), (Some(250.0), true));
+    assert_eq!(climb.steps[1].over.as_deref(), Some("p99 above 250 ms"));
+    let mut tally = step(1_000);
+    let report = tally.report("stairs", "stairs-1", Verdict::default()).unwrap();
+    let missed = limits::missed(&stairs, &report, &tally, &climb);
+    assert_eq!(missed, ["the knee is above 250/s, 300/s at least"]);
+    let mut first = Climb::default();
+    assert!(first.add(of, 250.0, &step(1_000), 94));
+    assert_eq!(first.steps[0].over.as_deref(), Some("94.0 % acknowledged in time"));
+    let missed = limits::missed(&stairs, &report, &tally, &first);
+    assert_eq!(missed, ["the first step was over the knee"]);
+}
+
+#[test]
+fn a_long_run_keeps_a_sample_and_all_of_its_figures() {
+    let mut tally = Tally::sampling(10.0, 100).unwrap();
+    for n in 0..1_000 {
+        let status = if n % 2 == 0 { 201 } else { 409 };
+        tally.add(&tag(Sort::Orders, 0.0), &record(status, SOLD_OUT, 1_000 * n)).unwrap();
+    }
+    let report = tally.report("buy", "buy-1", Verdict::default()).unwrap();
+    assert_eq!((report.outcomes["201"], report.outcomes["409 out_of_stock"]), (500, 500));
+    assert_eq!((report.acknowledged, report.acknowledged_latency.count), (500, 500));
+    assert_eq!((report.acknowledged_by_second[1], report.acknowledged_per_second), (500, 500.0));
+    assert!((report.acknowledged_latency.p50_ms - 499.0).abs() < 5.0, "{report}");
+    assert_eq!((report.refused_latency.count, report.verdict.judged["orders"]), (500, 1_000));
+}
+
+#[test]
+fn more_orders_than_fit_into_memory_go_to_the_file() {
+    let path = std::env::temp_dir().join(format!("evidence-{:x}", rand::random::<u64>()));
+    let supplied = BTreeMap::from([("A".to_owned(), 7)]);
+    let mut evidence = Evidence::holding(3, supplied.clone(), Some(&path));
+    for n in 0..8 {
+        evidence.add(Record { key: n.to_string(), ..record(201, "{}", 1) });
+    }
+    let held: Vec<String> = evidence.held().iter().map(|record| record.key.clone()).collect();
+    assert_eq!(held, ["6", "7"]);
+    drop(evidence);
+    let run = Run::load(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let keys: Vec<String> = run.records.iter().map(|record| record.key.clone()).collect();
+    assert_eq!((run.supplied, keys.join("")), (supplied, "012345".to_owned()));
+}

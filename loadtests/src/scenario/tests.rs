@@ -1,0 +1,107 @@
+use super::*;
+
+const ORDERS: &str = "about = 'x'\nkind = 'buy'\narrivals = [{ rate = 5, seconds = 2 }]\n";
+
+fn load(text: &str, changes: &[&str]) -> anyhow::Result<Scenario> {
+    let path = std::env::temp_dir().join(format!("scenario-{:x}.toml", rand::random::<u64>()));
+    std::fs::write(&path, text).unwrap();
+    let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+    let scenario = Scenario::load(path.to_str().unwrap(), &changes);
+    std::fs::remove_file(&path).unwrap();
+    scenario
+}
+
+#[test]
+fn every_file_is_built_in_and_makes_sense() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut count = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+        let (_, text) = shipped.unwrap_or_else(|| panic!("{name} is not built in"));
+        assert_eq!(*text, std::fs::read_to_string(&path).unwrap());
+        let scenario = Scenario::load(name, &[]).unwrap();
+        assert!(scenario.expected().unwrap() > 100.0, "{name}");
+        count += 1;
+    }
+    assert_eq!(count, SHIPPED.len());
+    let sale = Scenario::load("flash-sale", &[]).unwrap();
+    assert_eq!((sale.kind, sale.goods.units), (Kind::Buy, Some(1_000)));
+    assert_eq!(sale.expected().unwrap(), 20_000.0);
+}
+
+#[test]
+fn what_is_not_given_has_its_usual_value() {
+    let scenario = load(ORDERS, &[]).unwrap();
+    assert_eq!((scenario.seed, scenario.goods.fresh, scenario.goods.lines), (1, 1, 1));
+    assert_eq!((scenario.clients.connections, scenario.thresholds.unknown_max), (256, 0));
+    assert_eq!((scenario.mix().orders, scenario.mix().products), (1.0, 0.0));
+    assert_eq!((scenario.peak().unwrap(), scenario.expected().unwrap()), (5.0, 10.0));
+}
+
+#[test]
+fn any_key_can_be_set_on_the_command_line() {
+    let changes = [
+        "goods.units=7",
+        "arrivals.0.rate=2.5",
+        "thresholds.p99_ms_max=9",
+        "thresholds.each.orders.p99_ms_max=8",
+        "about=several words",
+        "seed=3",
+    ];
+    let scenario = load(ORDERS, &changes).unwrap();
+    assert_eq!((scenario.goods.units, scenario.seed), (Some(7), 3));
+    assert_eq!(scenario.about, "several words");
+    assert_eq!(scenario.peak().unwrap(), 2.5);
+    assert_eq!(scenario.thresholds.p99_ms_max, Some(9.0));
+    assert_eq!(scenario.thresholds.each["orders"].p99_ms_max, Some(8.0));
+    for (change, expected) in [
+        ("goods.unit=7", "unit"),
+        ("goods.units=many", "units"),
+        ("arrivals.1.rate=5", "expected a number below 1"),
+        ("kind.of=5", "nothing below a string"),
+        ("seed", "expected key=value"),
+    ] {
+        let error = format!("{:#}", load(ORDERS, &[change]).unwrap_err());
+        assert!(error.contains(expected) && error.contains(change), "{change}: {error}");
+    }
+}
+
+#[test]
+fn an_error_names_the_file_and_the_key() {
+    let carts = "[mix]\ncarts = 1\n[sessions]\ncount = 10\nthink_seconds = 5\n";
+    let mixed = ORDERS.replace("buy", "mixed");
+    for (text, expected) in [
+        (format!("{ORDERS}[goods]\nunit = 5"), "unknown field `unit`"),
+        (format!("{ORDERS}[goods]\nzipf = 'much'"), "zipf = 'much'"),
+        (format!("{ORDERS}[goods]\nlines = 0"), "goods.lines: 1 to 2000"),
+        (format!("{ORDERS}[goods]\nunits = 5\nfresh = 0"), "goods.units: only of goods"),
+        (format!("{ORDERS}[mix]\norders = 1"), "mix: not for kind = \"buy\""),
+        (mixed.clone(), "mix: missing, for kind = \"mixed\""),
+        (format!("{mixed}[mix]\nlists = -1"), "mix.lists: zero or more"),
+        (format!("{mixed}[mix]"), "mix = 0: more than zero"),
+        (format!("{mixed}{carts}"), "10 who think 5 s cannot add 5 times a second"),
+        (format!("{ORDERS}[clients]\nnew_connections = 2"), "clients.new_connections = 2"),
+        (format!("{ORDERS}[thresholds]\nlate_share_max = 2"), "thresholds.late_share_max = 2"),
+        (format!("{ORDERS}[thresholds]\np99_drift_max = 2"), "thresholds.p99_drift_max: for"),
+        (format!("{ORDERS}[thresholds.each.carts]"), "thresholds.each.carts: the scenario does"),
+        (ORDERS.replace("buy", "stairs"), "stairs: for kind = \"stairs\""),
+        (ORDERS.replace("rate = 5", "rate = 0"), "arrivals.0: rate: nobody would come"),
+        (ORDERS.replace("'buy'", "'sell'"), "unknown variant `sell`"),
+    ] {
+        let error = format!("{:#}", load(&text, &[]).unwrap_err());
+        let names_it = error.contains("scenario-") && error.contains(expected);
+        assert!(names_it, "{expected} is not in: {error}");
+    }
+    let error = format!("{:#}", Scenario::load("no-such", &[]).unwrap_err());
+    assert!(error.contains("no-such: no such file, and none of smoke, flash-sale"), "{error}");
+}
+
+#[test]
+fn stairs_have_all_their_steps() {
+    let stairs = Scenario::load("stairs", &["stairs.to=1000".to_owned()]).unwrap();
+    let rates: Vec<f64> = stairs.stairs.as_ref().unwrap().rates().collect();
+    assert_eq!(rates, [250.0, 500.0, 750.0, 1_000.0]);
+    assert_eq!((stairs.peak().unwrap(), stairs.expected().unwrap()), (1_000.0, 25_000.0));
+}
