@@ -69,7 +69,10 @@ async fn a_scenario_finds_an_honest_shop_honest_and_a_liar_out() {
 
     let honest = Shop::open(&url, Manner::Honest);
     let finished = run(sale.path(), &honest, &url, &["--record", kept.path()]).await;
-    assert!(finished.report.is_clean(), "{}", finished.report);
+    assert!(finished.report.verdict.is_clean(), "{}", finished.report);
+    // The tests' database is fast and not durable, which a run must not let pass.
+    let missed = &finished.report.limits_missed;
+    assert!(missed.len() == 1 && missed[0].contains("fsync"), "{}", finished.report);
     let checked = finished.report.verdict.checked;
     assert_eq!((checked.acknowledged, checked.replays, checked.skus), (150, 150, 1));
     assert_eq!(finished.report.outcomes["201"], 150);
@@ -82,7 +85,7 @@ async fn a_scenario_finds_an_honest_shop_honest_and_a_liar_out() {
     let limit = ["--set", "thresholds.p99_ms_max=0.001"];
     let report = run(sale.path(), &honest, &url, &limit).await.report;
     assert!(!report.is_clean() && report.verdict.is_clean(), "{report}");
-    assert!(report.limits_missed[0].contains("0.001 ms at most"), "{report}");
+    assert!(report.limits_missed.iter().any(|m| m.contains("0.001 ms at most")), "{report}");
 
     let lying = Shop::open(&url, Manner::Lying);
     let report = run(sale.path(), &lying, &url, &[]).await.report;
