@@ -32,6 +32,18 @@ pub struct Instances {
 }
 
 impl Instances {
+    /// These, and nothing to be written about them.
+    pub fn of(urls: Vec<Base>) -> Self {
+        Self {
+            urls,
+            new_connections: 0.0,
+            json: None,
+            html: None,
+            baseline: None,
+            pids: Vec::new(),
+        }
+    }
+
     /// Clients of these instances.
     pub fn settings(&self, connections: usize) -> anyhow::Result<Settings> {
         ensure!(!self.urls.is_empty(), "no --url");

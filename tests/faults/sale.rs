@@ -52,7 +52,7 @@ impl Sale {
         let known = self.run.supplied.len();
         let name = self.name.to_uppercase();
         self.skus = (0..count).map(|n| format!("{name}-{}", known + n)).collect();
-        let instances = Instances { urls: self.settings.bases.clone(), json: None };
+        let instances = Instances::of(self.settings.bases.clone());
         let office = Office { instances: &instances, admin_key: ADMIN_KEY };
         let supplied: BTreeMap<String, i64> =
             self.skus.iter().map(|sku| (sku.clone(), units)).collect();
