@@ -94,9 +94,7 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     let verdict = carts::judge(&carts, &prices, stored.as_ref());
     let records = carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
     let mut report = Report::new("cart", &name, records, verdict)?;
-    if report.acknowledged == 0 {
-        report.limits_missed.push("no change was acknowledged".to_owned());
-    }
+    report.must_acknowledge("no change was acknowledged");
     report.attach_kill(kill.as_deref())?;
     Ok(report)
 }

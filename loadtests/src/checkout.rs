@@ -116,7 +116,8 @@ pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
     let evidence = Evidence { supplied, price: PRICE, shoppers };
     let verdict = oracle::examine(&evidence, &options.database).await?;
     let mut report = Report::new("checkout", &name, evidence.checkouts(), verdict)?;
-    report.limits_missed = options.limits_missed(&report);
+    report.must_acknowledge("no checkout was acknowledged");
+    report.limit_unknown(report.verdict.checked.unknown, options.unknown_max);
     report.attach_kill(kill.as_deref())?;
     Ok(report)
 }
@@ -148,19 +149,6 @@ impl Options {
         supply::receive(&office, &name, &supplied).await?;
         supply::until_known_everywhere().await;
         Ok(supplied)
-    }
-
-    fn limits_missed(&self, report: &Report) -> Vec<String> {
-        let mut missed = Vec::new();
-        if report.acknowledged == 0 {
-            missed.push("no checkout was acknowledged".to_owned());
-        }
-        let unknown = report.verdict.checked.unknown;
-        if unknown > self.unknown_max {
-            let max = self.unknown_max;
-            missed.push(format!("{unknown} without a final answer, {max} at most"));
-        }
-        missed
     }
 }
 

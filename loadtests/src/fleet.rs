@@ -43,8 +43,13 @@ struct Services {
 }
 
 impl Fleet {
-    /// Starts so many instances of this program; `None` is the one beside the running program.
-    pub fn start(count: usize, binary: Option<&Path>) -> anyhow::Result<Self> {
+    /// Starts so many instances of this program (`None` is the one beside the running program),
+    /// which sell what this file holds, or the demo catalog.
+    pub fn start(
+        count: usize,
+        binary: Option<&Path>,
+        catalog: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         ensure!((1..=32).contains(&count), "--start: 1 to 32 instances");
         let binary = match binary {
             Some(binary) => binary.to_owned(),
@@ -71,7 +76,11 @@ impl Fleet {
         // PostgreSQL may run as another user.
         fs::set_permissions(&fleet.folder, Permissions::from_mode(0o755))?;
         fleet.start_services()?;
-        fleet.finish("migrate")?;
+        fleet.finish(&["migrate".as_ref()])?;
+        match catalog {
+            Some(file) => fleet.finish(&["import".as_ref(), "catalog".as_ref(), file])?,
+            None => fleet.finish(&["import".as_ref(), "demo".as_ref()])?,
+        }
         for _ in 0..count {
             fleet.start_instance()?;
         }
@@ -102,9 +111,17 @@ impl Fleet {
         Ok(())
     }
 
-    fn finish(&self, what: &str) -> anyhow::Result<()> {
-        let status = self.command(what).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-        ensure!(status.success(), "doorbuster {what}: {status}");
+    /// The instances' processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.instances.iter().map(Child::id).collect()
+    }
+
+    /// Runs a command to its end.
+    fn finish(&self, arguments: &[&Path]) -> anyhow::Result<()> {
+        let mut command = self.command(arguments[0]);
+        command.args(&arguments[1..]).stdin(Stdio::null()).stdout(Stdio::null());
+        let status = command.status()?;
+        ensure!(status.success(), "doorbuster {}: {status}", arguments[0].display());
         Ok(())
     }
 

@@ -24,6 +24,7 @@ pub mod fleet;
 pub mod generator;
 pub mod guest;
 pub mod hammer;
+pub mod journey;
 pub mod kill;
 pub mod monitor;
 pub mod oracle;

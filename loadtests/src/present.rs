@@ -3,7 +3,6 @@
 
 use crate::monitor::{Monitor, Watched};
 use crate::report::Report;
-use crate::run;
 use crate::setup::Setup;
 use crate::target::Instances;
 use std::path::PathBuf;
@@ -29,11 +28,10 @@ pub struct Compare {
 pub async fn show(
     run: impl Future<Output = anyhow::Result<Report>>,
     instances: &Instances,
-    database: Option<&str>,
 ) -> anyhow::Result<bool> {
     // Read first: a wrong name shall not be found out after the run.
     let baseline = instances.baseline.as_deref().map(Report::load).transpose()?;
-    let mut report = watched(run, instances, database).await?;
+    let mut report = run.await?;
     if let Some(baseline) = baseline {
         report.compare_with(baseline);
     }
@@ -47,30 +45,12 @@ pub async fn show(
     Ok(report.is_clean())
 }
 
-/// Runs a scenario file and shows its report in the same way.
-pub async fn show_file(options: &run::Options) -> anyhow::Result<bool> {
-    let instances = options.instances();
-    let baseline = instances.baseline.as_deref().map(Report::load).transpose()?;
-    let mut finished = run::run(options).await?;
-    if let Some(baseline) = baseline {
-        finished.report.compare_with(baseline);
-    }
-    print!("{finished}{}", finished.report);
-    if let Some(file) = &instances.json {
-        finished.save(file)?;
-    }
-    if let Some(file) = &instances.html {
-        finished.report.save_html(file)?;
-    }
-    Ok(finished.report.is_clean())
-}
-
 /// Runs a scenario while the monitor looks on.
-pub async fn watched<T: AsMut<Report>>(
-    run: impl Future<Output = anyhow::Result<T>>,
+pub async fn watched(
+    run: impl Future<Output = anyhow::Result<Report>>,
     instances: &Instances,
     database: Option<&str>,
-) -> anyhow::Result<T> {
+) -> anyhow::Result<Report> {
     let from_environment = std::env::var(DATABASE).ok();
     let database = database.or(from_environment.as_deref());
     let setup = Setup::look(&instances.urls, database).await;
@@ -79,12 +59,11 @@ pub async fn watched<T: AsMut<Report>>(
         pids: instances.pids.clone(),
         postgres: setup.postgres.as_ref().and_then(|postgres| postgres.pid),
     });
-    let mut finished = run.await?;
-    let report = finished.as_mut();
+    let mut report = run.await?;
     report.monitor = monitor.stop(report.started_at_us).await;
     report.limits_missed.extend(setup.not_durable(database.is_some()));
     report.setup = setup;
-    Ok(finished)
+    Ok(report)
 }
 
 /// Shows how two runs differ; whether the later one was true and within its limits.

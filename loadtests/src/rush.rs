@@ -77,7 +77,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     keep(&evidence, options.target.record.as_deref())?;
     let verdict = oracle::examine(&evidence, &options.target.database).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
-    report.limits_missed = options.limits_missed(&report);
+    options.limit(&mut report);
     report.attach_kill(kill.as_deref())?;
     Ok(report)
 }
@@ -123,22 +123,11 @@ impl Options {
         (1..=self.buyers).zip(supplied.keys().cycle()).map(order).collect()
     }
 
-    fn limits_missed(&self, report: &Report) -> Vec<String> {
-        let mut missed = unexpected(&report.outcomes);
-        let unknown = report.verdict.checked.unknown;
-        if unknown > self.unknown_max {
-            missed
-                .push(format!("{unknown} without a final answer, {} at most", self.unknown_max));
-        }
-        let p99_ms = report.acknowledged_latency.p99_ms;
-        if let Some(max) = self.p99_ms_max.filter(|max| p99_ms > *max) {
-            missed.push(format!("p99 {p99_ms:.2} ms, {max} ms at most"));
-        }
-        let per_second = report.acknowledged_per_second;
-        if let Some(min) = self.per_second_min.filter(|min| per_second < *min) {
-            missed.push(format!("{per_second:.0} acknowledged/s, {min} at least"));
-        }
-        missed
+    fn limit(&self, report: &mut Report) {
+        report.limits_missed = unexpected(&report.outcomes);
+        report.limit_unknown(report.verdict.checked.unknown, self.unknown_max);
+        report.limit_p99(self.p99_ms_max);
+        report.limit_rate(self.per_second_min);
     }
 }
 

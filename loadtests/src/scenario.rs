@@ -1,22 +1,17 @@
 //! A scenario is a small file of data: what is done, when, with which goods, by how many, and
 //! what the result must keep to.
 
+mod file;
+mod preset;
+
+pub use file::{File, SHIPPED};
+pub use preset::{Against, Preset};
+
 use crate::arrivals::{Phase, Schedule};
-use anyhow::{Context, bail, ensure};
+use anyhow::ensure;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use toml::{Table, Value};
-
-/// The scenarios that need no file: name and text.
-pub const SHIPPED: &[(&str, &str)] = &[
-    ("smoke", include_str!("../scenarios/smoke.toml")),
-    ("flash-sale", include_str!("../scenarios/flash-sale.toml")),
-    ("orders", include_str!("../scenarios/orders.toml")),
-    ("day", include_str!("../scenarios/day.toml")),
-    ("soak", include_str!("../scenarios/soak.toml")),
-    ("stairs", include_str!("../scenarios/stairs.toml")),
-];
+use std::path::PathBuf;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -190,8 +185,8 @@ pub struct Thresholds {
     pub p999_ms_max: Option<f64>,
     /// Acknowledged requests a second.
     pub acknowledged_per_second_min: Option<f64>,
-    /// Requests without a final answer; 0 if it is missing.
-    pub unknown_max: u64,
+    /// Requests without a final answer; if it is missing, 0 of a mix.
+    pub unknown_max: Option<u64>,
     /// The share of final refusals, 0 to 1.  If it is missing, only `out_of_stock` may be said, and
     /// only of goods that are scarce.
     pub refused_share_max: Option<f64>,
@@ -215,40 +210,6 @@ pub struct Percentiles {
 }
 
 impl Scenario {
-    /// Reads a file, or a shipped scenario by its name, with some keys set otherwise.
-    pub fn load(file_or_name: &str, changes: &[String]) -> anyhow::Result<Self> {
-        let shipped = SHIPPED.iter().find(|(name, _)| *name == file_or_name);
-        let path = Path::new(file_or_name);
-        let (text, folder) = match shipped {
-            Some((_, text)) if !path.exists() => ((*text).to_owned(), PathBuf::new()),
-            _ => {
-                let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    format!("{file_or_name}: no such file, and none of {}", names.join(", "))
-                })?;
-                (text, path.parent().unwrap_or(Path::new("")).to_owned())
-            }
-        };
-        let mut scenario = Self::read(&text, changes).with_context(|| file_or_name.to_owned())?;
-        scenario.folder = folder;
-        scenario.check().with_context(|| file_or_name.to_owned())?;
-        Ok(scenario)
-    }
-
-    /// Reads the text of a file.  What a key is called stands in the error.
-    fn read(text: &str, changes: &[String]) -> anyhow::Result<Self> {
-        if changes.is_empty() {
-            // The text knows the lines, too.
-            return Ok(toml::from_str(text)?);
-        }
-        let mut table: Table = toml::from_str(text)?;
-        for change in changes {
-            set(&mut table, change).with_context(|| format!("--set {change}"))?;
-        }
-        let changes = changes.join(" --set ");
-        table.try_into().with_context(|| format!("with --set {changes}"))
-    }
-
     /// When requests leave; nothing of stairs, where each step has a schedule of its own.
     pub fn schedule(&self) -> anyhow::Result<Schedule> {
         Schedule::new(&self.arrivals, &self.folder)
@@ -369,13 +330,18 @@ impl Clients {
 }
 
 impl Thresholds {
-    fn check(&self, scenario: &Scenario) -> anyhow::Result<()> {
+    fn check_shares(&self) -> anyhow::Result<()> {
         for (name, limit) in [
             ("refused_share_max", self.refused_share_max),
             ("late_share_max", self.late_share_max),
         ] {
             limit.map_or(Ok(()), |limit| share(&format!("thresholds.{name}"), limit))?;
         }
+        Ok(())
+    }
+
+    fn check(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        self.check_shares()?;
         let drift = self.p99_drift_max.is_none() || scenario.kind == Kind::Soak;
         ensure!(drift, "thresholds.p99_drift_max: for kind = \"soak\"");
         let knee = self.knee_per_second_min.is_none() || scenario.kind == Kind::Stairs;
@@ -400,41 +366,6 @@ fn positive(name: &str, value: f64) -> anyhow::Result<()> {
 fn share(name: &str, value: f64) -> anyhow::Result<()> {
     ensure!((0.0..=1.0).contains(&value), "{name} = {value}: 0 to 1");
     Ok(())
-}
-
-/// Sets `goods.units=5` or `arrivals.0.rate=200`.  What is no TOML value is a text.
-fn set(table: &mut Table, change: &str) -> anyhow::Result<()> {
-    let (key, text) = change.split_once('=').context("expected key=value")?;
-    let value = match toml::from_str::<Table>(&format!("value = {text}")) {
-        Ok(mut read) if read.len() == 1 => read.remove("value").context("no value")?,
-        _ => Value::String(text.to_owned()),
-    };
-    let mut path: Vec<&str> = key.trim().split('.').collect();
-    let last = path.pop().context("no key")?;
-    let mut place = table.entry(path.first().copied().unwrap_or(last)).or_insert_with(|| {
-        if path.is_empty() { value.clone() } else { Value::Table(Table::new()) }
-    });
-    if path.is_empty() {
-        *place = value;
-        return Ok(());
-    }
-    for name in &path[1..] {
-        place = step(place, name)?;
-    }
-    *step(place, last)? = value;
-    Ok(())
-}
-
-fn step<'v>(value: &'v mut Value, name: &str) -> anyhow::Result<&'v mut Value> {
-    match value {
-        Value::Table(table) => Ok(table.entry(name).or_insert_with(|| Table::new().into())),
-        Value::Array(items) => {
-            let count = items.len();
-            let item = name.parse::<usize>().ok().and_then(|n| items.get_mut(n));
-            item.with_context(|| format!("{name}: expected a number below {count}"))
-        }
-        _ => bail!("{name}: there is nothing below a {}", value.type_str()),
-    }
 }
 
 #[cfg(test)]

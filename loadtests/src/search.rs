@@ -87,7 +87,7 @@ pub async fn search(options: &Options) -> anyhow::Result<Report> {
     let typos_found = oracle::share_found(&searches, Kind::Typo);
     let records = searches.iter().flat_map(|search| &search.pages);
     let mut report = Report::new("search", &run_name("search"), records, verdict)?;
-    report.limits_missed = options.limits_missed(&report, typos_found);
+    options.limit(&mut report, typos_found);
     Ok(report)
 }
 
@@ -97,20 +97,13 @@ impl Options {
         &self.instances
     }
 
-    fn limits_missed(&self, report: &Report, typos_found: Option<f64>) -> Vec<String> {
-        let mut missed = Vec::new();
-        if report.acknowledged == 0 {
-            missed.push("nothing could be searched for".to_owned());
+    fn limit(&self, report: &mut Report, typos_found: Option<f64>) {
+        report.must_acknowledge("nothing could be searched for");
+        report.limit_p99(self.p99_ms_max);
+        if let Some(found) = typos_found {
+            let min = self.typos_found_min;
+            report.limit(found >= min, format!("{found:.3} of the typos found, {min} at least"));
         }
-        let min = self.typos_found_min;
-        if let Some(found) = typos_found.filter(|found| *found < min) {
-            missed.push(format!("{found:.3} of the typos found, {min} at least"));
-        }
-        let p99_ms = report.acknowledged_latency.p99_ms;
-        if let Some(max) = self.p99_ms_max.filter(|max| p99_ms > *max) {
-            missed.push(format!("p99 {p99_ms:.2} ms, {max} ms at most"));
-        }
-        missed
     }
 }
 

@@ -7,7 +7,8 @@ mod shop;
 use clap::Parser;
 use loadtests::fleet::Fleet;
 use loadtests::record;
-use loadtests::run::{self, Finished};
+use loadtests::report::Report;
+use loadtests::run;
 use postgres::Postgres;
 use shop::{Manner, Shop};
 use std::fs;
@@ -52,13 +53,13 @@ impl Drop for File {
     }
 }
 
-async fn run(file: &str, shop: &Shop, database: &str, more: &[&str]) -> Finished {
+async fn run(file: &str, shop: &Shop, database: &str, more: &[&str]) -> Report {
     let mut arguments = vec!["run", file, "--url", &shop.url, "--database", database];
     arguments.extend(["--admin-key", "sk_test"]);
     arguments.extend(more);
-    let finished = run::run(&Command::parse_from(arguments).options).await.unwrap();
-    println!("{finished}{}", finished.report);
-    finished
+    let report = run::run(&Command::parse_from(arguments).options).await.unwrap();
+    println!("{report}");
+    report
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,27 +69,27 @@ async fn a_scenario_finds_an_honest_shop_honest_and_a_liar_out() {
     let (sale, kept) = (File::new(SALE), File::new(""));
 
     let honest = Shop::open(&url, Manner::Honest);
-    let finished = run(sale.path(), &honest, &url, &["--record", kept.path()]).await;
-    assert!(finished.report.verdict.is_clean(), "{}", finished.report);
+    let report = run(sale.path(), &honest, &url, &["--record", kept.path()]).await;
+    assert!(report.verdict.is_clean(), "{}", report);
     // The tests' database is fast and not durable, which a run must not let pass.
-    let missed = &finished.report.limits_missed;
-    assert!(missed.len() == 1 && missed[0].contains("fsync"), "{}", finished.report);
-    let checked = finished.report.verdict.checked;
+    let missed = &report.limits_missed;
+    assert!(missed.len() == 1 && missed[0].contains("fsync"), "{}", report);
+    let checked = report.verdict.checked;
     assert_eq!((checked.acknowledged, checked.replays, checked.skus), (150, 150, 1));
-    assert_eq!(finished.report.outcomes["201"], 150);
-    assert_eq!(finished.sorts["orders"].count, 150 + checked.refused);
+    assert_eq!(report.outcomes["201"], 150);
+    assert_eq!(report.sorts["orders"].count, 150 + checked.refused);
     let again = record::Run::load(&kept.0).unwrap();
-    assert_eq!(again.records.len() as u64, finished.sorts["orders"].count);
+    assert_eq!(again.records.len() as u64, report.sorts["orders"].count);
     let again = loadtests::oracle::examine(&again, &url).await.unwrap();
     assert_eq!((again.checked, again.findings.len()), (checked, 0));
 
     let limit = ["--set", "thresholds.p99_ms_max=0.001"];
-    let report = run(sale.path(), &honest, &url, &limit).await.report;
+    let report = run(sale.path(), &honest, &url, &limit).await;
     assert!(!report.is_clean() && report.verdict.is_clean(), "{report}");
     assert!(report.limits_missed.iter().any(|m| m.contains("0.001 ms at most")), "{report}");
 
     let lying = Shop::open(&url, Manner::Lying);
-    let report = run(sale.path(), &lying, &url, &[]).await.report;
+    let report = run(sale.path(), &lying, &url, &[]).await;
     let lost = "acknowledged, but not in the database";
     assert!(report.verdict.findings.iter().any(|found| found.wrong == lost), "{report}");
 }
@@ -105,9 +106,9 @@ async fn stairs_end_with_the_first_step_over_the_knee() {
         stairs = { from = 20, step = 4000, to = 40000, seconds = 1, p99_ms_max = 2000 }
         goods = { fresh = 5 }",
     );
-    let finished = run(stairs.path(), &shop, &url, &["--set", "clients.ask_again=0"]).await;
-    assert!(finished.report.verdict.is_clean(), "{}", finished.report);
-    let climb = finished.stairs.unwrap();
+    let report = run(stairs.path(), &shop, &url, &["--set", "clients.ask_again=0"]).await;
+    assert!(report.verdict.is_clean(), "{}", report);
+    let climb = report.stairs.unwrap();
     let over: Vec<bool> = climb.steps.iter().map(|step| step.over.is_some()).collect();
     assert!((2..10).contains(&over.len()) && climb.found_it(), "{over:?}");
     assert!(!over[..over.len() - 1].contains(&true) && climb.knee.is_some(), "{over:?}");
@@ -124,6 +125,7 @@ fn program(serve: &str, log: &Path) -> File {
             echo '{{\"postgres_url\":\"host=here\",\"redis_url\":null}}'
             cat > /dev/null
             echo services ended >> {log} ;;
+        import) echo \"import $2\" >> {log} ;;
         migrate) echo \"migrate $DOORBUSTER__POSTGRES__URL\" >> {log} ;;
         serve)
             trap 'echo serve ended >> {log}; exit' TERM
@@ -142,7 +144,7 @@ fn program(serve: &str, log: &Path) -> File {
 fn own_instances_are_started_and_stopped_in_order() {
     let log = File::new("");
     let good = program("doorbuster: serving http://127.0.0.1:1", &log.0);
-    let fleet = Fleet::start(2, Some(&good.0)).unwrap();
+    let fleet = Fleet::start(2, Some(&good.0), None).unwrap();
     assert_eq!((fleet.urls.len(), fleet.database.as_str()), (2, "host=here"));
     assert!(fleet.admin_key.starts_with("sk_") && fleet.admin_key.len() > 40);
     assert_eq!(fleet.verify().unwrap(), ["I1 violated"]);
@@ -152,7 +154,10 @@ fn own_instances_are_started_and_stopped_in_order() {
     assert!(folder.is_dir());
     drop(fleet);
     let lines: Vec<String> = read().lines().skip(1).map(str::to_owned).collect();
-    assert_eq!(lines, ["migrate host=here", "serve ended", "serve ended", "services ended"]);
+    assert_eq!(
+        lines,
+        ["migrate host=here", "import demo", "serve ended", "serve ended", "services ended"]
+    );
     assert!(!folder.exists());
 }
 
@@ -160,10 +165,10 @@ fn own_instances_are_started_and_stopped_in_order() {
 fn nothing_is_left_of_instances_that_did_not_start() {
     let log = File::new("");
     let bad = program("sorry", &log.0);
-    let error = format!("{:#}", Fleet::start(1, Some(&bad.0)).unwrap_err());
+    let error = format!("{:#}", Fleet::start(1, Some(&bad.0), None).unwrap_err());
     assert!(error.contains("serve said \"sorry\""), "{error}");
     let lines = fs::read_to_string(&log.0).unwrap();
     assert!(lines.ends_with("serve ended\nservices ended\n"), "{lines}");
-    let missing = Fleet::start(1, Some(Path::new("/no/such/doorbuster"))).unwrap_err();
+    let missing = Fleet::start(1, Some(Path::new("/no/such/doorbuster")), None).unwrap_err();
     assert!(missing.to_string().contains("--binary names it"), "{missing}");
 }

@@ -35,11 +35,13 @@ impl Template {
     pub fn fill(&self, version: i64, available: &[i64]) -> Option<Bytes> {
         let fits = self.version == version && self.parts.len() == available.len() + 1;
         fits.then(|| {
-            let counts = available.iter().copied().map(counts).chain([String::new()]);
-            let pieces = self.parts.iter().zip(counts);
-            Bytes::from(
-                pieces.map(|(part, counts)| part.to_owned() + &counts).collect::<String>(),
-            )
+            let mut text = String::with_capacity(self.weight());
+            for (part, available) in self.parts.iter().zip(available) {
+                text.push_str(part);
+                text.push_str(&counts(*available));
+            }
+            text.extend(self.parts.last().map(String::as_str));
+            Bytes::from(text)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::Database;
 use doorbuster::app::{DatabaseRuntime, postgres_options};
-use doorbuster::catalog::{ImportOptions, import_file};
+use doorbuster::catalog::{ImportOptions, import_file, load_demo};
 use doorbuster::config::Sources;
 use doorbuster::postgres::Postgres;
 use doorbuster::{migrate, verify};
@@ -52,6 +52,19 @@ pub fn import_catalog(
     })?;
     println!("{report}");
     Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Loads the demo catalog into an empty shop.
+pub fn import_demo(sources: Sources, database: &Database) -> Result<ExitCode, String> {
+    let count = with_database(sources, database, async |postgres: Postgres| {
+        migrate::check(&postgres).await?;
+        load_demo(&postgres).await.map_err(|error| error.to_string())
+    })?;
+    match count {
+        0 => println!("The shop has products already."),
+        count => println!("{count} products."),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks the invariants.

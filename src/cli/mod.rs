@@ -85,6 +85,8 @@ enum Import {
         #[command(flatten)]
         database: Database,
     },
+    /// The demo catalog, into a shop that has no product yet.
+    Demo(Database),
 }
 
 #[derive(Subcommand)]
@@ -122,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Import(Import::Catalog { file, stock, dry_run, database }) => {
             maintain::import_catalog(sources, &database, &file, stock, dry_run)
         }
+        Command::Import(Import::Demo(database)) => maintain::import_demo(sources, &database),
         Command::Verify { database, json } => return maintain::verify(sources, &database, json),
         Command::Config(Configuration::Print) => load(&sources).map(|config| {
             print!("{}", config.print());

@@ -1,6 +1,5 @@
 //! Latencies: percentiles, the curve of all of them, and how late the generator was.
 
-use crate::record::Record;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +29,10 @@ pub struct Lag {
     pub max_ms: f64,
     /// The share of requests that were more than 10 ms late, 0 to 1.
     pub late_share: f64,
+    #[serde(skip)]
+    late: u64,
+    #[serde(skip)]
+    count: u64,
 }
 
 /// Latency by percentile: how long the fastest 50 %, 90 %, 99 % … took at most.
@@ -42,27 +45,40 @@ pub struct Curve {
 }
 
 /// Latencies that are summed up together.
+#[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
 impl Latencies {
+    /// Of no request yet.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self(Histogram::new(3)?))
+    }
+
     /// Of these requests, in microseconds.
     pub fn of(latencies_us: impl IntoIterator<Item = u64>) -> anyhow::Result<Self> {
-        let mut histogram = Histogram::new(3)?;
-        for latency_us in latencies_us {
-            histogram.record(latency_us)?;
-        }
-        Ok(Self(histogram))
+        let mut latencies = Self::new()?;
+        latencies_us.into_iter().try_for_each(|latency_us| latencies.add(latency_us))?;
+        Ok(latencies)
+    }
+
+    /// Adds a request.
+    pub fn add(&mut self, latency_us: u64) -> anyhow::Result<()> {
+        Ok(self.0.record(latency_us)?)
+    }
+
+    /// A percentile in milliseconds, 0 to 1.
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
+        ms(self.0.value_at_quantile(quantile))
     }
 
     /// Their percentiles.
     pub fn percentiles(&self) -> Latency {
-        let quantile_ms = |quantile| ms(self.0.value_at_quantile(quantile));
         Latency {
             count: self.0.len(),
-            p50_ms: quantile_ms(0.5),
-            p90_ms: quantile_ms(0.9),
-            p99_ms: quantile_ms(0.99),
-            p999_ms: quantile_ms(0.999),
+            p50_ms: self.quantile_ms(0.5),
+            p90_ms: self.quantile_ms(0.9),
+            p99_ms: self.quantile_ms(0.99),
+            p999_ms: self.quantile_ms(0.999),
             max_ms: ms(self.0.max()),
         }
     }
@@ -80,7 +96,7 @@ impl Latencies {
                 break;
             }
             let quantile = 1.0 - beyond;
-            points.push((quantile, ms(self.0.value_at_quantile(quantile))));
+            points.push((quantile, self.quantile_ms(quantile)));
         }
         if count > 1 {
             points.push((1.0 - 1.0 / count as f64, ms(self.0.max())));
@@ -102,14 +118,12 @@ impl Curve {
 }
 
 impl Lag {
-    /// Of these requests.
-    pub fn of(records: &[&Record]) -> Self {
-        let lags = || records.iter().map(|record| ms(record.timing.lag_us));
-        let late = lags().filter(|lag| *lag > LATE_MS).count();
-        Self {
-            max_ms: lags().fold(0.0, f64::max),
-            late_share: late as f64 / records.len().max(1) as f64,
-        }
+    /// Adds a request that left so late.
+    pub fn add(&mut self, lag_us: u64) {
+        self.count += 1;
+        self.late += u64::from(ms(lag_us) > LATE_MS);
+        self.late_share = self.late as f64 / self.count as f64;
+        self.max_ms = self.max_ms.max(ms(lag_us));
     }
 
     /// Whether so many were late that latencies measure the generator too.

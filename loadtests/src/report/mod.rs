@@ -1,29 +1,33 @@
 //! The result of a run, for people (as a summary and as a page) and for machines.
 
+mod builder;
 pub mod compare;
 pub mod html;
 pub mod latency;
+mod limits;
+mod stairs;
 mod text;
 pub mod timeline;
 
+pub use builder::Builder;
 pub use latency::{Curve, Lag, Latency};
+pub use stairs::{Climb, Step};
 pub use text::write_verdict;
 
 use crate::kill::{KillSwitch, Shot};
 use crate::monitor::Monitored;
 use crate::oracle::Verdict;
-use crate::record::{Answer, Outcome, Record};
+use crate::record::Record;
 use crate::setup::Setup;
 use anyhow::Context;
 use compare::Comparison;
-use latency::Latencies;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use timeline::{Route, Second};
 
 /// The result of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Which scenario.
     pub scenario: String,
@@ -55,8 +59,20 @@ pub struct Report {
     pub killed: Option<Shot>,
     /// What the oracle says.
     pub verdict: Verdict,
-    /// Limits given on the command line that were not kept.
+    /// Limits that were not kept.
     pub limits_missed: Vec<String>,
+    /// Limits that were kept.
+    #[serde(default)]
+    pub limits_kept: Vec<String>,
+    /// What it shows, for people.
+    #[serde(default)]
+    pub about: String,
+    /// The requests of each sort, where a scenario knows several.
+    #[serde(default)]
+    pub sorts: BTreeMap<String, Sorted>,
+    /// The steps, of stairs.
+    #[serde(default)]
+    pub stairs: Option<Climb>,
     /// When the run began, in microseconds since 1970; 0 if nobody knows.
     #[serde(default)]
     pub started_at_us: u64,
@@ -86,10 +102,17 @@ pub struct Report {
     pub baseline: Option<Box<Report>>,
 }
 
-impl AsMut<Self> for Report {
-    fn as_mut(&mut self) -> &mut Self {
-        self
-    }
+/// Requests of one sort.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Sorted {
+    /// How many there were.
+    pub count: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// How many had no final answer.
+    pub unknown: u64,
+    /// From the intended start to the acknowledgement.
+    pub acknowledged_latency: Latency,
 }
 
 impl Report {
@@ -100,43 +123,9 @@ impl Report {
         records: impl IntoIterator<Item = &'r Record>,
         verdict: Verdict,
     ) -> anyhow::Result<Self> {
-        let records: Vec<&Record> = records.into_iter().collect();
-        let acknowledged = of(&records, Outcome::Acknowledged);
-        let acknowledged_latencies = latencies(&acknowledged)?;
-        let refused_latencies = latencies(&of(&records, Outcome::Refused))?;
-        let retried = records
-            .iter()
-            .flat_map(|record| &record.answers)
-            .filter(|answer| answer.asks_to_retry());
-        let seconds = last_answer_seconds(&records);
-        let acknowledged_seconds = last_answer_seconds(&acknowledged);
-        Ok(Self {
-            scenario: scenario.to_owned(),
-            run: run.to_owned(),
-            outcomes: tally(records.iter().map(|record| record.label())),
-            acknowledged: acknowledged.len() as u64,
-            seconds,
-            acknowledged_per_second: per_second(acknowledged.len(), acknowledged_seconds),
-            answered_per_second: per_second(records.len(), seconds),
-            acknowledged_by_second: by_second(&acknowledged),
-            acknowledged_latency: acknowledged_latencies.percentiles(),
-            refused_latency: refused_latencies.percentiles(),
-            turned_away: tally(retried.map(Answer::label)),
-            lost: records.iter().map(|record| record.lost).sum(),
-            lag: Lag::of(&records),
-            killed: None,
-            verdict,
-            limits_missed: Vec::new(),
-            started_at_us: started_at_us(&records),
-            acknowledged_curve: acknowledged_latencies.curve(),
-            refused_curve: refused_latencies.curve(),
-            timeline: timeline::seconds(&records)?,
-            routes: timeline::routes(&records)?,
-            monitor: Monitored::default(),
-            setup: Setup::default(),
-            comparison: None,
-            baseline: None,
-        })
+        let mut builder = Builder::new()?;
+        records.into_iter().try_for_each(|record| builder.add(record))?;
+        builder.report(scenario, run, verdict)
     }
 
     /// Adds what was killed.  That it never came to the kill is an error, because then nothing
@@ -176,50 +165,4 @@ impl Report {
         let json = serde_json::to_string_pretty(self)?;
         std::fs::write(path, json + "\n").with_context(|| format!("cannot write {path:?}"))
     }
-}
-
-fn of<'r>(records: &[&'r Record], outcome: Outcome) -> Vec<&'r Record> {
-    records.iter().copied().filter(|record| record.outcome() == outcome).collect()
-}
-
-fn tally(labels: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    labels.for_each(|label| *counts.entry(label).or_default() += 1);
-    counts
-}
-
-fn latencies(records: &[&Record]) -> anyhow::Result<Latencies> {
-    Latencies::of(records.iter().map(|record| record.timing.latency_us))
-}
-
-/// When the run began: the first request was taken up when it was meant to start, or at once.
-fn started_at_us(records: &[&Record]) -> u64 {
-    let known = records.iter().filter(|record| record.taken_up_at_us > 0);
-    let first = known.min_by_key(|record| record.timing.departed_at_us());
-    first.map_or(0, |record| {
-        let timing = record.timing;
-        let intended_us = timing.answered_at_us.saturating_sub(timing.latency_us);
-        record.taken_up_at_us.saturating_sub(intended_us)
-    })
-}
-
-fn last_answer_seconds(records: &[&Record]) -> f64 {
-    let last_us = records.iter().map(|record| record.timing.answered_at_us).max().unwrap_or(0);
-    last_us as f64 / 1_000_000.0
-}
-
-fn per_second(count: usize, seconds: f64) -> f64 {
-    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
-}
-
-fn by_second(records: &[&Record]) -> Vec<u64> {
-    let mut counts = Vec::new();
-    for record in records {
-        let second = (record.timing.answered_at_us / 1_000_000) as usize;
-        if counts.len() <= second {
-            counts.resize(second + 1, 0);
-        }
-        counts[second] += 1;
-    }
-    counts
 }

@@ -11,6 +11,11 @@ const FINDINGS_SHOWN: usize = 20;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} {}", self.scenario, self.run)?;
+        if !self.about.is_empty() {
+            writeln!(f, "  {}", self.about)?;
+        }
+        write_sorts(f, self)?;
+        self.stairs.as_ref().map_or(Ok(()), |stairs| write!(f, "{stairs}"))?;
         if let Some(shot) = self.killed {
             writeln!(
                 f,
@@ -40,11 +45,28 @@ impl fmt::Display for Report {
         write_row(f, &self.refused_latency, "refused")?;
         write_lag(f, &self.lag)?;
         write_verdict(f, &self.verdict)?;
+        self.limits_kept.iter().try_for_each(|kept| writeln!(f, "  kept          {kept}"))?;
         self.limits_missed
             .iter()
             .try_for_each(|missed| writeln!(f, "  MISSED        {missed}"))?;
         self.comparison.as_ref().map_or(Ok(()), |comparison| write!(f, "{comparison}"))
     }
+}
+
+fn write_sorts(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.sorts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        f,
+        "  by sort          requests    refused    unknown     p50, ms     p99, ms   p99.9, ms"
+    )?;
+    for (name, sort) in &report.sorts {
+        let Latency { p50_ms, p99_ms, p999_ms, .. } = sort.acknowledged_latency;
+        write!(f, "  {name:12} {:>12}{:>11}{:>11}", sort.count, sort.refused, sort.unknown)?;
+        writeln!(f, "{p50_ms:>12.2}{p99_ms:>12.2}{p999_ms:>12.2}")?;
+    }
+    Ok(())
 }
 
 fn write_row(f: &mut fmt::Formatter<'_>, latency: &Latency, name: &str) -> fmt::Result {

@@ -50,46 +50,58 @@ pub struct Route {
     pub timeline: Vec<Second>,
 }
 
-/// The seconds of these requests, from the start of the run to the last answer.
-pub fn seconds(records: &[&Record]) -> anyhow::Result<Vec<Second>> {
-    let mut seconds: Vec<Second> = Vec::new();
-    let mut latencies: Vec<Vec<u64>> = Vec::new();
-    for record in records {
+/// The seconds of a run on its way, from its start to the last answer.
+#[derive(Debug, Clone, Default)]
+pub struct Timeline {
+    seconds: Vec<Second>,
+    /// Microseconds, by the second in which requests were meant to start.
+    latencies_us: Vec<Vec<u32>>,
+    last_us: u64,
+}
+
+impl Timeline {
+    /// Adds a request.
+    pub fn add(&mut self, record: &Record) {
         let timing = record.timing;
         let answered = second_of(timing.answered_at_us);
         let intended = second_of(timing.answered_at_us.saturating_sub(timing.latency_us));
-        for n in seconds.len()..=answered {
-            seconds.push(Second { second: n, ..Second::default() });
-            latencies.push(Vec::new());
+        for n in self.seconds.len()..=answered {
+            self.seconds.push(Second { second: n, ..Second::default() });
+            self.latencies_us.push(Vec::new());
         }
-        seconds[intended].intended += 1;
-        seconds[intended].lag_max_ms = seconds[intended].lag_max_ms.max(ms(timing.lag_us));
-        latencies[intended].push(timing.latency_us);
-        seconds[answered].answer(record);
+        let start = &mut self.seconds[intended];
+        start.intended += 1;
+        start.lag_max_ms = start.lag_max_ms.max(ms(timing.lag_us));
+        // An hour is the most that 32 bits hold; nobody waits so long.
+        self.latencies_us[intended].push(u32::try_from(timing.latency_us).unwrap_or(u32::MAX));
+        self.seconds[answered].answer(record);
+        self.last_us = self.last_us.max(timing.answered_at_us);
     }
-    for (second, latencies) in seconds.iter_mut().zip(latencies) {
-        second.latency = Latencies::of(latencies)?.percentiles();
-    }
-    Ok(seconds)
-}
 
-/// The same by route, in the order of their names.
-pub fn routes(records: &[&Record]) -> anyhow::Result<Vec<Route>> {
-    let mut by_route: BTreeMap<&str, Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        by_route.entry(&record.route).or_default().push(record);
+    /// Microseconds from the start of the run to the last answer.
+    pub fn last_us(&self) -> u64 {
+        self.last_us
     }
-    by_route.into_iter().map(|(route, records)| Route::of(route, &records)).collect()
+
+    fn seconds(&self) -> anyhow::Result<Vec<Second>> {
+        let seconds = self.seconds.iter().zip(&self.latencies_us);
+        let with_latency = |(second, latencies): (&Second, &Vec<u32>)| {
+            let latencies = Latencies::of(latencies.iter().copied().map(u64::from))?;
+            Ok(Second { latency: latencies.percentiles(), ..second.clone() })
+        };
+        seconds.map(with_latency).collect()
+    }
 }
 
 impl Route {
-    fn of(route: &str, records: &[&Record]) -> anyhow::Result<Self> {
-        let timeline = seconds(records)?;
+    /// What came of the requests of a route.
+    pub fn of(route: &str, requests: &Timeline) -> anyhow::Result<Self> {
+        let timeline = requests.seconds()?;
         let mut outcomes = BTreeMap::new();
         for (outcome, count) in timeline.iter().flat_map(|second| &second.outcomes) {
             *outcomes.entry(outcome.clone()).or_default() += count;
         }
-        let latencies = records.iter().map(|record| record.timing.latency_us);
+        let latencies = requests.latencies_us.iter().flatten().copied().map(u64::from);
         Ok(Self {
             route: if route.is_empty() { "not recorded".to_owned() } else { route.to_owned() },
             outcomes,
@@ -121,7 +133,9 @@ fn second_of(us: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::Verdict;
     use crate::record::{Answer, Timing};
+    use crate::report::Report;
 
     fn record(route: &str, status: u16, intended_ms: u64, latency_ms: u64) -> Record {
         let timing = Timing {
@@ -136,7 +150,9 @@ mod tests {
     #[test]
     fn a_slow_answer_counts_where_it_came_and_its_latency_where_it_was_meant_to_start() {
         let records = [record("GET /a", 200, 900, 2_200), record("GET /a", 200, 100, 5)];
-        let seconds = seconds(&records.iter().collect::<Vec<_>>()).unwrap();
+        let mut timeline = Timeline::default();
+        records.iter().for_each(|record| timeline.add(record));
+        let seconds = timeline.seconds().unwrap();
         let counts: Vec<_> =
             seconds.iter().map(|second| (second.intended, second.answered)).collect();
         assert_eq!(counts, [(2, 1), (0, 0), (0, 0), (0, 1)]);
@@ -152,7 +168,7 @@ mod tests {
             record("POST /b", 500, 1_000, 3),
             record("", 200, 0, 1),
         ];
-        let routes = routes(&records.iter().collect::<Vec<_>>()).unwrap();
+        let routes = Report::new("test", "test", &records, Verdict::default()).unwrap().routes;
         let names: Vec<_> = routes.iter().map(|route| route.route.as_str()).collect();
         assert_eq!(names, ["not recorded", "GET /a", "POST /b"]);
         let b = &routes[2];

@@ -1,87 +1,85 @@
-//! What of a scenario's thresholds a run did not keep to.
+//! What a run must keep to: the thresholds of its file, and what a run must do to show anything.
 
-use super::stairs::Climb;
 use super::tally::{Figures, Tally};
-use crate::report::Report;
-use crate::scenario::{Kind, Percentiles, Scenario};
+use crate::report::{Climb, Report};
+use crate::scenario::{Kind, Percentiles, Scenario, Thresholds};
 
-/// The limits that were missed.
-pub fn missed(scenario: &Scenario, report: &Report, tally: &Tally, climb: &Climb) -> Vec<String> {
-    let mut missed = Vec::new();
+/// Compares a report with the thresholds that any scenario may have.
+pub fn general(limits: &Thresholds, report: &mut Report) {
+    let all = report.outcomes.values().sum::<u64>();
+    let refused = report.refused_latency.count;
+    if let Some(max) = limits.unknown_max {
+        report.limit_unknown(all - report.acknowledged - refused, max);
+    }
+    let share = refused as f64 / all.max(1) as f64;
+    if let Some(max) = limits.refused_share_max {
+        report.limit(share <= max, format!("{share:.4} refused, {max} at most"));
+    }
+    let latency = report.acknowledged_latency;
+    report.limit_ms("p99", latency.p99_ms, limits.p99_ms_max);
+    report.limit_ms("p99.9", latency.p999_ms, limits.p999_ms_max);
+    report.limit_rate(limits.acknowledged_per_second_min);
+    let late = report.lag.late_share;
+    if let Some(max) = limits.late_share_max {
+        report.limit(late <= max, format!("{late:.4} left late, {max} at most"));
+    }
+}
+
+/// Compares a run of the generator with its scenario.
+pub fn judge(scenario: &Scenario, tally: &Tally, report: &mut Report) {
     for (sort, weight) in scenario.mix().weights() {
         let of_it = tally.sorts.iter().find(|(known, _)| known.name() == sort);
         if weight > 0.0 && of_it.is_none_or(|(_, figures)| figures.acknowledged == 0) {
             // It shows nothing.
-            missed.push(format!("{sort}: none was acknowledged"));
+            report.limits_missed.push(format!("{sort}: none was acknowledged"));
         }
-    }
-    if scenario.kind == Kind::Stairs {
-        stairs(scenario, climb, &mut missed);
-    } else {
-        counts(scenario, report, tally, &mut missed);
     }
     let limits = &scenario.thresholds;
-    let (p99_ms_max, p999_ms_max) = (limits.p99_ms_max, limits.p999_ms_max);
-    percentiles("", Percentiles { p99_ms_max, p999_ms_max }, &tally.all, &mut missed);
+    general(limits, report);
+    match report.stairs.clone() {
+        Some(climb) => knee(limits, &climb, report),
+        None => counts(scenario, tally, report),
+    }
     for (sort, figures) in &tally.sorts {
         if let Some(limits) = limits.each.get(sort.name()) {
-            percentiles(&format!("{}: ", sort.name()), *limits, figures, &mut missed);
+            percentiles(sort.name(), *limits, figures, report);
         }
     }
-    missed
 }
 
-fn stairs(scenario: &Scenario, climb: &Climb, missed: &mut Vec<String>) {
-    match (climb.knee, scenario.thresholds.knee_per_second_min) {
-        (None, _) => missed.push("the first step was over the knee".to_owned()),
-        (Some(knee), Some(min)) if knee < min => {
-            missed.push(format!("the knee is above {knee}/s, {min}/s at least"));
+fn knee(limits: &Thresholds, climb: &Climb, report: &mut Report) {
+    match (climb.knee, limits.knee_per_second_min) {
+        (None, _) => report.limits_missed.push("the first step was over the knee".to_owned()),
+        (Some(knee), Some(min)) => {
+            report.limit(knee >= min, format!("the knee is above {knee}/s, {min}/s at least"));
         }
         _ => {}
     }
 }
 
 /// Stairs go on until something is refused or late; other runs must not.
-fn counts(scenario: &Scenario, report: &Report, tally: &Tally, missed: &mut Vec<String>) {
+fn counts(scenario: &Scenario, tally: &Tally, report: &mut Report) {
     let limits = &scenario.thresholds;
     // Where not everybody can have one, "no" has a good reason.
     let is_scarce = scenario.goods.units.is_some() || scenario.goods.fresh == 0;
     for (label, count) in &tally.refusals {
         let is_expected = is_scarce && label.ends_with(" 409 out_of_stock");
         if !is_expected && limits.refused_share_max.is_none() {
-            missed.push(format!("{count} ended with {label}"));
+            report.limits_missed.push(format!("{count} ended with {label}"));
         }
     }
-    let all = tally.all.count.max(1) as f64;
-    let refused = tally.all.refused as f64 / all;
-    if let Some(max) = limits.refused_share_max.filter(|max| refused > *max) {
-        missed.push(format!("{refused:.4} refused, {max} at most"));
+    if limits.unknown_max.is_none() {
+        report.limit_unknown(tally.all.unknown, 0);
     }
-    if tally.all.unknown > limits.unknown_max {
-        let (unknown, max) = (tally.all.unknown, limits.unknown_max);
-        missed.push(format!("{unknown} without a final answer, {max} at most"));
-    }
-    let per_second = report.acknowledged_per_second;
-    if let Some(min) = limits.acknowledged_per_second_min.filter(|min| per_second < *min) {
-        missed.push(format!("{per_second:.0} acknowledged/s, {min} at least"));
-    }
-    let late = tally.late_share();
-    if let Some(max) = limits.late_share_max.filter(|max| late > *max) {
-        missed.push(format!("{late:.4} left late, {max} at most"));
-    }
-    let drift = tally.p99_drift();
-    if let Some(max) = limits.p99_drift_max.filter(|max| drift > *max) {
-        missed.push(format!("p99 of the last fifth {drift:.2} times the first's, {max} at most"));
+    if let (Kind::Soak, Some(max)) = (scenario.kind, limits.p99_drift_max) {
+        let drift = tally.p99_drift();
+        let words = format!("p99 of the last fifth {drift:.2} times the first's, {max} at most");
+        report.limit(drift <= max, words);
     }
 }
 
-fn percentiles(name: &str, limits: Percentiles, of: &Figures, missed: &mut Vec<String>) {
-    for (percentile, quantile, max) in
-        [("p99", 0.99, limits.p99_ms_max), ("p99.9", 0.999, limits.p999_ms_max)]
-    {
-        let ms = of.quantile_ms(quantile);
-        if let Some(max) = max.filter(|max| ms > *max) {
-            missed.push(format!("{name}{percentile} {ms:.2} ms, {max} ms at most"));
-        }
-    }
+fn percentiles(sort: &str, limits: Percentiles, of: &Figures, report: &mut Report) {
+    let quantile_ms = |quantile| of.latency.quantile_ms(quantile);
+    report.limit_ms(&format!("{sort}: p99"), quantile_ms(0.99), limits.p99_ms_max);
+    report.limit_ms(&format!("{sort}: p99.9"), quantile_ms(0.999), limits.p999_ms_max);
 }

@@ -16,9 +16,9 @@ use crate::generator::{Settings, drive, micros};
 use crate::oracle::Verdict;
 use crate::present::watched;
 use crate::record::{Outcome, Record};
-use crate::report::Report;
+use crate::report::{Climb, Report};
 use crate::rush::ask_again;
-use crate::scenario::{Scenario, Stairs};
+use crate::scenario::{Against, File, Scenario, Stairs};
 use crate::supply::Office;
 use crate::target::{Instances, progress, run_name};
 use anyhow::{Context, bail, ensure};
@@ -26,14 +26,10 @@ use evidence::Evidence;
 use goods::Goods;
 use indicatif::ProgressBar;
 use mix::{Plan, Sort, Tag, wrong};
-use serde::Serialize;
-use stairs::Climb;
-use std::collections::BTreeMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tally::{Summary, Tally};
+use tally::Tally;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -52,6 +48,9 @@ pub struct Options {
     /// The program that is started [default: doorbuster beside this one]
     #[arg(long, value_name = "FILE", requires = "start")]
     binary: Option<PathBuf>,
+    /// The catalog that they sell, from CSV or NDJSON [default: the demo catalog]
+    #[arg(long, value_name = "FILE", requires = "start")]
+    catalog: Option<PathBuf>,
     /// Another value for a key of the file, such as goods.units=5 or arrivals.0.rate=200
     #[arg(long = "set", value_name = "KEY=VALUE")]
     changes: Vec<String>,
@@ -78,79 +77,56 @@ impl Options {
     }
 }
 
-/// What a run came to.
-#[derive(Debug, Serialize)]
-pub struct Finished {
-    /// The report of all requests.
-    #[serde(flatten)]
-    pub report: Report,
-    /// The figures of each sort of requests.
-    pub sorts: BTreeMap<&'static str, Summary>,
-    /// The steps, of stairs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stairs: Option<Climb>,
-    #[serde(skip)]
-    text: String,
-}
-
-impl fmt::Display for Finished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl AsMut<Report> for Finished {
-    fn as_mut(&mut self) -> &mut Report {
-        &mut self.report
-    }
-}
-
-impl Finished {
-    /// Writes it as JSON.
-    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
-        let json = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, json + "\n").with_context(|| format!("cannot write {path:?}"))
-    }
-}
-
 /// Runs the scenario, beside instances of its own if that is asked for.
-pub async fn run(options: &Options) -> anyhow::Result<Finished> {
-    let scenario = Scenario::load(&options.scenario, &options.changes)?;
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let file = File::load(&options.scenario, &options.changes)?;
     tokio::select! {
-        finished = start_and_run(options, &scenario) => finished,
+        report = start_and_run(options, &file) => report,
         // What was started stops when this returns.
         signal = interrupted() => bail!("interrupted by {}", signal?),
     }
 }
 
-async fn start_and_run(options: &Options, scenario: &Scenario) -> anyhow::Result<Finished> {
+async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report> {
     let Some(count) = options.start else {
         let target = Target {
             instances: options.instances.clone(),
             database: options.database.clone(),
             admin_key: options.admin_key.clone(),
+            record: options.record.clone(),
         };
-        return watched_run(options, scenario, &target, None).await;
+        return run_file(file, &target).await;
     };
-    let binary = options.binary.clone();
-    let starts = tokio::task::spawn_blocking(move || Fleet::start(count, binary.as_deref()));
-    let fleet = starts.await.context("--start")??;
+    let (binary, catalog) = (options.binary.clone(), options.catalog.clone());
+    let start = move || Fleet::start(count, binary.as_deref(), catalog.as_deref());
+    let fleet = tokio::task::spawn_blocking(start).await.context("--start")??;
+    let (urls, pids) = (fleet.urls.clone(), fleet.pids());
     let target = Target {
-        instances: Instances { urls: fleet.urls.clone(), ..options.instances.clone() },
+        instances: Instances { urls, pids, ..options.instances.clone() },
         database: Some(fleet.database.clone()),
         admin_key: Some(fleet.admin_key.clone()),
+        record: options.record.clone(),
     };
-    watched_run(options, scenario, &target, Some(&fleet)).await
+    let mut report = run_file(file, &target).await?;
+    for violated in fleet.verify()? {
+        report.verdict.find("doorbuster verify", violated);
+    }
+    Ok(report)
 }
 
-async fn watched_run(
-    options: &Options,
-    scenario: &Scenario,
-    target: &Target,
-    fleet: Option<&Fleet>,
-) -> anyhow::Result<Finished> {
-    let run = run_against(options, scenario, target, fleet);
-    watched(run, &target.instances, target.database.as_deref()).await
+async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
+    match file {
+        File::Mixed(scenario) => {
+            let run = run_mixed(scenario, target);
+            watched(run, &target.instances, target.database.as_deref()).await
+        }
+        File::Preset(preset) => {
+            let mut report = preset.journey(&target.against())?.run().await?;
+            report.about.clone_from(&preset.about);
+            limits::general(&preset.thresholds, &mut report);
+            Ok(report)
+        }
+    }
 }
 
 async fn interrupted() -> anyhow::Result<&'static str> {
@@ -167,9 +143,21 @@ struct Target {
     instances: Instances,
     database: Option<String>,
     admin_key: Option<String>,
+    record: Option<PathBuf>,
 }
 
 impl Target {
+    fn against(&self) -> Against<'_> {
+        Against {
+            urls: &self.instances.urls,
+            pids: &self.instances.pids,
+            new_connections: self.instances.new_connections,
+            database: self.database.as_deref(),
+            admin_key: self.admin_key.as_deref(),
+            record: self.record.as_deref(),
+        }
+    }
+
     fn settings(&self, scenario: &Scenario) -> anyhow::Result<Settings> {
         let clients = &scenario.clients;
         let settings = self.instances.settings(clients.connections)?;
@@ -196,12 +184,7 @@ impl Target {
     }
 }
 
-async fn run_against(
-    options: &Options,
-    scenario: &Scenario,
-    target: &Target,
-    fleet: Option<&Fleet>,
-) -> anyhow::Result<Finished> {
+async fn run_mixed(scenario: &Scenario, target: &Target) -> anyhow::Result<Report> {
     let sells = scenario.mix().orders > 0.0;
     ensure!(!sells || target.database.is_some(), "orders are judged: --database");
     let settings = Arc::new(target.settings(scenario)?);
@@ -214,7 +197,7 @@ async fn run_against(
     };
     let guests = guests.into_iter().map(|guest| guest.token).collect();
     let mut run = Running {
-        evidence: Evidence::new(goods.supplied.clone(), options.record.as_deref()),
+        evidence: Evidence::new(goods.supplied.clone(), target.record.as_deref()),
         plan: Arc::new(Plan::new(scenario, &name, goods, guests)?),
         tally: Tally::new(scenario.schedule()?.seconds())?,
         bar: progress("requests", scenario.expected()? as usize),
@@ -231,28 +214,18 @@ async fn run_against(
     run.bar.finish_and_clear();
 
     let Running { mut evidence, mut tally, .. } = run;
-    let mut verdict = match &target.database {
+    let verdict = match &target.database {
         Some(database) if !evidence.is_empty() => {
             ask_again(evidence.held(), scenario.clients.ask_again, &settings).await;
             evidence.judge(database).await?
         }
         _ => Verdict::default(),
     };
-    if let Some(fleet) = fleet {
-        for violated in fleet.verify()? {
-            verdict.find("doorbuster verify", violated);
-        }
-    }
     let mut report = tally.report(scenario.kind.name(), &name, verdict)?;
-    report.limits_missed = limits::missed(scenario, &report, &tally, &climb);
-    let is_stairs = scenario.stairs.is_some();
-    let mut text = format!("{}\n{tally}", scenario.about);
-    if is_stairs {
-        text += &climb.to_string();
-    }
-    let sorts = tally.sorts.iter().map(|(sort, figures)| (sort.name(), figures.into()));
-    let (sorts, stairs) = (sorts.collect(), is_stairs.then_some(climb));
-    Ok(Finished { report, sorts, stairs, text })
+    report.about.clone_from(&scenario.about);
+    report.stairs = scenario.stairs.is_some().then_some(climb);
+    limits::judge(scenario, &tally, &mut report);
+    Ok(report)
 }
 
 /// A run on its way.
@@ -332,7 +305,7 @@ impl Running {
                 tally.add(tag, record)
             })
             .await?;
-            if climb.add(stairs, rate, &tally, in_time) {
+            if stairs::climb(&mut climb, stairs, rate, &tally, in_time) {
                 break;
             }
         }

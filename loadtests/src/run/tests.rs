@@ -1,10 +1,14 @@
 use super::*;
 use crate::record::{Answer, Run, Timing};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 fn scenario(name: &str, changes: &[&str]) -> Scenario {
     let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
-    Scenario::load(name, &changes).unwrap()
+    match File::load(name, &changes).unwrap() {
+        File::Mixed(scenario) => *scenario,
+        File::Preset(preset) => panic!("{preset:?}"),
+    }
 }
 
 fn goods(count: usize) -> Goods {
@@ -33,8 +37,9 @@ fn missed(scenario: &Scenario, records: &[(u16, &'static str, u64, usize)]) -> V
             tally.add(&tag(Sort::Orders, 0.0), &record(*status, body, *latency_us)).unwrap();
         }
     }
-    let report = tally.report("buy", "buy-1", Verdict::default()).unwrap();
-    limits::missed(scenario, &report, &tally, &Climb::default())
+    let mut report = tally.report("buy", "buy-1", Verdict::default()).unwrap();
+    limits::judge(scenario, &tally, &mut report);
+    report.limits_missed
 }
 
 #[test]
@@ -121,8 +126,9 @@ fn a_soak_that_gets_slower_is_found() {
                 .add(&tag(Sort::Orders, n as f64 / 10.0), &record(201, "{}", latency_us))
                 .unwrap();
         }
-        let report = tally.report("soak", "soak-1", Verdict::default()).unwrap();
-        limits::missed(&soak, &report, &tally, &Climb::default())
+        let mut report = tally.report("soak", "soak-1", Verdict::default()).unwrap();
+        limits::judge(&soak, &tally, &mut report);
+        report.limits_missed
     };
     assert_eq!(drift(2_000), Vec::<String>::new());
     let slower = drift(4_000);
@@ -141,25 +147,28 @@ fn the_knee_is_the_last_step_that_kept_up() {
     };
     let of = stairs.stairs.as_ref().unwrap();
     let mut climb = Climb::default();
-    assert!(!climb.add(of, 250.0, &step(1_000), 100));
+    assert!(!stairs::climb(&mut climb, of, 250.0, &step(1_000), 100));
     assert!(!climb.found_it());
-    assert!(climb.add(of, 500.0, &step(300_000), 100));
+    assert!(stairs::climb(&mut climb, of, 500.0, &step(300_000), 100));
     assert_eq!((climb.knee, climb.found_it()), (Some(250.0), true));
     assert_eq!(climb.steps[1].over.as_deref(), Some("p99 above 250 ms"));
-    let mut tally = step(1_000);
-    let report = tally.report("stairs", "stairs-1", Verdict::default()).unwrap();
-    let missed = limits::missed(&stairs, &report, &tally, &climb);
-    assert_eq!(missed, ["the knee is above 250/s, 300/s at least"]);
+    let missed = |climb: &Climb| {
+        let mut tally = step(1_000);
+        let mut report = tally.report("stairs", "stairs-1", Verdict::default()).unwrap();
+        report.stairs = Some(climb.clone());
+        limits::judge(&stairs, &tally, &mut report);
+        report.limits_missed
+    };
+    assert_eq!(missed(&climb), ["the knee is above 250/s, 300/s at least"]);
     let mut first = Climb::default();
-    assert!(first.add(of, 250.0, &step(1_000), 94));
+    assert!(stairs::climb(&mut first, of, 250.0, &step(1_000), 94));
     assert_eq!(first.steps[0].over.as_deref(), Some("94.0 % acknowledged in time"));
-    let missed = limits::missed(&stairs, &report, &tally, &first);
-    assert_eq!(missed, ["the first step was over the knee"]);
+    assert_eq!(missed(&first), ["the first step was over the knee"]);
 }
 
 #[test]
-fn a_long_run_keeps_a_sample_and_all_of_its_figures() {
-    let mut tally = Tally::sampling(10.0, 100).unwrap();
+fn the_report_of_a_run_is_of_all_its_requests() {
+    let mut tally = Tally::new(10.0).unwrap();
     for n in 0..1_000 {
         let status = if n % 2 == 0 { 201 } else { 409 };
         tally.add(&tag(Sort::Orders, 0.0), &record(status, SOLD_OUT, 1_000 * n)).unwrap();
@@ -170,6 +179,7 @@ fn a_long_run_keeps_a_sample_and_all_of_its_figures() {
     assert_eq!((report.acknowledged_by_second[1], report.acknowledged_per_second), (500, 500.0));
     assert!((report.acknowledged_latency.p50_ms - 499.0).abs() < 5.0, "{report}");
     assert_eq!((report.refused_latency.count, report.verdict.judged["orders"]), (500, 1_000));
+    assert_eq!((report.timeline[1].answered, report.routes[0].latency.count), (1_000, 1_000));
 }
 
 #[test]

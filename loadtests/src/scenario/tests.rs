@@ -1,4 +1,5 @@
 use super::*;
+use std::path::Path;
 
 const ORDERS: &str = "about = 'x'\nkind = 'buy'\narrivals = [{ rate = 5, seconds = 2 }]\n";
 
@@ -6,9 +7,16 @@ fn load(text: &str, changes: &[&str]) -> anyhow::Result<Scenario> {
     let path = std::env::temp_dir().join(format!("scenario-{:x}.toml", rand::random::<u64>()));
     std::fs::write(&path, text).unwrap();
     let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
-    let scenario = Scenario::load(path.to_str().unwrap(), &changes);
+    let scenario = mixed(path.to_str().unwrap(), &changes);
     std::fs::remove_file(&path).unwrap();
     scenario
+}
+
+fn mixed(file: &str, changes: &[String]) -> anyhow::Result<Scenario> {
+    match File::load(file, changes)? {
+        File::Mixed(scenario) => Ok(*scenario),
+        File::Preset(preset) => anyhow::bail!("{preset:?}"),
+    }
 }
 
 #[test]
@@ -21,12 +29,13 @@ fn every_file_is_built_in_and_makes_sense() {
         let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
         let (_, text) = shipped.unwrap_or_else(|| panic!("{name} is not built in"));
         assert_eq!(*text, std::fs::read_to_string(&path).unwrap());
-        let scenario = Scenario::load(name, &[]).unwrap();
-        assert!(scenario.expected().unwrap() > 100.0, "{name}");
+        if let File::Mixed(scenario) = File::load(name, &[]).unwrap() {
+            assert!(scenario.expected().unwrap() > 100.0, "{name}");
+        }
         count += 1;
     }
     assert_eq!(count, SHIPPED.len());
-    let sale = Scenario::load("flash-sale", &[]).unwrap();
+    let sale = mixed("flash-sale", &[]).unwrap();
     assert_eq!((sale.kind, sale.goods.units), (Kind::Buy, Some(1_000)));
     assert_eq!(sale.expected().unwrap(), 20_000.0);
 }
@@ -35,7 +44,7 @@ fn every_file_is_built_in_and_makes_sense() {
 fn what_is_not_given_has_its_usual_value() {
     let scenario = load(ORDERS, &[]).unwrap();
     assert_eq!((scenario.seed, scenario.goods.fresh, scenario.goods.lines), (1, 1, 1));
-    assert_eq!((scenario.clients.connections, scenario.thresholds.unknown_max), (256, 0));
+    assert_eq!((scenario.clients.connections, scenario.thresholds.unknown_max), (256, None));
     assert_eq!((scenario.mix().orders, scenario.mix().products), (1.0, 0.0));
     assert_eq!((scenario.peak().unwrap(), scenario.expected().unwrap()), (5.0, 10.0));
 }
@@ -88,20 +97,77 @@ fn an_error_names_the_file_and_the_key() {
         (format!("{ORDERS}[thresholds.each.carts]"), "thresholds.each.carts: the scenario does"),
         (ORDERS.replace("buy", "stairs"), "stairs: for kind = \"stairs\""),
         (ORDERS.replace("rate = 5", "rate = 0"), "arrivals.0: rate: nobody would come"),
-        (ORDERS.replace("'buy'", "'sell'"), "unknown variant `sell`"),
+        (
+            ORDERS.replace("'buy'", "'sell'"),
+            "kind = \"sell\": expected buy, mixed, soak, stairs, rush",
+        ),
     ] {
         let error = format!("{:#}", load(&text, &[]).unwrap_err());
         let names_it = error.contains("scenario-") && error.contains(expected);
         assert!(names_it, "{expected} is not in: {error}");
     }
-    let error = format!("{:#}", Scenario::load("no-such", &[]).unwrap_err());
-    assert!(error.contains("no-such: no such file, and none of smoke, flash-sale"), "{error}");
+    let error = format!("{:#}", File::load("no-such", &[]).unwrap_err());
+    assert!(
+        error.contains("no-such: no such file, and none of smoke, rush, flash-sale"),
+        "{error}"
+    );
 }
 
 #[test]
 fn stairs_have_all_their_steps() {
-    let stairs = Scenario::load("stairs", &["stairs.to=1000".to_owned()]).unwrap();
+    let stairs = mixed("stairs", &["stairs.to=1000".to_owned()]).unwrap();
     let rates: Vec<f64> = stairs.stairs.as_ref().unwrap().rates().collect();
     assert_eq!(rates, [250.0, 500.0, 750.0, 1_000.0]);
     assert_eq!((stairs.peak().unwrap(), stairs.expected().unwrap()), (1_000.0, 25_000.0));
+}
+
+#[test]
+fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
+    const RUSH: &str = "about = 'x'\nkind = 'rush'\nkill = 2\n[options]\nbuyers = 30\n\
+        ramp_seconds = 0.5\nprovider = 'manual'\n";
+    let preset = |text: &str, changes: &[&str]| {
+        let path = std::env::temp_dir().join(format!("preset-{:x}.toml", rand::random::<u64>()));
+        std::fs::write(&path, text).unwrap();
+        let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+        let file = File::load(path.to_str().unwrap(), &changes);
+        std::fs::remove_file(&path).unwrap();
+        file
+    };
+    let Ok(File::Preset(rush)) = preset(RUSH, &["options.skus=3"]) else { panic!("no preset") };
+    let urls = ["http://a:1".parse().unwrap(), "http://b:2".parse().unwrap()];
+    let against = |pids| Against {
+        urls: &urls,
+        pids,
+        new_connections: 0.5,
+        database: Some("postgres://d"),
+        admin_key: Some("sk_k"),
+        record: None,
+    };
+    let told = format!("{:?}", rush.journey(&against(&[7, 8])).unwrap());
+    for part in [
+        "buyers: 30",
+        "ramp_seconds: 0.5",
+        "skus: 3",
+        "postgres://d",
+        "sk_k",
+        "new_connections: 0.5",
+        "kill_pid: Some(8)",
+        "kill_url: Some(\"http://b:2\")",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    let error = rush.journey(&against(&[7])).unwrap_err().to_string();
+    assert!(error.contains("whose process?"), "{error}");
+    for (change, expected) in [
+        ("options.bayers=3", "unexpected argument '--bayers'"),
+        ("options.buyers=few", "invalid value 'few' for '--buyers"),
+        ("options.buyers=[1]", "options.buyers: expected a number or a text"),
+        ("options.url=http://c:3", "options.url: on the command line"),
+        ("goods.units=3", "unknown field `goods`"),
+        ("thresholds.p99_drift_max=2", "p99_drift_max is of soaks"),
+        ("kind=search", "kill: not of kind = \"search\""),
+    ] {
+        let error = format!("{:#}", preset(RUSH, &[change]).unwrap_err());
+        assert!(error.contains(expected), "{change}: {expected} is not in: {error}");
+    }
 }

@@ -40,7 +40,9 @@ impl Made {
     /// Serialises a product.
     pub fn make(&self, product: &Product) -> Result<Bytes, Problem> {
         let template = Template::of(product).map_err(Problem::internal)?;
+        let available: Vec<i64> = product.variants.iter().map(|v| v.available).collect();
+        let bytes = template.fill(product.version, &available);
         self.0.insert(product.id, Arc::new(template));
-        serde_json::to_vec(product).map(Bytes::from).map_err(Problem::internal)
+        bytes.ok_or_else(|| Problem::internal("a template does not fit its own product"))
     }
 }

@@ -11,8 +11,8 @@ mod server;
 mod tests;
 mod verdict;
 
-use super::Report;
 use super::timeline::Route;
+use super::{Report, Sorted, Step};
 use markup::{count, duration, esc, moment, number, percent, table};
 use std::fmt::Write;
 
@@ -36,6 +36,8 @@ pub fn page(report: &Report) -> String {
     html.push_str(&section("Throughput", &plots::throughput(report)));
     html.push_str(&section("Latency over time", &plots::latency_over_time(report)));
     html.push_str(&section("Latency by percentile", &plots::latency_by_percentile(report)));
+    html.push_str(&section("Step by step", &stairs(report)));
+    html.push_str(&section("By sort", &sorts(report)));
     html.push_str(&section("By route", &routes(&report.routes)));
     html.push_str(&server::section(report));
     html.push_str(&section("Was the generator on time?", &plots::lag(report)));
@@ -67,9 +69,13 @@ fn header(report: &Report) -> String {
         facts.push(esc(product.version_line()).to_string());
     }
     let (scenario, run) = (esc(&report.scenario), esc(&report.run));
+    let about = match report.about.as_str() {
+        "" => String::new(),
+        about => format!("<p>{}</p>", esc(about)),
+    };
     let facts = facts.join("<span aria-hidden=\"true\"> · </span>");
     format!(
-        "<header><p class=\"over\">Load test · {scenario}</p><h1>{run}</h1>\
+        "<header><p class=\"over\">Load test · {scenario}</p><h1>{run}</h1>{about}\
          <p class=\"under\">{facts}</p></header>"
     )
 }
@@ -173,6 +179,45 @@ fn outcomes(report: &Report) -> String {
             write!(html, "<p class=\"note\">On the way, clients came again after {again}.</p>");
     }
     html
+}
+
+fn stairs(report: &Report) -> String {
+    let Some(climb) = &report.stairs else { return String::new() };
+    let header = [
+        "Offered /s",
+        "In time /s",
+        "p50, ms",
+        "p99, ms",
+        "p99.9, ms",
+        "Left late",
+        "Over the knee",
+    ];
+    let row = |step: &Step| {
+        let values = [step.offered, step.achieved, step.p50_ms, step.p99_ms, step.p999_ms];
+        let mut row: Vec<String> = values.map(number).into();
+        row.push(percent(step.late_share));
+        row.push(step.over.as_ref().map_or_else(String::new, |why| esc(why).to_string()));
+        row
+    };
+    let rows: Vec<Vec<String>> = climb.steps.iter().map(row).collect();
+    let knee = esc(climb.knee_in_words());
+    format!("{}<p class=\"note\">The knee is {knee}.</p>", table("routes", &header, &rows))
+}
+
+fn sorts(report: &Report) -> String {
+    let header = ["Sort", "Requests", "Refused", "Open", "p50, ms", "p99, ms", "p99.9, ms"];
+    let row = |(name, sort): (&String, &Sorted)| {
+        let latency = sort.acknowledged_latency;
+        let mut row = vec![esc(name).to_string()];
+        row.extend([sort.count, sort.refused, sort.unknown].map(count));
+        row.extend([latency.p50_ms, latency.p99_ms, latency.p999_ms].map(number));
+        row
+    };
+    if report.sorts.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<Vec<String>> = report.sorts.iter().map(row).collect();
+    table("routes", &header, &rows)
 }
 
 fn routes(routes: &[Route]) -> String {

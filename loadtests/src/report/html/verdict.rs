@@ -28,13 +28,6 @@ pub fn banner(report: &Report) -> String {
     if findings == 0 && missed > 0 && was_judged(report) {
         lines.push("Everything that clients were told is true.".to_owned());
     }
-    let limits = limits(&report.setup.command);
-    if missed == 0 {
-        lines.push(match limits.as_slice() {
-            [] => "No limit was missed; none was given beyond those of the scenario.".to_owned(),
-            limits => format!("Kept: {}.", limits.join(", ")),
-        });
-    }
     lines.push(durability(report));
     if let Some(shot) = report.killed {
         lines.push(format!(
@@ -46,35 +39,19 @@ pub fn banner(report: &Report) -> String {
     if report.lag.is_too_much() {
         lines.push("The generator itself was late: latencies measure it too.".to_owned());
     }
-    let missed: String =
-        report.limits_missed.iter().map(|missed| format!("<li>{}</li>", esc(missed))).collect();
-    let missed = if missed.is_empty() { missed } else { format!("<ul>{missed}</ul>") };
+    let missed = report.limits_missed.iter().map(|missed| format!("<li>{}</li>", esc(missed)));
+    let kept = report.limits_kept.iter().map(|kept| format!("<li>✓ {}</li>", esc(kept)));
+    let limits: String = missed.chain(kept).collect();
+    let limits = if limits.is_empty() { limits } else { format!("<ul>{limits}</ul>") };
     format!(
         "<div class=\"verdict {class}\"><span class=\"sign\" aria-hidden=\"true\">{sign}</span>\
-         <div><p class=\"title\">{title}</p>{missed}<p>{}</p></div></div>",
+         <div><p class=\"title\">{title}</p>{limits}<p>{}</p></div></div>",
         lines.join(" ")
     )
 }
 
 fn was_judged(report: &Report) -> bool {
     report.verdict.checked != Checked::default() || !report.verdict.judged.is_empty()
-}
-
-/// The limits of the command line, as they were given.
-fn limits(command: &[String]) -> Vec<String> {
-    let mut limits = Vec::new();
-    for (n, argument) in command.iter().enumerate() {
-        let (name, value) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (argument.as_str(), command.get(n + 1).map(String::as_str)),
-        };
-        let is_limit =
-            ["-max", "-min"].iter().any(|end| name.starts_with("--") && name.ends_with(end));
-        if let (true, Some(value)) = (is_limit, value) {
-            limits.push(format!("<code>{} {}</code>", esc(name), esc(value)));
-        }
-    }
-    limits
 }
 
 fn durability(report: &Report) -> String {

@@ -1,0 +1,66 @@
+//! What a flight of stairs came to.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What one step came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Step {
+    /// Requests a second that were to leave.
+    pub offered: f64,
+    /// Requests a second that were acknowledged in good time.
+    pub achieved: f64,
+    /// Percentiles of what was acknowledged.
+    pub p50_ms: f64,
+    /// See above.
+    pub p99_ms: f64,
+    /// See above.
+    pub p999_ms: f64,
+    /// The share of requests that the generator sent late itself, or found no connection for.
+    pub late_share: f64,
+    /// Why it is over the knee, if it is.
+    pub over: Option<String>,
+}
+
+/// What a flight of stairs came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Climb {
+    /// The steps, the last one over the knee, if any is.
+    pub steps: Vec<Step>,
+    /// The highest rate below the knee that was reached, requests a second.
+    pub knee: Option<f64>,
+}
+
+impl Climb {
+    /// Whether the last step was over the knee.
+    pub fn found_it(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.over.is_some())
+    }
+
+    /// Where the knee is, in words.
+    pub fn knee_in_words(&self) -> String {
+        match self.knee {
+            Some(knee) if self.found_it() => format!("above {knee}/s"),
+            Some(knee) => format!("not reached at {knee}/s"),
+            None => "below the first step".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Climb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "  steps      offered/s  achieved/s     p50, ms     p99, ms   p99.9, ms     late, %"
+        )?;
+        for Step { offered, achieved, p50_ms, p99_ms, p999_ms, late_share, over } in &self.steps {
+            write!(f, "  {offered:>20.1}{achieved:>12.1}{p50_ms:>12.2}{p99_ms:>12.2}")?;
+            write!(f, "{p999_ms:>12.2}{:>12.1}", late_share * 100.0)?;
+            match over {
+                Some(why) => writeln!(f, "  OVER: {why}")?,
+                None => writeln!(f)?,
+            }
+        }
+        writeln!(f, "  knee          {}", self.knee_in_words())
+    }
+}
