@@ -206,11 +206,13 @@ fn all_but_one(terms: &[String]) -> String {
 }
 
 fn term(word: &Word, is_last: bool) -> Term {
+    let stem = word.stem.as_ref().filter(|stem| **stem != word.text);
     let mut alternatives: Vec<String> =
-        [Some(&word.text), word.stem.as_ref()].into_iter().flatten().map(|w| quote(w)).collect();
+        [Some(&word.text), stem].into_iter().flatten().map(|w| quote(w)).collect();
     let exact = alternatives.join(" | ");
     if word.is_begun && (is_last || !word.is_known) {
-        alternatives.push(format!("{}:*", quote(&word.text)));
+        // It stands for the word, too; each alternative is read from the index.
+        alternatives[0].push_str(":*");
     }
     let joined = [&word.joined_before, &word.joined_behind];
     alternatives.extend(joined.into_iter().flatten().map(|joined| quote(joined)));
@@ -276,15 +278,23 @@ mod tests {
     fn only_the_last_word_and_unknown_words_may_be_unfinished() {
         let known = Word { is_known: true, is_begun: true, ..word("red") };
         let query = query(&[known.clone(), known], Attempt::AsTyped).unwrap();
-        assert_eq!(query.matches, "('red' | 'red') & ('red' | 'red' | 'red':*)");
+        assert_eq!(query.matches, "('red') & ('red':*)");
         assert_eq!(query.text, "red red");
+    }
+
+    #[test]
+    fn a_stem_that_is_another_word_is_asked_for_too() {
+        let mugs = Word { stem: Some("mug".to_owned()), is_begun: true, ..word("mugs") };
+        let query = query(&[mugs], Attempt::AsTyped).unwrap();
+        let Term { exact, longer, .. } = &query.terms[0];
+        assert_eq!((exact.as_str(), longer.as_str()), ("'mugs' | 'mug'", "'mugs':* | 'mug'"));
     }
 
     #[test]
     fn words_that_say_nothing_are_not_asked_for_unless_there_are_no_others() {
         let the = Word { text: "the".to_owned(), is_known: true, ..Word::default() };
         let meant = query(&[the.clone(), word("mug")], Attempt::AsTyped).unwrap();
-        assert_eq!(meant.matches, "('mug' | 'mug')");
+        assert_eq!(meant.matches, "('mug')");
         assert_eq!(query(&[the], Attempt::AsTyped).unwrap().matches, "('the')");
     }
 
@@ -292,12 +302,12 @@ mod tests {
     fn the_last_attempts_leave_words_out() {
         let terms = |count: usize, attempt| {
             let words: Vec<Word> = ["a", "b", "c"][..count].iter().map(|w| word(w)).collect();
-            query(&words, attempt).map(|query| query.matches.replace("' | '", "/"))
+            query(&words, attempt).map(|query| query.matches)
         };
-        let but_one = "(('b/b') & ('c/c')) | (('a/a') & ('c/c')) | (('a/a') & ('b/b'))";
+        let but_one = "(('b') & ('c')) | (('a') & ('c')) | (('a') & ('b'))";
         assert_eq!(terms(3, Attempt::AllButOne).as_deref(), Some(but_one));
         assert_eq!(terms(2, Attempt::AllButOne), None);
-        assert_eq!(terms(2, Attempt::Any).as_deref(), Some("('a/a') | ('b/b')"));
+        assert_eq!(terms(2, Attempt::Any).as_deref(), Some("('a') | ('b')"));
         assert_eq!(terms(1, Attempt::Any), None);
     }
 

@@ -6,7 +6,8 @@
 
 use super::super::listing::{Address, Filter, Found, Listing, Sort, SortValue};
 use super::super::search::Query;
-use super::{facets, vocabulary};
+use super::facets;
+use super::vocabulary::{self, Meanings};
 use crate::error::Problem;
 use crate::id::ProductId;
 use deadpool_postgres::Transaction;
@@ -33,16 +34,19 @@ const BY_ANY_INDEX: &str = "SET LOCAL enable_indexscan = on";
 /// Finds the products of a page, and counts the facets.
 pub async fn find(transaction: &Transaction<'_>, listing: &Listing) -> Result<Found, Problem> {
     transaction.batch_execute(LIMITS).await?;
-    if listing.filter.words.is_some() {
-        transaction.batch_execute(BY_WORDS).await?;
-    }
-    let Some(matching) = Matching::of(transaction, &listing.filter).await? else {
+    let Some(mut matching) = Matching::of(transaction, &listing.filter).await? else {
         return Ok(nothing(listing));
     };
-    if listing.sort != Sort::Relevance && matching.is_common(transaction, listing).await? {
-        transaction.batch_execute(BY_ANY_INDEX).await?;
-    }
-    let mut found = matching.page(transaction, listing).await?;
+    let mut found = match &listing.filter.words {
+        None => matching.page(transaction, listing).await?,
+        Some(words) => {
+            let meanings = Meanings::of(transaction, words).await?;
+            match matching.page_of(meanings, transaction, listing).await? {
+                Some(found) => found,
+                None => return Ok(nothing(listing)),
+            }
+        }
+    };
     if !listing.facets.is_empty() {
         found.facets = Some(facets::count(transaction, listing, &matching).await?);
     }
@@ -64,7 +68,7 @@ pub struct Matching {
 impl Matching {
     /// None if nothing can match.
     async fn of(transaction: &Transaction<'_>, filter: &Filter) -> Result<Option<Self>, Problem> {
-        let (mut category, mut collection, mut query) = (None, None, None);
+        let (mut category, mut collection) = (None, None);
         if let Some(address) = &filter.category {
             category = match address {
                 Address::Id(id) => Some(id.uuid()),
@@ -83,13 +87,30 @@ impl Matching {
                 return Ok(None);
             }
         }
-        if let Some(words) = &filter.words {
-            query = vocabulary::understand(transaction, words).await?;
-            if query.is_none() {
-                return Ok(None);
+        Ok(Some(Self { query: None, category, collection }))
+    }
+
+    /// The page of the first meaning that the shop has any product for, whatever the filters;
+    /// none if there is no such meaning.
+    async fn page_of(
+        &mut self,
+        mut meanings: Meanings,
+        transaction: &Transaction<'_>,
+        listing: &Listing,
+    ) -> Result<Option<Found>, Problem> {
+        while let Some(query) = meanings.next(transaction).await? {
+            transaction.batch_execute(BY_WORDS).await?;
+            self.query = Some(query.clone());
+            if listing.sort != Sort::Relevance && self.is_common(transaction, listing).await? {
+                transaction.batch_execute(BY_ANY_INDEX).await?;
+            }
+            let found = self.page(transaction, listing).await?;
+            // Most searches find something, and need not be asked twice.
+            if !found.ids.is_empty() || vocabulary::finds_any(transaction, &query).await? {
+                return Ok(Some(found));
             }
         }
-        Ok(Some(Self { query, category, collection }))
+        Ok(None)
     }
 
     /// Whether so many products match that their order should lead, not their words. Counted,
@@ -99,9 +120,6 @@ impl Matching {
         transaction: &Transaction<'_>,
         listing: &Listing,
     ) -> Result<bool, Problem> {
-        if self.query.is_none() {
-            return Ok(false);
-        }
         let mut statement = Statement::default();
         let matches = statement.matching(self, listing);
         statement.sql = format!(
@@ -177,11 +195,16 @@ impl Statement {
 
     /// From where and under which conditions all products match, `s` being the product.
     pub fn matching(&mut self, matching: &Matching, listing: &Listing) -> String {
+        self.matching_in("document", matching, listing)
+    }
+
+    /// The same, with the words in this column: a title's words are in the document, too.
+    fn matching_in(&mut self, words: &str, matching: &Matching, listing: &Listing) -> String {
         let filter = &listing.filter;
         let mut conditions = vec!["s.is_shown".to_owned()];
         if let Some(query) = &matching.query {
             let matches = self.bind(query.matches.clone(), Type::TEXT);
-            conditions.push(format!("s.document @@ {matches}::text::tsquery"));
+            conditions.push(format!("s.{words} @@ {matches}::text::tsquery"));
         }
         let places = [("categories", matching.category), ("collections", matching.collection)];
         for (column, id) in places {
@@ -268,7 +291,7 @@ impl Statement {
     fn rank(&mut self, matching: &Matching, query: &Query, listing: &Listing) {
         let matches = self.matching(matching, listing);
         let text = self.bind(query.text.clone(), Type::TEXT);
-        let in_title = self.bind(query.matches.clone(), Type::TEXT);
+        let titled = self.matching_in("title_words", matching, listing);
         let terms = |pick: fn(&super::super::search::Term) -> &String| -> Vec<String> {
             query.terms.iter().map(|term| pick(term).clone()).collect()
         };
@@ -293,8 +316,7 @@ impl Statement {
              ), same AS MATERIALIZED (
                  SELECT s.product_id FROM {matches} AND s.title = {text} LIMIT {RANKED_MAX}
              ), titled AS MATERIALIZED (
-                 SELECT s.product_id FROM {matches} AND s.title_words @@ {in_title}::text::tsquery
-                 LIMIT {RANKED_MAX}
+                 SELECT s.product_id FROM {titled} LIMIT {RANKED_MAX}
              ), others AS MATERIALIZED (
                  SELECT s.product_id FROM {matches}
                  LIMIT greatest(0, {RANKED_MAX} - (SELECT count(*) FROM titled))

@@ -1,4 +1,4 @@
-//! What a text means in this shop: its words looked up, corrected, and tried.
+//! What a text may mean in this shop: its words looked up and corrected.
 
 use super::super::search::{Attempt, Query, Word, query};
 use crate::error::Problem;
@@ -13,23 +13,36 @@ const UNFINISHED_CHARS_MIN: i32 = 3;
 /// Similar words of the vocabulary that are compared with a misspelt word.
 const SIMILAR_MAX: i64 = 40;
 
-/// What to look for, or none if no product of the store matches any word.
-pub async fn understand(
-    transaction: &Transaction<'_>,
-    text: &str,
-) -> Result<Option<Query>, Problem> {
-    let mut words = look_up(transaction, text).await?;
-    correct(transaction, &mut words, Word::is_misspelt).await?;
-    for attempt in Attempt::ALL {
-        if attempt == Attempt::Corrected {
-            correct(transaction, &mut words, |word| word.near.is_empty()).await?;
-        }
-        let Some(query) = query(&words, attempt) else { continue };
-        if finds_any(transaction, &query).await? {
-            return Ok(Some(query));
-        }
+/// What a text may mean, one attempt after the other.
+pub struct Meanings {
+    words: Vec<Word>,
+    attempts: std::array::IntoIter<Attempt, { Attempt::ALL.len() }>,
+}
+
+impl Meanings {
+    /// Of a text that somebody typed.
+    pub async fn of(transaction: &Transaction<'_>, text: &str) -> Result<Self, Problem> {
+        let mut words = look_up(transaction, text).await?;
+        correct(transaction, &mut words, Word::is_misspelt).await?;
+        Ok(Self { words, attempts: Attempt::ALL.into_iter() })
     }
-    Ok(None)
+
+    /// What to look for next, if what was looked for before does not exist in this shop.
+    pub async fn next(
+        &mut self,
+        transaction: &Transaction<'_>,
+    ) -> Result<Option<Query>, Problem> {
+        for attempt in self.attempts.by_ref() {
+            if attempt == Attempt::Corrected {
+                correct(transaction, &mut self.words, |word| word.near.is_empty()).await?;
+            }
+            let query = query(&self.words, attempt);
+            if query.is_some() {
+                return Ok(query);
+            }
+        }
+        Ok(None)
+    }
 }
 
 async fn look_up(transaction: &Transaction<'_>, text: &str) -> Result<Vec<Word>, Problem> {
@@ -98,7 +111,8 @@ async fn correct(
     Ok(())
 }
 
-async fn finds_any(transaction: &Transaction<'_>, query: &Query) -> Result<bool, Problem> {
+/// Whether the shop has any product like it, whatever the filters.
+pub async fn finds_any(transaction: &Transaction<'_>, query: &Query) -> Result<bool, Problem> {
     let sql = "SELECT EXISTS (SELECT FROM product_search
                    WHERE is_shown AND document @@ $1::text::tsquery)";
     let row = transaction.query_typed_one(sql, &[(&query.matches, Type::TEXT)]).await?;
