@@ -30,7 +30,8 @@ use crate::session::routes::CookieOrigins;
 use crate::session::{self, Sessions};
 use actix::{Arbiter, ArbiterHandle};
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App as HttpApp, HttpServer, middleware, web};
+use actix_web::middleware::{self, Condition};
+use actix_web::{App as HttpApp, HttpServer, web};
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::net::TcpListener;
@@ -172,6 +173,7 @@ impl App {
                 secrets,
                 operations,
             } = services.clone();
+            let origins = &config.server.cors_origins;
             HttpApp::new()
                 .app_data(postgres)
                 .app_data(inventory)
@@ -188,7 +190,7 @@ impl App {
                 .app_data(http::json_config(&config))
                 .app_data(http::query_config())
                 .configure(http::routes)
-                .wrap(http::cors(&config.server.cors_origins))
+                .wrap(Condition::new(!origins.is_empty(), http::cors(origins)))
                 .wrap(middleware::from_fn(http::frame))
         });
         let config = &self.config.server;

@@ -111,8 +111,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     sent.cloned().unwrap_or_else(|| {
-        let id = Uuid::now_v7().simple().to_string();
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("unknown"))
+        let id = &mut Uuid::encode_buffer();
+        let id = Uuid::now_v7().simple().encode_lower(id);
+        HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unknown"))
     })
 }
 

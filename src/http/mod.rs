@@ -378,7 +378,11 @@ fn operations() -> Vec<Endpoint> {
 /// Registers every route; wrong methods are 405 with `Allow`, wrong paths 404.
 pub fn routes(services: &mut web::ServiceConfig) {
     let mut endpoints = endpoints();
-    endpoints.sort_by_key(|endpoint| endpoint.path);
+    // Paths are tried in this order: those of the store first, and patterns last, which cost more.
+    endpoints.sort_by_key(|endpoint| {
+        let path = endpoint.path;
+        (path.starts_with("/v1/admin/"), path.contains('{'), path)
+    });
     for group in endpoints.chunk_by(|a, b| a.path == b.path) {
         let body_max = group.iter().map(|endpoint| endpoint.body_max).fold(0, Ord::max);
         let path = group[0].path;
@@ -427,7 +431,7 @@ pub fn query_config() -> web::QueryConfig {
     })
 }
 
-/// Cross-origin requests, for the configured origins; none by default.
+/// Cross-origin requests, for the configured origins.
 pub fn cors(origins: &[String]) -> Cors {
     let mut cors = Cors::default()
         .allowed_methods(["GET", "POST", "PATCH", "DELETE"])
