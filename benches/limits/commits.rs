@@ -13,7 +13,7 @@ use doorbuster::contact::Address;
 use doorbuster::id::{LineId, OrderId, PaymentId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
-use doorbuster::journal::{Form, Transaction, Work};
+use doorbuster::journal::{Form, Transaction, Work, connect};
 use doorbuster::order::store::{Clock, Entry, Numbers, OrderCommits};
 use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
@@ -80,7 +80,7 @@ pub async fn measure(
         let (commits, postgres, ready) = (commits.clone(), postgres.clone(), ready.clone());
         let (warm_up, batches) = (warm_up.clone(), batches.clone());
         let work = async move {
-            let client = postgres.connect().await?;
+            let client = connect(&postgres).await?;
             let statements = commits.prepare(&client).await?;
             let run = async |batch: &[Entry], form| {
                 commits

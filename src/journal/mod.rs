@@ -14,7 +14,7 @@ mod statements;
 mod transaction;
 
 pub(crate) use statements::statements;
-pub use transaction::Transaction;
+pub use transaction::{Transaction, connect};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
@@ -436,7 +436,7 @@ impl<W: Work> Runner<W> {
         }
         self.connection = None;
         let opened = async {
-            let client = self.lane.postgres.connect().await?;
+            let client = connect(&self.lane.postgres).await?;
             let statements = self.lane.work.prepare(&client).await?;
             Ok::<_, Error>((client, statements))
         };

@@ -1,8 +1,22 @@
 //! A transaction that writes BEGIN and COMMIT itself.
 
+use crate::postgres::Postgres;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
+
+/// What holds for every transaction of a lane. A paused instance must not keep its locks for ever,
+/// and nobody waits for them for ever. Batches touch a few rows by their keys: planned on a fresh
+/// database, joins would scan whole tables until the next ANALYZE.
+const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
+/// Opens the connection of a lane.
+pub async fn connect(postgres: &Postgres) -> Result<Client, Error> {
+    let client = postgres.connect().await?;
+    client.batch_execute(SETTINGS).await?;
+    Ok(client)
+}
 
 /// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
 pub struct Transaction<'c> {
@@ -26,18 +40,9 @@ impl<'c> Transaction<'c> {
         Self { client, mark, lane, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
     }
 
-    /// BEGIN, with the mark. A paused instance must not keep its locks for ever, and nobody waits
-    /// for them for ever. Batches touch a few rows by their keys: planned on a fresh database,
-    /// joins would scan whole tables until the next ANALYZE.
+    /// BEGIN, with the mark.
     pub async fn begin(&self) -> Result<(), Error> {
-        let begin = format!(
-            "BEGIN; SET LOCAL doorbuster.batch = '{}'; \
-             SET LOCAL lock_timeout = '2s'; \
-             SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
-             SET LOCAL enable_mergejoin = off; \
-             SET LOCAL idle_in_transaction_session_timeout = '3s'",
-            self.mark
-        );
+        let begin = format!("BEGIN; SET LOCAL doorbuster.batch = '{}'", self.mark);
         self.client.batch_execute(&begin).await?;
         self.began.store(true, Ordering::Relaxed);
         Ok(())
