@@ -7,6 +7,7 @@
 pub use crate::arrivals::Arrivals;
 use crate::client::{Base, Connection, Failure, Request};
 use crate::kill::KillSwitch;
+use crate::live::Feed;
 use crate::record::{Answer, Record, Timing};
 use indicatif::ProgressBar;
 use rand::SeedableRng;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub seed: u64,
     /// Kills an instance on the way.
     pub kill: Option<Arc<KillSwitch>>,
+    /// Shows each record when it is final.
+    pub live: Option<Feed>,
 }
 
 impl Settings {
@@ -56,6 +59,7 @@ impl Settings {
             patience: None,
             seed: rand::random(),
             kill: None,
+            live: None,
         }
     }
 
@@ -167,10 +171,12 @@ pub async fn drive<T: Send + 'static>(
     let mut dispatcher = JoinSet::new();
     dispatcher.spawn(dispatch(shared.clone(), plan));
 
+    settings.live.iter().for_each(Feed::begin);
     let (mut count, mut planned) = (0, None);
     while planned.is_none_or(|planned| count < planned) {
         tokio::select! {
             Some((tag, record)) = finished.recv() => {
+                settings.live.iter().for_each(|live| live.add(&record));
                 done(tag, record);
                 count += 1;
             }

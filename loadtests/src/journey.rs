@@ -41,12 +41,12 @@ impl Journey {
     /// The database that its oracle reads.
     fn database(&self) -> Option<&str> {
         match self {
-            Self::Rush(options) => Some(&options.target().database),
-            Self::Replay(options) => Some(&options.target().database),
-            Self::Retention(options) => Some(&options.rush.target().database),
+            Self::Rush(options) => options.target().database.as_deref(),
+            Self::Replay(options) => options.target().database.as_deref(),
+            Self::Retention(options) => options.rush.target().database.as_deref(),
             Self::Browse(_) | Self::Search(_) => None,
             Self::Cart(options) => options.database.as_deref(),
-            Self::Checkout(options) => Some(&options.database),
+            Self::Checkout(options) => options.database.as_deref(),
         }
     }
 

@@ -26,6 +26,7 @@ pub mod guest;
 pub mod hammer;
 pub mod journey;
 pub mod kill;
+pub mod live;
 pub mod monitor;
 pub mod oracle;
 pub mod order;

@@ -3,6 +3,7 @@
 use crate::client::Request;
 use crate::generator::{Arrivals, Settings, run};
 use crate::kill;
+use crate::live::Live;
 use crate::oracle;
 use crate::order::{Item, NewOrder, Provider};
 use crate::record::{Outcome, Record, Run};
@@ -10,6 +11,7 @@ use crate::report::Report;
 use crate::supply;
 use crate::target::{Target, progress, run_name};
 use anyhow::{Context, ensure};
+use indicatif::ProgressBar;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
@@ -68,14 +70,22 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     let supplied = options.prepare(&name).await?;
 
     let orders = options.orders(&name, &supplied)?;
-    let bar = progress("buyers", orders.len());
-    let mut records = run(orders, Arrivals::Window(ramp), &settings, &bar).await;
+    let live = options.live(&name, &supplied)?;
+    let bar = match live {
+        Some(_) => ProgressBar::hidden(),
+        None => progress("buyers", orders.len()),
+    };
+    let shown = Settings { live: live.as_ref().map(Live::feed), ..settings.clone() };
+    let mut records = run(orders, Arrivals::Window(ramp), &shown, &bar).await;
     bar.finish_and_clear();
+    if let Some(live) = live {
+        live.finish().await;
+    }
     ask_again(&mut records, options.ask_again, &settings).await;
 
     let evidence = Run { supplied, records };
     keep(&evidence, options.target.record.as_deref())?;
-    let verdict = oracle::examine(&evidence, &options.target.database).await?;
+    let verdict = oracle::examine(&evidence, options.target.source()).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
     options.limit(&mut report);
     report.attach_kill(kill.as_deref())?;
@@ -108,6 +118,18 @@ impl Options {
         supply::receive(&office, name, &supplied).await?;
         supply::until_known_everywhere().await;
         Ok(supplied)
+    }
+
+    /// The picture, if somebody wants to see it.
+    fn live(&self, name: &str, supplied: &BTreeMap<String, i64>) -> anyhow::Result<Option<Live>> {
+        if !self.target.instances.live {
+            return Ok(None);
+        }
+        let mut live = Live::start(name, self.buyers)?;
+        if let (1, Some((sku, units))) = (supplied.len(), supplied.first_key_value()) {
+            live.watch_stock(self.target.office(), sku, *units);
+        }
+        Ok(Some(live))
     }
 
     fn orders(

@@ -1,5 +1,8 @@
-//! What the database says about a run, read in one snapshot.
+//! What the shop holds of a run: what the database says, read in one snapshot, or else the API.
 
+mod exported;
+
+use crate::supply::Office;
 use crate::type_id;
 use anyhow::Context;
 use serde_json::Value;
@@ -7,13 +10,50 @@ use std::collections::HashMap;
 use tokio_postgres::{Client, IsolationLevel, NoTls, Row, Transaction};
 use uuid::Uuid;
 
+/// Where the oracle looks.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'s> {
+    /// The database, by its URL.
+    Database(&'s str),
+    /// The API alone.
+    Api(Office<'s>),
+}
+
+impl<'s> From<&'s str> for Source<'s> {
+    fn from(database: &'s str) -> Self {
+        Self::Database(database)
+    }
+}
+
+impl<'s> From<&'s String> for Source<'s> {
+    fn from(database: &'s String) -> Self {
+        Self::Database(database)
+    }
+}
+
+/// What belongs to a run.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// The addresses of its orders.
+    pub emails: Vec<String>,
+    /// The orders that were acknowledged.
+    pub ids: Vec<Uuid>,
+    /// Idempotency keys.
+    pub keys: Vec<String>,
+    /// SKUs that were supplied for it.
+    pub skus: Vec<String>,
+    /// No order of it is older, in microseconds since 1970.
+    pub since_us: u64,
+}
+
 /// The rows that the oracle compares with what clients know.
 #[derive(Debug, Default)]
 pub struct Stored {
     /// All orders with one of the run's addresses or acknowledged ids.
     pub orders: HashMap<Uuid, Order>,
-    /// The rows of the run's idempotency keys, each with what it made.
-    pub keys: HashMap<String, Vec<Option<Uuid>>>,
+    /// The rows of the run's idempotency keys, each with what it made; `None` where nobody sees
+    /// them.
+    pub keys: Option<HashMap<String, Vec<Option<Uuid>>>>,
     /// The stock of the run's SKUs.
     pub levels: HashMap<String, Level>,
 }
@@ -129,14 +169,13 @@ pub async fn supplied(client: &Client, skus: &[String]) -> anyhow::Result<HashMa
 }
 
 impl Stored {
-    /// Reads everything about these addresses, order ids, keys and SKUs.
-    pub async fn read(
-        client: &mut Client,
-        emails: &[String],
-        ids: &[Uuid],
-        keys: &[String],
-        skus: &[String],
-    ) -> anyhow::Result<Self> {
+    /// Reads everything about a run.
+    pub async fn read(source: Source<'_>, wanted: &Wanted) -> anyhow::Result<Self> {
+        let database = match source {
+            Source::Database(database) => database,
+            Source::Api(office) => return Self::exported(office, wanted).await,
+        };
+        let mut client = connect(database).await?;
         let snapshot = client
             .build_transaction()
             .isolation_level(IsolationLevel::RepeatableRead)
@@ -144,12 +183,18 @@ impl Stored {
             .start()
             .await?;
         let stored = Self {
-            orders: read_orders(&snapshot, emails, ids).await?,
-            keys: read_keys(&snapshot, keys).await?,
-            levels: read_levels(&snapshot, skus).await?,
+            orders: read_orders(&snapshot, &wanted.emails, &wanted.ids).await?,
+            keys: Some(read_keys(&snapshot, &wanted.keys).await?),
+            levels: read_levels(&snapshot, &wanted.skus).await?,
         };
         snapshot.commit().await?;
         Ok(stored)
+    }
+
+    /// The rows of a key; `None` where nobody sees them.
+    pub fn rows_of(&self, key: &str) -> Option<&[Option<Uuid>]> {
+        let keys = self.keys.as_ref()?;
+        Some(keys.get(key).map_or(&[][..], Vec::as_slice))
     }
 }
 

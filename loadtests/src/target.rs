@@ -2,6 +2,7 @@
 
 use crate::client::Base;
 use crate::generator::Settings;
+use crate::stored::Source;
 use crate::supply::Office;
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +26,9 @@ pub struct Instances {
     /// Compare with an earlier run: what its --json wrote
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
+    /// Show a rush as it happens, on this terminal
+    #[arg(long)]
+    pub live: bool,
     /// The instances' processes, in the order of their URLs, for CPU and memory [default: those
     /// that listen on the ports, if they are on this machine]
     #[arg(long = "pid", value_name = "PID")]
@@ -40,6 +44,7 @@ impl Instances {
             json: None,
             html: None,
             baseline: None,
+            live: false,
             pids: Vec::new(),
         }
     }
@@ -60,9 +65,9 @@ pub struct Target {
     #[command(flatten)]
     #[expect(missing_docs, reason = "options of their own")]
     pub instances: Instances,
-    /// Their database, read by the oracle
+    /// Their database, read by the oracle [default: it reads what the API exports]
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    pub database: String,
+    pub database: Option<String>,
     /// The secret key of an admin, sk_…
     #[arg(
         long,
@@ -83,6 +88,19 @@ impl Target {
     /// Clients of these instances.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         self.instances.settings(self.connections).context("--connections")
+    }
+
+    /// Where the oracle looks.
+    pub fn source(&self) -> Source<'_> {
+        match &self.database {
+            Some(database) => Source::Database(database),
+            None => Source::Api(self.office()),
+        }
+    }
+
+    /// Its database, for what the API does not show.
+    pub fn database(&self) -> anyhow::Result<&str> {
+        self.database.as_deref().context("this needs --database")
     }
 
     /// Its back office.

@@ -88,7 +88,7 @@ const DEEDS: &[(&str, &[&str])] = &[
     (
         "DELETE FROM orders WHERE id = buyer(2)",
         &[
-            "order ord_00000000000000000000000082 (key key-2): acknowledged, but not in the",
+            "order ord_00000000000000000000000082 (key key-2): acknowledged, but not there",
             "key key-2: the idempotency key is there without an order",
             "sku MUG-1: 6 sold, but 4 units",
         ],

@@ -90,7 +90,7 @@ async fn a_scenario_finds_an_honest_shop_honest_and_a_liar_out() {
 
     let lying = Shop::open(&url, Manner::Lying);
     let report = run(sale.path(), &lying, &url, &[]).await;
-    let lost = "acknowledged, but not in the database";
+    let lost = "acknowledged, but not there";
     assert!(report.verdict.findings.iter().any(|found| found.wrong == lost), "{report}");
 }
 

@@ -68,7 +68,7 @@ async fn a_rush_finds_an_honest_shop_honest_and_a_liar_out() {
     let report = rush(&[&lying, &honest], &url, &spread).await;
     println!("{report}");
     assert_eq!((report.acknowledged, report.verdict.checked.skus), (300, 7));
-    let lost = |wrong: &&oracle::Finding| wrong.wrong == "acknowledged, but not in the database";
+    let lost = |wrong: &&oracle::Finding| wrong.wrong == "acknowledged, but not there";
     assert!(report.verdict.findings.iter().filter(lost).count() >= 5, "{report}");
 
     let measured = hammer(&honest.url, |_| Request::get("/livez"), 4, Until::Requests(500));
@@ -77,6 +77,44 @@ async fn a_rush_finds_an_honest_shop_honest_and_a_liar_out() {
     let time = Until::Elapsed(Duration::from_millis(100));
     let measured = hammer(&honest.url, |_| Request::get("/livez"), 4, time).await.unwrap();
     assert!(measured.per_second > 100.0 && measured.p50 <= measured.p99, "{measured:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_the_oracle_reads_what_the_api_exports() {
+    let postgres = Postgres::start().await;
+    let url = postgres.url("shop");
+    let run = async |shop: &Shop, units: &str| {
+        let mut arguments = vec!["loadtests", "rush", "--url", &shop.url, "--units", units];
+        arguments.extend(["--admin-key", "sk_test", "--connections", "64"]);
+        arguments.extend(["--buyers", "300", "--ramp-seconds", "0.2"]);
+        let Command::Rush(options) = Command::parse_from(arguments) else { unreachable!() };
+        let report = rush::rush(&options).await.unwrap();
+        println!("{report}");
+        report.verdict
+    };
+    let honest = Shop::open(&url, Manner::Honest);
+    let verdict = run(&honest, "150").await;
+    let checked = verdict.checked;
+    assert!(verdict.is_clean() && verdict.unseen.is_some(), "{verdict}");
+    assert_eq!((checked.acknowledged, checked.lines, checked.skus), (150, 150, 1));
+
+    let lying = Shop::open(&url, Manner::Lying);
+    let verdict = run(&lying, "300").await;
+    let lost = |wrong: &&oracle::Finding| wrong.wrong == "acknowledged, but not there";
+    assert!(verdict.findings.iter().filter(lost).count() >= 10, "{verdict}");
+
+    // Units that nobody ordered are gone from its books.
+    let steal = "UPDATE stock SET available = available - 1, sold = sold + 1
+        WHERE supplied = 400 AND available > 0";
+    let database = loadtests::stored::connect(&url).await.unwrap();
+    let thief = tokio::spawn(async move {
+        while database.execute(steal, &[]).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let verdict = run(&honest, "400").await;
+    thief.await.unwrap();
+    assert!(verdict.findings.iter().any(|found| found.wrong.contains("sold")), "{verdict}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

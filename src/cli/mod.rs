@@ -2,6 +2,7 @@
 
 mod dev;
 mod maintain;
+mod rush;
 mod serve;
 
 use clap::{Args, Parser, Subcommand};
@@ -47,6 +48,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// A flash sale on this machine, shown as it happens, and judged; by `loadtests` beside this
+    /// program.
+    Rush(rush::Rush),
     /// Look at the configuration.
     #[command(subcommand)]
     Config(Configuration),
@@ -126,6 +130,7 @@ pub fn run() -> ExitCode {
         }
         Command::Import(Import::Demo(database)) => maintain::import_demo(sources, &database),
         Command::Verify { database, json } => return maintain::verify(sources, &database, json),
+        Command::Rush(rush) => rush.run(),
         Command::Config(Configuration::Print) => load(&sources).map(|config| {
             print!("{}", config.print());
             ExitCode::SUCCESS

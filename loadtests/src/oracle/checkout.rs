@@ -1,13 +1,14 @@
 //! Was every cart sold once, as it was acknowledged, and to the one who filled it?
 
 use super::{
-    Verdict, acknowledged_ids, acknowledgements, judge_acknowledged, key_name, order_name, stock,
+    Verdict, acknowledged_ids, acknowledgements, judge_acknowledged, key_name, order_name,
+    since_us, stock,
 };
 use crate::basket::{Cart, Units};
 use crate::catalog::Page;
 use crate::order::{Acknowledged, NewOrder};
 use crate::record::{Answer, Outcome, Record};
-use crate::stored::{self, Order, Stored};
+use crate::stored::{Order, Source, Stored, Wanted};
 use crate::type_id;
 use anyhow::ensure;
 use serde::Deserialize;
@@ -76,17 +77,20 @@ impl Shopper {
     }
 }
 
-/// Reads what the database says about a run, and judges it.
-pub async fn examine(evidence: &Evidence, database: &str) -> anyhow::Result<Verdict> {
+/// Reads what the shop holds of a run, and judges it.
+pub async fn examine(
+    evidence: &Evidence,
+    source: impl Into<Source<'_>>,
+) -> anyhow::Result<Verdict> {
     ensure!(evidence.checkouts().next().is_some(), "no cart could be filled");
-    let mut client = stored::connect(database).await?;
-    let emails: Vec<String> =
-        evidence.fillings().map(|filling| filling.asked.email.clone()).collect();
-    let ids: Vec<Uuid> = evidence.checkouts().flat_map(acknowledged_ids).collect();
-    let keys: Vec<String> = evidence.checkouts().map(|record| record.key.clone()).collect();
-    let skus: Vec<String> = evidence.supplied.keys().cloned().collect();
-    let stored = Stored::read(&mut client, &emails, &ids, &keys, &skus).await?;
-    Ok(judge(evidence, &stored))
+    let wanted = Wanted {
+        emails: evidence.fillings().map(|filling| filling.asked.email.clone()).collect(),
+        ids: evidence.checkouts().flat_map(acknowledged_ids).collect(),
+        keys: evidence.checkouts().map(|record| record.key.clone()).collect(),
+        skus: evidence.supplied.keys().cloned().collect(),
+        since_us: since_us(evidence.checkouts()),
+    };
+    Ok(judge(evidence, &Stored::read(source.into(), &wanted).await?))
 }
 
 /// Judges a run.
@@ -96,7 +100,7 @@ pub fn judge(evidence: &Evidence, stored: &Stored) -> Verdict {
         by_email.entry(&order.email).or_default().push(order);
     }
     let prices = evidence.supplied.keys().map(|sku| (sku.clone(), evidence.price)).collect();
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict::of(stored);
     let mut disappointed = HashMap::new();
     for shopper in &evidence.shoppers {
         let mut orders = Vec::new();
@@ -202,7 +206,7 @@ impl Judging<'_> {
             let orders = self.orders.len();
             verdict.find(&key, format!("refused with {label}, with {orders} orders of the cart"));
         }
-        if self.stored.keys.contains_key(&record.key) {
+        if self.stored.rows_of(&record.key).is_some_and(|rows| !rows.is_empty()) {
             verdict.find(&key, format!("refused with {label}, but its key is there"));
         }
     }
@@ -223,9 +227,10 @@ impl Judging<'_> {
         if keys.len() > 1 {
             verdict.find(self.name, format!("acknowledged to several keys: {}", keys.join(", ")));
         }
+        let Some(keys) = &self.stored.keys else { return };
         let rows = self.filling.checkouts.iter();
         let rows: Vec<&Option<Uuid>> =
-            rows.filter_map(|record| self.stored.keys.get(&record.key)).flatten().collect();
+            rows.filter_map(|record| keys.get(&record.key)).flatten().collect();
         if rows.len() != self.orders.len() {
             let (rows, orders) = (rows.len(), self.orders.len());
             verdict.find(self.name, format!("{rows} idempotency keys of {orders} orders"));

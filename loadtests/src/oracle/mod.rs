@@ -12,7 +12,7 @@ mod stock;
 
 use crate::order::{Acknowledged, NewOrder};
 use crate::record::{Answer, Outcome, Record, Run};
-use crate::stored::{self, Order, Stored};
+use crate::stored::{Order, Source, Stored, Wanted};
 use crate::type_id;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
@@ -60,9 +60,20 @@ pub struct Verdict {
     pub judged: BTreeMap<Cow<'static, str>, u64>,
     /// Everything that is wrong.
     pub findings: Vec<Finding>,
+    /// What could not be judged, and why.
+    #[serde(default)]
+    pub unseen: Option<Cow<'static, str>>,
 }
 
 impl Verdict {
+    /// Nothing yet, of what is stored.
+    pub fn of(stored: &Stored) -> Self {
+        let unseen = stored.keys.is_none().then_some(
+            "the rows of idempotency keys: only the database shows them, and this is from the API",
+        );
+        Self { unseen: unseen.map(Cow::Borrowed), ..Self::default() }
+    }
+
     /// Whether everything was true.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
@@ -79,17 +90,24 @@ impl Verdict {
     }
 }
 
-/// Reads what the database says about a run, and judges it.
-pub async fn examine(run: &Run, database: &str) -> anyhow::Result<Verdict> {
+/// Reads what the shop holds of a run, and judges it.
+pub async fn examine(run: &Run, source: impl Into<Source<'_>>) -> anyhow::Result<Verdict> {
     ensure!(!run.records.is_empty(), "there is nothing to judge");
-    let mut client = stored::connect(database).await?;
-    let emails: Vec<String> =
-        run.records.iter().filter_map(|record| Some(asked(record)?.email)).collect();
-    let ids: Vec<Uuid> = run.records.iter().flat_map(acknowledged_ids).collect();
-    let keys: Vec<String> = run.records.iter().map(|record| record.key.clone()).collect();
-    let skus: Vec<String> = run.supplied.keys().cloned().collect();
-    let stored = Stored::read(&mut client, &emails, &ids, &keys, &skus).await?;
-    Ok(judge(run, &stored))
+    let records = || run.records.iter();
+    let wanted = Wanted {
+        emails: records().filter_map(|record| Some(asked(record)?.email)).collect(),
+        ids: records().flat_map(acknowledged_ids).collect(),
+        keys: records().map(|record| record.key.clone()).collect(),
+        skus: run.supplied.keys().cloned().collect(),
+        since_us: since_us(records()),
+    };
+    Ok(judge(run, &Stored::read(source.into(), &wanted).await?))
+}
+
+/// Nothing of these requests is older, in microseconds since 1970; clocks may differ by a minute.
+fn since_us<'r>(records: impl Iterator<Item = &'r Record>) -> u64 {
+    let first = records.map(|record| record.taken_up_at_us).min().unwrap_or(0);
+    first.saturating_sub(60_000_000)
 }
 
 /// Judges a run.
@@ -98,7 +116,7 @@ pub fn judge(run: &Run, stored: &Stored) -> Verdict {
     for order in stored.orders.values() {
         by_email.entry(&order.email).or_default().push(order);
     }
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict::of(stored);
     for record in &run.records {
         let Some(sent) = asked(record) else {
             verdict.find(key_name(record), "the record holds no order that was sent");
@@ -147,7 +165,7 @@ fn judge_key(record: &Record, orders: &[&Order], stored: &Stored, verdict: &mut 
         let ids: Vec<_> = orders.iter().map(|order| order_name(order.id)).collect();
         verdict.find(&key, format!("{} orders: {}", orders.len(), ids.join(", ")));
     }
-    let rows = stored.keys.get(&record.key).map_or(&[][..], Vec::as_slice);
+    let Some(rows) = stored.rows_of(&record.key) else { return };
     match (rows, orders) {
         ([], [order, ..]) => {
             let order = order_name(order.id);
@@ -171,7 +189,7 @@ fn judge_refused(record: &Record, orders: &[&Order], stored: &Stored, verdict: &
         let order = order_name(order.id);
         verdict.find(&key, format!("refused with {label}, but {order} is there"));
     }
-    if stored.keys.contains_key(&record.key) {
+    if stored.rows_of(&record.key).is_some_and(|rows| !rows.is_empty()) {
         verdict.find(&key, format!("refused with {label}, but its idempotency key is there"));
     }
 }
@@ -205,7 +223,7 @@ fn judge_acknowledged(record: &Record, sent: &NewOrder, stored: &Stored, verdict
         let name = format!("order {} (key {})", order.id, record.key);
         let found = type_id::decode("ord", &order.id).and_then(|id| stored.orders.get(&id));
         let Some(found) = found else {
-            verdict.find(name, "acknowledged, but not in the database");
+            verdict.find(name, "acknowledged, but not there");
             continue;
         };
         verdict.checked.lines += found.lines.len() as u64;

@@ -61,6 +61,11 @@ impl Latencies {
         Ok(latencies)
     }
 
+    /// Of no request yet, and ready for as long ones.
+    pub fn empty(&self) -> Self {
+        Self(Histogram::new_from(&self.0))
+    }
+
     /// Adds a request.
     pub fn add(&mut self, latency_us: u64) -> anyhow::Result<()> {
         Ok(self.0.record(latency_us)?)

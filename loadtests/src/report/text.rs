@@ -93,6 +93,9 @@ fn write_lag(f: &mut fmt::Formatter<'_>, lag: &Lag) -> fmt::Result {
 /// The oracle's part of the summary.
 pub fn write_verdict(f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Result {
     write_judged(f, verdict)?;
+    if let Some(unseen) = &verdict.unseen {
+        writeln!(f, "  not judged    {unseen}")?;
+    }
     for finding in verdict.findings.iter().take(FINDINGS_SHOWN) {
         writeln!(f, "  WRONG         {finding}")?;
     }

@@ -3,6 +3,7 @@
 
 use crate::oracle::{self, Verdict};
 use crate::record::{Record, Run};
+use crate::stored::Source;
 use anyhow::Context;
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
@@ -83,7 +84,7 @@ impl Evidence {
     }
 
     /// Judges all orders, some thousands at a time, and the stock with the last ones.
-    pub async fn judge(mut self, database: &str) -> anyhow::Result<Verdict> {
+    pub async fn judge(mut self, source: Source<'_>) -> anyhow::Result<Verdict> {
         if let Some(error) = self.failed.take() {
             return Err(error.context("orders are missing from the evidence"));
         }
@@ -109,11 +110,11 @@ impl Evidence {
                     break;
                 }
                 let run = Run { supplied: BTreeMap::new(), records };
-                add(&mut verdict, oracle::examine(&run, database).await?);
+                add(&mut verdict, oracle::examine(&run, source).await?);
             }
         }
         let mut run = Run { supplied: self.supplied.clone(), records: last };
-        add(&mut verdict, oracle::examine(&run, database).await?);
+        add(&mut verdict, oracle::examine(&run, source).await?);
         if self.keep.is_some() {
             // The others are in the file already.
             run.records.truncate(in_memory);
@@ -157,4 +158,5 @@ fn add(all: &mut Verdict, more: Verdict) {
         *all.judged.entry(what).or_default() += count;
     }
     all.findings.extend(more.findings);
+    all.unseen = more.unseen.or(all.unseen.take());
 }

@@ -19,6 +19,7 @@ use crate::record::{Outcome, Record};
 use crate::report::{Climb, Report};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
+use crate::stored::Source;
 use crate::supply::Office;
 use crate::target::{Instances, progress, run_name};
 use anyhow::{Context, bail, ensure};
@@ -54,7 +55,7 @@ pub struct Options {
     /// Another value for a key of the file, such as goods.units=5 or arrivals.0.rate=200
     #[arg(long = "set", value_name = "KEY=VALUE")]
     changes: Vec<String>,
-    /// Their database, read by the oracle
+    /// Their database, read by the oracle [default: it reads what the API exports]
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
     /// The secret key of an admin, sk_…; only where goods are made
@@ -152,6 +153,7 @@ impl Target {
             urls: &self.instances.urls,
             pids: &self.instances.pids,
             new_connections: self.instances.new_connections,
+            live: self.instances.live,
             database: self.database.as_deref(),
             admin_key: self.admin_key.as_deref(),
             record: self.record.as_deref(),
@@ -178,6 +180,14 @@ impl Target {
         })
     }
 
+    /// Where the oracle looks.
+    fn source(&self) -> Option<Source<'_>> {
+        match &self.database {
+            Some(database) => Some(Source::Database(database)),
+            None => self.office().map(Source::Api),
+        }
+    }
+
     fn office(&self) -> Option<Office<'_>> {
         let admin_key = self.admin_key.as_deref()?;
         Some(Office { instances: &self.instances, admin_key })
@@ -186,7 +196,8 @@ impl Target {
 
 async fn run_mixed(scenario: &Scenario, target: &Target) -> anyhow::Result<Report> {
     let sells = scenario.mix().orders > 0.0;
-    ensure!(!sells || target.database.is_some(), "orders are judged: --database");
+    let source = target.source();
+    ensure!(!sells || source.is_some(), "orders are judged: --database or --admin-key");
     let settings = Arc::new(target.settings(scenario)?);
     let name = run_name(scenario.kind.name());
     let mut caller = Caller::new(&settings, Instant::now());
@@ -214,10 +225,10 @@ async fn run_mixed(scenario: &Scenario, target: &Target) -> anyhow::Result<Repor
     run.bar.finish_and_clear();
 
     let Running { mut evidence, mut tally, .. } = run;
-    let verdict = match &target.database {
-        Some(database) if !evidence.is_empty() => {
+    let verdict = match source {
+        Some(source) if !evidence.is_empty() => {
             ask_again(evidence.held(), scenario.clients.ask_again, &settings).await;
-            evidence.judge(database).await?
+            evidence.judge(source).await?
         }
         _ => Verdict::default(),
     };

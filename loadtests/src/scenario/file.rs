@@ -30,7 +30,7 @@ pub enum File {
     /// Requests that the generator mixes.
     Mixed(Box<Scenario>),
     /// A scenario of the command line.
-    Preset(Preset),
+    Preset(Box<Preset>),
 }
 
 impl File {
@@ -50,7 +50,7 @@ impl File {
         if names.iter().any(|name| kind.as_str() == Some(name)) {
             let preset: Preset = parse(text, table, changes)?;
             preset.check()?;
-            return Ok(Self::Preset(preset));
+            return Ok(Self::Preset(Box::new(preset)));
         }
         if kind.clone().try_into::<Kind>().is_err() {
             bail!("kind = {kind}: expected buy, mixed, soak, stairs, {}", names.join(", "));

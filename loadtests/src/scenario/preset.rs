@@ -17,6 +17,7 @@ const ELSEWHERE: &[&str] = &[
     "json",
     "html",
     "baseline",
+    "live",
     "pid",
     "record",
     "new-connections",
@@ -49,6 +50,7 @@ pub struct Against<'a> {
     pub urls: &'a [Base],
     pub pids: &'a [u32],
     pub new_connections: f64,
+    pub live: bool,
     pub database: Option<&'a str>,
     pub admin_key: Option<&'a str>,
     pub record: Option<&'a Path>,
@@ -79,6 +81,7 @@ impl Preset {
             urls: &vec![nowhere; self.kill.unwrap_or(1).max(1)],
             pids: &vec![1; self.kill.unwrap_or(1)],
             new_connections: 0.0,
+            live: false,
             database: told,
             admin_key: told,
             record: None,
@@ -99,6 +102,7 @@ impl Preset {
             };
             arguments.push(format!("--{name}={text}"));
         }
+        arguments.extend(against.live.then(|| "--live".to_owned()));
         let command = Journey::command();
         let command = command.find_subcommand(&self.kind).context("kind")?;
         let mut tell = |name: &str, value: Option<String>| {

@@ -139,6 +139,7 @@ fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
         urls: &urls,
         pids,
         new_connections: 0.5,
+        live: false,
         database: Some("postgres://d"),
         admin_key: Some("sk_k"),
         record: None,

@@ -130,7 +130,7 @@ const DEEDS: &[(&str, &[&str])] = &[
     (
         "DELETE FROM orders WHERE id = buyer(2)",
         &[
-            "(key key-2): acknowledged, but not in the database",
+            "(key key-2): acknowledged, but not there",
             "buyer-2@run.example: 1 idempotency keys of 0 orders",
             "key key-2b: refused with 409 cart_empty, with 0 orders of the cart",
             "session 2: lists ord_00000000000000000000000082, twice or not its own",

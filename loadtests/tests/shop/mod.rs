@@ -1,6 +1,8 @@
 //! A small shop that keeps the HTTP contract, one transaction per order, and can be told to
 //! stumble or to lie.
 
+mod exports;
+
 use loadtests::type_id::encode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -106,7 +108,12 @@ async fn answer(state: &State, path: &str, key: &str, body: &[u8]) -> Option<Rep
         "/v1/admin/products" => create_product(&transaction, &body).await,
         "/v1/admin/stock/adjustments" => adjust(&transaction, &body).await,
         "/v1/orders" => place_order(&transaction, key, &body).await,
-        _ => Ok((200, false, "{}".to_owned())),
+        _ => match path.strip_prefix("/v1/admin/exports/") {
+            Some(export) => {
+                exports::export(&transaction, export.split('?').next().unwrap()).await
+            }
+            None => Ok((200, false, "{}".to_owned())),
+        },
     };
     let answer = answer.unwrap();
     if (state.manner, stumble) == (Manner::Lying, 11) || answer.0 >= 400 {

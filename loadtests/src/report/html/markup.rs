@@ -1,6 +1,7 @@
 //! Text that becomes part of a page, and numbers as people read them.
 
 use std::fmt::{self, Display, Write};
+use time::OffsetDateTime;
 
 /// Text from outside, with everything escaped that means something in HTML, in an element or in
 /// a quoted attribute.
@@ -81,19 +82,10 @@ pub fn percent(share: f64) -> String {
 
 /// A moment in UTC, from microseconds since 1970.
 pub fn moment(us: u64) -> String {
-    let seconds = us / 1_000_000;
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days are counted from 0000-03-01, so that a leap day ends its year; 400 years are an era.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    let seconds = i64::try_from(us / 1_000_000).unwrap_or(0);
+    let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let ((hour, minute, second), date) = (time.to_hms(), time.date());
+    format!("{date} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 /// A table with a header; cells are markup. All columns but the first hold numbers.

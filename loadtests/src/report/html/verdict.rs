@@ -88,6 +88,9 @@ pub fn oracle(report: &Report) -> String {
     } else {
         html.push_str(&table("facts", &["Judged", "Count"], &rows));
     }
+    if let Some(unseen) = &verdict.unseen {
+        let _ = write!(html, "<p class=\"note\">Not judged: {}.</p>", esc(unseen));
+    }
     if verdict.findings.is_empty() {
         if !rows.is_empty() {
             html.push_str("<p class=\"fine\">✓ Nothing is wrong with any of them.</p>");
