@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Stdout, stdout};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How often the picture changes, and the stock is asked for.
 const TICK: Duration = Duration::from_millis(200);
@@ -51,7 +52,9 @@ pub struct Feed(Arc<Mutex<Seen>>);
 #[derive(Debug)]
 pub struct Live {
     feed: Feed,
-    tasks: Vec<JoinHandle<()>>,
+    picture: JoinHandle<()>,
+    over: oneshot::Sender<()>,
+    stock: Option<JoinHandle<()>>,
 }
 
 impl Feed {
@@ -176,7 +179,7 @@ impl Seen {
     }
 
     fn draw_answers(&self, frame: &mut Frame<'_>, area: Rect) {
-        let row = |name: &str, count: u64| Line::from(format!("{name:22}{count:>9}"));
+        let row = |name: &str, count: u64| Line::from(format!("{name:20.20}{count:>9}"));
         let mut lines = vec![row("acknowledged", self.acknowledged).fg(Color::Green)];
         lines.extend(self.refused.iter().map(|(label, count)| row(label, *count)));
         if self.again > 0 {
@@ -197,16 +200,9 @@ impl Live {
     pub fn start(run: &str, requests: usize) -> anyhow::Result<Self> {
         ensure!(stdout().is_terminal(), "--live: this is no terminal");
         let feed = Feed::new(run, requests)?;
-        let mut terminal = open()?;
-        let seen = feed.clone();
-        let draw = tokio::spawn(async move {
-            loop {
-                // What cannot be drawn is missing from the picture alone.
-                let _ = terminal.draw(|frame| seen.seen().draw(frame));
-                sleep(TICK).await;
-            }
-        });
-        Ok(Self { feed, tasks: vec![draw] })
+        let (over, is_over) = oneshot::channel();
+        let picture = tokio::spawn(show(open()?, feed.clone(), is_over));
+        Ok(Self { feed, picture, over, stock: None })
     }
 
     /// Where records go.
@@ -221,7 +217,7 @@ impl Live {
         let request = Request::get(path).by(office.admin_key);
         let feed = self.feed();
         feed.seen().stock = Some((supplied, supplied));
-        self.tasks.push(tokio::spawn(async move {
+        self.stock = Some(tokio::spawn(async move {
             let mut connection = Connection::new(base);
             loop {
                 if let Ok(answer) = connection.send(&request, Duration::from_secs(2)).await
@@ -236,11 +232,33 @@ impl Live {
 
     /// Leaves the last picture where it is.
     pub async fn finish(self) {
-        // The stock that is left, and what came last.
+        // Until the stock that is left has been asked for.
         sleep(2 * TICK).await;
-        self.tasks.iter().for_each(JoinHandle::abort);
-        println!();
+        self.stock.iter().for_each(JoinHandle::abort);
+        // Neither fails unless the picture is gone already.
+        let _ = self.over.send(());
+        let _ = self.picture.await;
     }
+}
+
+/// Draws until it is over, and leaves the cursor below.  What cannot be drawn is missing from the
+/// picture alone.
+async fn show(mut terminal: Screen, feed: Feed, mut is_over: oneshot::Receiver<()>) {
+    let mut bottom = 0;
+    let mut draw = || {
+        let drawn = terminal.draw(|frame| {
+            bottom = frame.area().bottom();
+            feed.seen().draw(frame);
+        });
+        let _ = drawn;
+    };
+    while timeout(TICK, &mut is_over).await.is_err() {
+        draw();
+    }
+    draw();
+    let _ = terminal.set_cursor_position((0, bottom.saturating_sub(1)));
+    let _ = terminal.show_cursor();
+    println!();
 }
 
 fn available(answer: &Answer) -> Option<i64> {
