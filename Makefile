@@ -1,12 +1,16 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench loadtest retention-load schemathesis peers openapi ci services
+.PHONY: help run rush test lint bench loadtest retention-load schemathesis peers openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: services ## a shop on this machine, with its own PostgreSQL and Redis and a demo catalog
 	cargo run --release -- dev
+
+rush: services ## a flash sale on this machine, shown as it happens and judged in the end
+	cargo build --release --workspace
+	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
 test: services ## all tests, against real servers
 	cargo test --workspace
