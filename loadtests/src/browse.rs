@@ -8,7 +8,7 @@ use crate::generator::Settings;
 use crate::oracle::reads::{self, Changed, Read};
 use crate::record::{Answer, Outcome};
 use crate::report::Report;
-use crate::target::{Instances, progress, run_name};
+use crate::target::{Access, Instances, progress, run_name};
 use crate::writer::Writer;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -56,14 +56,8 @@ pub struct Options {
     /// The most read products, which are those that change
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     hot: usize,
-    /// The secret key of an admin, sk_…; only for --changes
-    #[arg(
-        long,
-        env = "DOORBUSTER__ADMIN__SECRET_KEY",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    admin_key: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// Fail if the 99th percentile of reads is above this
     #[arg(long, value_name = "MILLISECONDS")]
     p99_ms_max: Option<f64>,
@@ -122,7 +116,10 @@ impl Options {
             ensure!((0.0..=1.0).contains(&share), "{name}: 0 to 1");
         }
         ensure!(self.changes == 0 || self.hot > 0, "--hot: at least one");
-        ensure!(self.changes == 0 || self.admin_key.is_some(), "--changes needs --admin-key");
+        ensure!(
+            self.changes == 0 || self.access.admin_key.is_some(),
+            "--changes needs --admin-key"
+        );
         self.instances.settings(self.readers).context("--readers")
     }
 
@@ -133,7 +130,7 @@ impl Options {
         products: &[Product],
         plan: &Plan,
     ) -> Option<tokio::task::JoinHandle<anyhow::Result<Vec<Changed>>>> {
-        let admin_key = self.admin_key.clone().filter(|_| self.changes > 0)?;
+        let admin_key = self.access.admin_key.clone().filter(|_| self.changes > 0)?;
         let hot = products.iter().take(self.hot).cloned().collect();
         let caller = Caller::new(settings, plan.started);
         let writer = Writer::new(caller, admin_key, hot, dice(self.seed, 1));

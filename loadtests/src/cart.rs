@@ -11,8 +11,8 @@ use crate::oracle::carts::{self, CartRun};
 use crate::record::Record;
 use crate::report::Report;
 use crate::stored;
-use crate::supply::{self, Office};
-use crate::target::{Instances, progress, run_name};
+use crate::supply;
+use crate::target::{Access, Instances, progress, run_name};
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use rand::Rng;
@@ -32,17 +32,9 @@ const UNITS: i64 = 1_000_000;
 pub struct Options {
     #[command(flatten)]
     instances: Instances,
-    /// Compare the carts with this database, too
-    #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    pub database: Option<String>,
-    /// The secret key of an admin, sk_…
-    #[arg(
-        long,
-        env = "DOORBUSTER__ADMIN__SECRET_KEY",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    admin_key: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "options of their own")]
+    pub access: Access,
     /// Carts, each of a session of its own
     #[arg(long, default_value_t = 50, value_name = "COUNT")]
     carts: usize,
@@ -84,7 +76,7 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     bar.finish_and_clear();
     look(&settings, &mut carts).await;
 
-    let stored = match &options.database {
+    let stored = match &options.access.database {
         None => None,
         Some(database) => {
             let tokens: Vec<String> = carts.iter().map(|cart| cart.token.clone()).collect();
@@ -109,7 +101,7 @@ impl Options {
     async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
         let skus: Vec<String> =
             (1..=self.skus).map(|n| format!("{}-{n}", name.to_uppercase())).collect();
-        let office = Office { instances: &self.instances, admin_key: &self.admin_key };
+        let office = self.access.office(&self.instances)?;
         let mut prices = BTreeMap::new();
         for (n, sku) in skus.iter().enumerate() {
             // Different, so that a line at another line's price is seen.

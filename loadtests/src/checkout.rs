@@ -12,9 +12,8 @@ use crate::oracle::checkout::{self as oracle, Evidence, Filling, Shopper};
 use crate::order::{Address, Item, NewOrder, Provider};
 use crate::record::{Outcome, Record};
 use crate::report::Report;
-use crate::stored::Source;
-use crate::supply::{self, Office};
-use crate::target::{Instances, progress, run_name};
+use crate::supply;
+use crate::target::{Access, Instances, progress, run_name};
 use anyhow::{Context, ensure};
 use hyper::Method;
 use rand::Rng;
@@ -39,17 +38,9 @@ const STRANGERS_EVERY: usize = 10;
 pub struct Options {
     #[command(flatten)]
     instances: Instances,
-    /// Their database, read by the oracle [default: it reads what the API exports]
-    #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    pub database: Option<String>,
-    /// The secret key of an admin, sk_…
-    #[arg(
-        long,
-        env = "DOORBUSTER__ADMIN__SECRET_KEY",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    admin_key: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "options of their own")]
+    pub access: Access,
     /// Sessions in all
     #[arg(long, default_value_t = 400, value_name = "COUNT")]
     sessions: usize,
@@ -114,8 +105,9 @@ pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
     bar.finish_and_clear();
     look_around(&settings, &mut shoppers).await;
 
+    let source = options.access.source(&options.instances)?;
     let evidence = Evidence { supplied, price: PRICE, shoppers };
-    let verdict = oracle::examine(&evidence, options.source()).await?;
+    let verdict = oracle::examine(&evidence, source).await?;
     let mut report = Report::new("checkout", &name, evidence.checkouts(), verdict)?;
     report.must_acknowledge("no checkout was acknowledged");
     report.limit_unknown(report.verdict.checked.unknown, options.unknown_max);
@@ -127,14 +119,6 @@ impl Options {
     /// The options shared by all scenarios.
     pub fn instances(&self) -> &Instances {
         &self.instances
-    }
-
-    fn office(&self) -> Office<'_> {
-        Office { instances: &self.instances, admin_key: &self.admin_key }
-    }
-
-    fn source(&self) -> Source<'_> {
-        self.database.as_deref().map_or_else(|| Source::Api(self.office()), Source::Database)
     }
 
     fn check(&self) -> anyhow::Result<Settings> {
@@ -153,7 +137,7 @@ impl Options {
         let scarce = (1..=self.scarce).map(|n| (format!("{name}-SCARCE-{n}"), few));
         let supplied: BTreeMap<String, i64> = plenty.chain(scarce).collect();
         let skus: Vec<String> = supplied.keys().cloned().collect();
-        let office = self.office();
+        let office = self.access.office(&self.instances)?;
         supply::create_products(&office, &name, &skus, PRICE).await?;
         supply::receive(&office, &name, &supplied).await?;
         supply::until_known_everywhere().await;

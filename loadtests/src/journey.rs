@@ -41,12 +41,12 @@ impl Journey {
     /// The database that its oracle reads.
     fn database(&self) -> Option<&str> {
         match self {
-            Self::Rush(options) => options.target().database.as_deref(),
-            Self::Replay(options) => options.target().database.as_deref(),
-            Self::Retention(options) => options.rush.target().database.as_deref(),
+            Self::Rush(options) => options.target().access.database.as_deref(),
+            Self::Replay(options) => options.target().access.database.as_deref(),
+            Self::Retention(options) => options.rush.target().access.database.as_deref(),
             Self::Browse(_) | Self::Search(_) => None,
-            Self::Cart(options) => options.database.as_deref(),
-            Self::Checkout(options) => options.database.as_deref(),
+            Self::Cart(options) => options.access.database.as_deref(),
+            Self::Checkout(options) => options.access.database.as_deref(),
         }
     }
 

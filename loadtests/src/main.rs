@@ -8,9 +8,7 @@ use loadtests::client::Base;
 use loadtests::journey::Journey;
 use loadtests::present::{self, Compare, show};
 use loadtests::record::Run;
-use loadtests::stored::Source;
-use loadtests::supply::Office;
-use loadtests::target::Instances;
+use loadtests::target::{Access, Instances};
 use loadtests::{oracle, run, search_latency, seed};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,25 +35,11 @@ enum Command {
         /// What --record wrote
         #[arg(long, value_name = "FILE")]
         record: PathBuf,
-        /// The database of the instances [default: what the API of --url exports]
-        #[arg(
-            long,
-            env = "DOORBUSTER__POSTGRES__URL",
-            value_name = "URL",
-            hide_env_values = true
-        )]
-        database: Option<String>,
         /// An instance, if there is no database
-        #[arg(long, value_name = "URL", requires = "admin_key")]
+        #[arg(long, value_name = "URL")]
         url: Option<Base>,
-        /// The secret key of an admin, sk_…; only with --url
-        #[arg(
-            long,
-            env = "DOORBUSTER__ADMIN__SECRET_KEY",
-            value_name = "KEY",
-            hide_env_values = true
-        )]
-        admin_key: Option<String>,
+        #[command(flatten)]
+        access: Access,
     },
 }
 
@@ -67,17 +51,7 @@ async fn main() -> ExitCode {
         Command::SearchLatency(options) => search_latency::measure(&options).await,
         Command::Compare(options) => present::compare(&options),
         Command::Run(options) => show(run::run(&options), options.instances()).await,
-        Command::Oracle { record, database, url, admin_key } => {
-            let instances = Instances::of(url.into_iter().collect());
-            let source = match &database {
-                Some(database) => Source::Database(database),
-                None => Source::Api(Office {
-                    instances: &instances,
-                    admin_key: admin_key.as_deref().unwrap_or_default(),
-                }),
-            };
-            judge(&record, source).await
-        }
+        Command::Oracle { record, url, access } => judge(&record, url, &access).await,
     };
     match clean {
         Ok(true) => ExitCode::SUCCESS,
@@ -89,8 +63,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn judge(record: &Path, source: Source<'_>) -> anyhow::Result<bool> {
-    let verdict = oracle::examine(&Run::load(record)?, source).await?;
+async fn judge(record: &Path, url: Option<Base>, access: &Access) -> anyhow::Result<bool> {
+    let instances = Instances::of(url.into_iter().collect());
+    let verdict = oracle::examine(&Run::load(record)?, access.source(&instances)?).await?;
     print!("{verdict}");
     Ok(verdict.is_clean())
 }

@@ -48,7 +48,7 @@ pub async fn replay(options: &Options) -> anyhow::Result<Report> {
     let units = dataset::units(&invoices);
     let name = run_name("replay");
 
-    let database = stored::connect(options.target.database()?).await?;
+    let database = stored::connect(options.target.access.database()?).await?;
     let supplied = supply_all(options, &database, &name, &units).await?;
     let orders = invoices.iter().map(|invoice| order(&name, invoice));
     let orders = orders.collect::<anyhow::Result<Vec<Request>>>()?;
@@ -58,7 +58,7 @@ pub async fn replay(options: &Options) -> anyhow::Result<Report> {
 
     let evidence = Run { supplied, records };
     keep(&evidence, options.target.record.as_deref())?;
-    let mut verdict = oracle::examine(&evidence, options.target.source()).await?;
+    let mut verdict = oracle::examine(&evidence, options.target.source()?).await?;
     judge_acceptance(&evidence.records, &mut verdict);
     judge_sales(&database, invoices.len(), &units, &mut verdict).await?;
     Report::new("replay", &name, &evidence.records, verdict)
@@ -96,7 +96,7 @@ async fn supply_all(
              the catalog.csv of the data first"
         );
     }
-    supply::receive(&options.target.office(), name, units).await?;
+    supply::receive(&options.target.office()?, name, units).await?;
     Ok(units.iter().map(|(sku, units)| (sku.clone(), units + before[sku])).collect())
 }
 

@@ -85,7 +85,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
 
     let evidence = Run { supplied, records };
     keep(&evidence, options.target.record.as_deref())?;
-    let verdict = oracle::examine(&evidence, options.target.source()).await?;
+    let verdict = oracle::examine(&evidence, options.target.source()?).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
     options.limit(&mut report);
     report.attach_kill(kill.as_deref())?;
@@ -112,7 +112,7 @@ impl Options {
         ensure!(units > 0, "--units: at least one");
         let skus: Vec<String> =
             (1..=self.skus).map(|n| format!("{}-{n}", name.to_uppercase())).collect();
-        let office = self.target.office();
+        let office = self.target.office()?;
         supply::create_products(&office, name, &skus, PRICE).await?;
         let supplied = skus.into_iter().map(|sku| (sku, i64::from(units))).collect();
         supply::receive(&office, name, &supplied).await?;
@@ -127,7 +127,7 @@ impl Options {
         }
         let mut live = Live::start(name, self.buyers)?;
         if let (1, Some((sku, units))) = (supplied.len(), supplied.first_key_value()) {
-            live.watch_stock(self.target.office(), sku, *units);
+            live.watch_stock(self.target.office()?, sku, *units);
         }
         Ok(Some(live))
     }

@@ -59,12 +59,9 @@ impl Instances {
     }
 }
 
-/// The options of the scenarios that place orders and read the database.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Target {
-    #[command(flatten)]
-    #[expect(missing_docs, reason = "options of their own")]
-    pub instances: Instances,
+/// What opens more of the instances than shoppers see.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Access {
     /// Their database, read by the oracle [default: it reads what the API exports]
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
@@ -75,7 +72,39 @@ pub struct Target {
         value_name = "KEY",
         hide_env_values = true
     )]
-    pub admin_key: String,
+    pub admin_key: Option<String>,
+}
+
+impl Access {
+    /// Their back office.
+    pub fn office<'a>(&'a self, instances: &'a Instances) -> anyhow::Result<Office<'a>> {
+        let admin_key = self.admin_key.as_deref().context("this needs --admin-key")?;
+        Ok(Office { instances, admin_key })
+    }
+
+    /// Where the oracle looks.
+    pub fn source<'a>(&'a self, instances: &'a Instances) -> anyhow::Result<Source<'a>> {
+        match &self.database {
+            Some(database) => Ok(Source::Database(database)),
+            None => self.office(instances).map(Source::Api).context("or --database"),
+        }
+    }
+
+    /// Their database, for what the API does not show.
+    pub fn database(&self) -> anyhow::Result<&str> {
+        self.database.as_deref().context("this needs --database")
+    }
+}
+
+/// The options of the scenarios that place orders alone.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Target {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "options of their own")]
+    pub instances: Instances,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "options of their own")]
+    pub access: Access,
     /// Keep-alive connections in all
     #[arg(long, default_value_t = 256)]
     pub connections: usize,
@@ -91,21 +120,13 @@ impl Target {
     }
 
     /// Where the oracle looks.
-    pub fn source(&self) -> Source<'_> {
-        match &self.database {
-            Some(database) => Source::Database(database),
-            None => Source::Api(self.office()),
-        }
-    }
-
-    /// Its database, for what the API does not show.
-    pub fn database(&self) -> anyhow::Result<&str> {
-        self.database.as_deref().context("this needs --database")
+    pub fn source(&self) -> anyhow::Result<Source<'_>> {
+        self.access.source(&self.instances)
     }
 
     /// Its back office.
-    pub fn office(&self) -> Office<'_> {
-        Office { instances: &self.instances, admin_key: &self.admin_key }
+    pub fn office(&self) -> anyhow::Result<Office<'_>> {
+        self.access.office(&self.instances)
     }
 }
 

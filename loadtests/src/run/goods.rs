@@ -39,14 +39,14 @@ impl Goods {
     pub async fn prepare(
         scenario: &Scenario,
         name: &str,
-        office: Option<Office<'_>>,
+        office: anyhow::Result<Office<'_>>,
         caller: &mut Caller,
     ) -> anyhow::Result<Self> {
         let mut goods = Self::default();
         let mix = scenario.mix();
         let reads = mix.products + mix.lists + mix.searches > 0.0;
         if scenario.goods.fresh > 0 {
-            let office = office.context("goods.fresh needs --admin-key")?;
+            let office = office.context("goods.fresh")?;
             goods.make(scenario, name, &office).await?;
             if reads {
                 for sku in &goods.skus {

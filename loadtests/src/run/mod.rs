@@ -19,10 +19,8 @@ use crate::record::{Outcome, Record};
 use crate::report::{Climb, Report};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
-use crate::stored::Source;
-use crate::supply::Office;
-use crate::target::{Instances, progress, run_name};
-use anyhow::{Context, bail, ensure};
+use crate::target::{Access, Instances, progress, run_name};
+use anyhow::{Context, bail};
 use evidence::Evidence;
 use goods::Goods;
 use indicatif::ProgressBar;
@@ -55,17 +53,8 @@ pub struct Options {
     /// Another value for a key of the file, such as goods.units=5 or arrivals.0.rate=200
     #[arg(long = "set", value_name = "KEY=VALUE")]
     changes: Vec<String>,
-    /// Their database, read by the oracle [default: it reads what the API exports]
-    #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
-    database: Option<String>,
-    /// The secret key of an admin, sk_…; only where goods are made
-    #[arg(
-        long,
-        env = "DOORBUSTER__ADMIN__SECRET_KEY",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
-    admin_key: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// Write the orders that were sent and received, to be judged again by `loadtests oracle`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -92,8 +81,7 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
     let Some(count) = options.start else {
         let target = Target {
             instances: options.instances.clone(),
-            database: options.database.clone(),
-            admin_key: options.admin_key.clone(),
+            access: options.access.clone(),
             record: options.record.clone(),
         };
         return run_file(file, &target).await;
@@ -104,8 +92,10 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
     let (urls, pids) = (fleet.urls.clone(), fleet.pids());
     let target = Target {
         instances: Instances { urls, pids, ..options.instances.clone() },
-        database: Some(fleet.database.clone()),
-        admin_key: Some(fleet.admin_key.clone()),
+        access: Access {
+            database: Some(fleet.database.clone()),
+            admin_key: Some(fleet.admin_key.clone()),
+        },
         record: options.record.clone(),
     };
     let mut report = run_file(file, &target).await?;
@@ -119,7 +109,7 @@ async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
     match file {
         File::Mixed(scenario) => {
             let run = run_mixed(scenario, target);
-            watched(run, &target.instances, target.database.as_deref()).await
+            watched(run, &target.instances, target.access.database.as_deref()).await
         }
         File::Preset(preset) => {
             let mut report = preset.journey(&target.against())?.run().await?;
@@ -142,8 +132,7 @@ async fn interrupted() -> anyhow::Result<&'static str> {
 /// Instances, and what is known of them.
 struct Target {
     instances: Instances,
-    database: Option<String>,
-    admin_key: Option<String>,
+    access: Access,
     record: Option<PathBuf>,
 }
 
@@ -154,8 +143,7 @@ impl Target {
             pids: &self.instances.pids,
             new_connections: self.instances.new_connections,
             live: self.instances.live,
-            database: self.database.as_deref(),
-            admin_key: self.admin_key.as_deref(),
+            access: &self.access,
             record: self.record.as_deref(),
         }
     }
@@ -179,29 +167,18 @@ impl Target {
             ..settings
         })
     }
-
-    /// Where the oracle looks.
-    fn source(&self) -> Option<Source<'_>> {
-        match &self.database {
-            Some(database) => Some(Source::Database(database)),
-            None => self.office().map(Source::Api),
-        }
-    }
-
-    fn office(&self) -> Option<Office<'_>> {
-        let admin_key = self.admin_key.as_deref()?;
-        Some(Office { instances: &self.instances, admin_key })
-    }
 }
 
 async fn run_mixed(scenario: &Scenario, target: &Target) -> anyhow::Result<Report> {
     let sells = scenario.mix().orders > 0.0;
-    let source = target.source();
-    ensure!(!sells || source.is_some(), "orders are judged: --database or --admin-key");
+    let source = target.access.source(&target.instances);
+    let source = if sells { Some(source.context("orders are judged")?) } else { None };
     let settings = Arc::new(target.settings(scenario)?);
     let name = run_name(scenario.kind.name());
     let mut caller = Caller::new(&settings, Instant::now());
-    let goods = Goods::prepare(scenario, &name, target.office(), &mut caller).await?;
+    let goods =
+        Goods::prepare(scenario, &name, target.access.office(&target.instances), &mut caller)
+            .await?;
     let guests = match scenario.mix().carts > 0.0 {
         true => open_sessions(&settings, scenario.sessions.count).await?,
         false => Vec::new(),

@@ -3,6 +3,7 @@
 use super::Thresholds;
 use crate::client::Base;
 use crate::journey::Journey;
+use crate::target::Access;
 use anyhow::{Context, bail, ensure};
 use clap::{Command, FromArgMatches, Subcommand};
 use serde::Deserialize;
@@ -51,8 +52,7 @@ pub struct Against<'a> {
     pub pids: &'a [u32],
     pub new_connections: f64,
     pub live: bool,
-    pub database: Option<&'a str>,
-    pub admin_key: Option<&'a str>,
+    pub access: &'a Access,
     pub record: Option<&'a Path>,
 }
 
@@ -76,14 +76,13 @@ impl Preset {
         ensure!(alone, "thresholds: p99_drift_max is of soaks, knee_per_second_min of stairs");
         limits.check_shares()?;
         let nowhere: Base = "http://127.0.0.1:1".parse()?;
-        let told = Some("told");
+        let told = Some("told".to_owned());
         self.journey(&Against {
             urls: &vec![nowhere; self.kill.unwrap_or(1).max(1)],
             pids: &vec![1; self.kill.unwrap_or(1)],
             new_connections: 0.0,
             live: false,
-            database: told,
-            admin_key: told,
+            access: &Access { database: told.clone(), admin_key: told },
             record: None,
         })?;
         Ok(())
@@ -116,8 +115,8 @@ impl Preset {
             tell("url", Some(url.to_string()));
         });
         tell("new-connections", Some(against.new_connections.to_string()));
-        tell("database", against.database.map(str::to_owned));
-        tell("admin-key", against.admin_key.map(str::to_owned));
+        tell("database", against.access.database.clone());
+        tell("admin-key", against.access.admin_key.clone());
         let keeps = tell("record", against.record.map(|file| file.display().to_string()));
         ensure!(keeps || against.record.is_none(), "--record: not of kind = {:?}", self.kind);
         if let Some(place) = self.kill {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::target::Access;
 use std::path::Path;
 
 const ORDERS: &str = "about = 'x'\nkind = 'buy'\narrivals = [{ rate = 5, seconds = 2 }]\n";
@@ -135,13 +136,14 @@ fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
     };
     let Ok(File::Preset(rush)) = preset(RUSH, &["options.skus=3"]) else { panic!("no preset") };
     let urls = ["http://a:1".parse().unwrap(), "http://b:2".parse().unwrap()];
+    let access =
+        Access { database: Some("postgres://d".to_owned()), admin_key: Some("sk_k".to_owned()) };
     let against = |pids| Against {
         urls: &urls,
         pids,
         new_connections: 0.5,
         live: false,
-        database: Some("postgres://d"),
-        admin_key: Some("sk_k"),
+        access: &access,
         record: None,
     };
     let told = format!("{:?}", rush.journey(&against(&[7, 8])).unwrap());
