@@ -109,6 +109,11 @@ impl Options {
         &self.instances
     }
 
+    /// Their database, whose settings are looked at.
+    pub fn database(&self) -> Option<&str> {
+        self.access.database.as_deref()
+    }
+
     fn check(&self) -> anyhow::Result<Settings> {
         ensure!(self.seconds > 0.0 && self.seconds <= 86_400.0, "--seconds: up to a day");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate: more than zero");

@@ -38,13 +38,14 @@ impl Journey {
         }
     }
 
-    /// The database that its oracle reads.
+    /// Its database, if it knows one.
     fn database(&self) -> Option<&str> {
         match self {
             Self::Rush(options) => options.target().access.database.as_deref(),
             Self::Replay(options) => options.target().access.database.as_deref(),
             Self::Retention(options) => options.rush.target().access.database.as_deref(),
-            Self::Browse(_) | Self::Search(_) => None,
+            Self::Browse(options) => options.database(),
+            Self::Search(_) => None,
             Self::Cart(options) => options.access.database.as_deref(),
             Self::Checkout(options) => options.access.database.as_deref(),
         }
@@ -55,7 +56,8 @@ impl Journey {
         watched(self.send(), self.instances(), self.database()).await
     }
 
-    async fn send(&self) -> anyhow::Result<Report> {
+    /// Runs it.
+    pub async fn send(&self) -> anyhow::Result<Report> {
         match self {
             Self::Rush(options) => rush::rush(options).await,
             Self::Replay(options) => replay::replay(options).await,

@@ -87,8 +87,7 @@ impl Feed {
     /// Adds a request that has come to its end.
     pub fn add(&self, record: &Record) {
         let mut seen = self.seen();
-        let second = seen.started.elapsed().as_secs() as usize;
-        seen.turn_to(second);
+        let second = seen.turn();
         seen.again +=
             record.answers.iter().filter(|answer| answer.asks_to_retry()).count() as u64;
         match record.outcome() {
@@ -109,18 +108,22 @@ impl Feed {
 }
 
 impl Seen {
-    fn turn_to(&mut self, second: usize) {
-        if self.seconds.len() <= second {
-            self.seconds.resize(second + 1, 0);
+    /// Goes on to the second that it is, also if nothing came; its number.
+    fn turn(&mut self) -> usize {
+        let second = self.started.elapsed().as_secs() as usize;
+        while self.seconds.len() <= second {
+            self.seconds.push(0);
             self.last = std::mem::replace(&mut self.now, self.last.empty());
         }
+        second
     }
 
     fn answered(&self) -> u64 {
         self.acknowledged + self.refused.values().sum::<u64>() + self.unknown
     }
 
-    fn draw(&self, frame: &mut Frame<'_>) {
+    fn draw(&mut self, frame: &mut Frame<'_>) {
+        self.turn();
         let rows = [Constraint::Length(1), Constraint::Length(3), Constraint::Length(12)];
         let [title, stock, below] = Layout::vertical(rows).areas(frame.area());
         let halves = [Constraint::Percentage(60), Constraint::Percentage(40)];
@@ -212,18 +215,20 @@ impl Live {
 
     /// Asks for the stock of a SKU all the while, as staff would.
     pub fn watch_stock(&mut self, office: Office<'_>, sku: &str, supplied: i64) {
-        let Some(base) = office.instances.urls.first().cloned() else { return };
+        let bases = office.instances.urls.clone();
         let path = format!("/v1/admin/stock/levels?sku={sku}");
         let request = Request::get(path).by(office.admin_key);
         let feed = self.feed();
         feed.seen().stock = Some((supplied, supplied));
         self.stock = Some(tokio::spawn(async move {
-            let mut connection = Connection::new(base);
-            loop {
-                if let Ok(answer) = connection.send(&request, Duration::from_secs(2)).await
-                    && let Some(left) = available(&answer)
-                {
-                    feed.seen().stock = Some((left, supplied));
+            // One of them may be killed on the way.
+            for base in bases.iter().cycle() {
+                let mut connection = Connection::new(base.clone());
+                while let Ok(answer) = connection.send(&request, Duration::from_secs(2)).await {
+                    if let Some(left) = available(&answer) {
+                        feed.seen().stock = Some((left, supplied));
+                    }
+                    sleep(TICK).await;
                 }
                 sleep(TICK).await;
             }

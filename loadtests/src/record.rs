@@ -161,6 +161,8 @@ pub struct Run {
     pub supplied: BTreeMap<String, i64>,
     /// The orders, in no particular order.
     pub records: Vec<Record>,
+    /// Nothing of the run is older, in microseconds since 1970; `None`: than these orders.
+    pub since_us: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -195,7 +197,7 @@ impl Run {
                 .with_context(|| format!("{path:?} line {}: not a record", number + 2))?;
             records.push(record);
         }
-        Ok(Self { supplied: header.supplied, records })
+        Ok(Self { supplied: header.supplied, records, since_us: None })
     }
 }
 

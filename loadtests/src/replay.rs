@@ -56,7 +56,7 @@ pub async fn replay(options: &Options) -> anyhow::Result<Report> {
     let records = run(orders, arrivals, &settings, &bar).await;
     bar.finish_and_clear();
 
-    let evidence = Run { supplied, records };
+    let evidence = Run { supplied, records, since_us: None };
     keep(&evidence, options.target.record.as_deref())?;
     let mut verdict = oracle::examine(&evidence, options.target.source()?).await?;
     judge_acceptance(&evidence.records, &mut verdict);

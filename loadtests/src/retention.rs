@@ -24,6 +24,8 @@ pub struct Options {
 /// To be compared with the same run on instances that have `retention.enabled` switched off.
 pub async fn retention(options: &Options) -> anyhow::Result<Report> {
     let database = options.rush.target().access.database()?;
+    // Known before millions of rows are made.
+    options.rush.target().office()?;
     let client = connect(database).await?;
     fill(&client, options.old_rows).await.context("cannot make old rows")?;
     let before = removed(&client).await?;

@@ -24,6 +24,9 @@ const PRICE: i64 = 1_299;
 pub struct Options {
     #[command(flatten)]
     target: Target,
+    /// Show it as it happens, on this terminal
+    #[arg(long)]
+    live: bool,
     /// Buyers, each with one order of one unit
     #[arg(long, default_value_t = 20_000)]
     buyers: usize,
@@ -83,7 +86,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     }
     ask_again(&mut records, options.ask_again, &settings).await;
 
-    let evidence = Run { supplied, records };
+    let evidence = Run { supplied, records, since_us: None };
     keep(&evidence, options.target.record.as_deref())?;
     let verdict = oracle::examine(&evidence, options.target.source()?).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
@@ -122,7 +125,7 @@ impl Options {
 
     /// The picture, if somebody wants to see it.
     fn live(&self, name: &str, supplied: &BTreeMap<String, i64>) -> anyhow::Result<Option<Live>> {
-        if !self.target.instances.live {
+        if !self.live {
             return Ok(None);
         }
         let mut live = Live::start(name, self.buyers)?;

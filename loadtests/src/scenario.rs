@@ -185,7 +185,7 @@ pub struct Thresholds {
     pub p999_ms_max: Option<f64>,
     /// Acknowledged requests a second.
     pub acknowledged_per_second_min: Option<f64>,
-    /// Requests without a final answer; if it is missing, 0 of a mix.
+    /// Requests without a final answer; 0 if it is missing.
     pub unknown_max: Option<u64>,
     /// The share of final refusals, 0 to 1.  If it is missing, only `out_of_stock` may be said, and
     /// only of goods that are scarce.

@@ -26,9 +26,6 @@ pub struct Instances {
     /// Compare with an earlier run: what its --json wrote
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Show a rush as it happens, on this terminal
-    #[arg(long)]
-    pub live: bool,
     /// The instances' processes, in the order of their URLs, for CPU and memory [default: those
     /// that listen on the ports, if they are on this machine]
     #[arg(long = "pid", value_name = "PID")]
@@ -44,7 +41,6 @@ impl Instances {
             json: None,
             html: None,
             baseline: None,
-            live: false,
             pids: Vec::new(),
         }
     }
@@ -62,7 +58,7 @@ impl Instances {
 /// What opens more of the instances than shoppers see.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Access {
-    /// Their database, read by the oracle [default: it reads what the API exports]
+    /// Their database; without it the oracle reads what the API exports
     #[arg(long, env = "DOORBUSTER__POSTGRES__URL", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
     /// The secret key of an admin, sk_…

@@ -71,6 +71,7 @@ fn honest_run() -> Run {
     };
     let sold_out = answer(409, false, json!({"code": "out_of_stock"}).to_string());
     Run {
+        since_us: None,
         supplied: [("MUG-1".to_owned(), 6)].into(),
         records: vec![
             record(1, 1, vec![answer(201, false, told(1, 1)), answer(201, true, told(1, 1))]),

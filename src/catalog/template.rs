@@ -35,7 +35,8 @@ impl Template {
     pub fn fill(&self, version: i64, available: &[i64]) -> Option<Bytes> {
         let fits = self.version == version && self.parts.len() == available.len() + 1;
         fits.then(|| {
-            let mut text = String::with_capacity(self.weight());
+            let parts: usize = self.parts.iter().map(String::len).sum();
+            let mut text = String::with_capacity(parts + available.len() * COUNTS_MAX);
             for (part, available) in self.parts.iter().zip(available) {
                 text.push_str(part);
                 text.push_str(&counts(*available));
@@ -50,6 +51,9 @@ impl Template {
         self.parts.iter().map(|part| part.len() + size_of::<String>()).sum()
     }
 }
+
+/// The longest end of a variant, of the least number that there is.
+const COUNTS_MAX: usize = r#","in_stock":false,"available":-9223372036854775808}"#.len();
 
 /// How a variant ends.
 fn counts(available: i64) -> String {

@@ -61,7 +61,7 @@ pub fn import_demo(sources: Sources, database: &Database) -> Result<ExitCode, St
         load_demo(&postgres).await.map_err(|error| error.to_string())
     })?;
     match count {
-        0 => println!("The shop has products already."),
+        0 => println!("The shop has a catalog already."),
         count => println!("{count} products."),
     }
     Ok(ExitCode::SUCCESS)

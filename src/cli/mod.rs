@@ -120,6 +120,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 /// Runs the command that was given; 0 well, 1 failed or violated, 2 could not be tried.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let has_settings = !cli.set.is_empty() || !cli.config.is_empty() || cli.env.is_some();
     let sources = cli.sources();
     let done = match cli.command {
         Command::Dev(dev) => self::dev::run(sources, dev.port, &dev.data),
@@ -130,7 +131,7 @@ pub fn run() -> ExitCode {
         }
         Command::Import(Import::Demo(database)) => maintain::import_demo(sources, &database),
         Command::Verify { database, json } => return maintain::verify(sources, &database, json),
-        Command::Rush(rush) => rush.run(),
+        Command::Rush(rush) => return rush.run(has_settings),
         Command::Config(Configuration::Print) => load(&sources).map(|config| {
             print!("{}", config.print());
             ExitCode::SUCCESS

@@ -28,15 +28,27 @@ pub struct Rush {
 }
 
 impl Rush {
-    /// Becomes the load test; returns only if it cannot.
-    pub fn run(&self) -> Result<ExitCode, String> {
-        let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    /// Becomes the load test; 2 if it cannot, as the load test says it.
+    pub fn run(&self, has_settings: bool) -> ExitCode {
+        let why = match has_settings {
+            true => "the instances of a rush read DOORBUSTER__…, not --set, --config or --env"
+                .to_owned(),
+            false => self.become_loadtests(),
+        };
+        eprintln!("doorbuster: {why}");
+        ExitCode::from(2)
+    }
+
+    /// Returns only with why it cannot.
+    fn become_loadtests(&self) -> String {
+        let this = match std::env::current_exe() {
+            Ok(this) => this,
+            Err(error) => return error.to_string(),
+        };
         let loadtests = this.with_file_name("loadtests");
         if !loadtests.is_file() {
             let place = loadtests.display();
-            return Err(format!(
-                "{place} is not there: `cargo build --release -p loadtests` makes it"
-            ));
+            return format!("{place} is not there: build the package `loadtests` like this one");
         }
         let mut command = Command::new(&loadtests);
         command.args(["run", "rush"]).arg("--binary").arg(this);
@@ -51,6 +63,6 @@ impl Rush {
         if stdout().is_terminal() {
             command.arg("--live");
         }
-        Err(format!("{}: {}", loadtests.display(), command.args(&self.more).exec()))
+        format!("{}: {}", loadtests.display(), command.args(&self.more).exec())
     }
 }

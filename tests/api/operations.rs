@@ -92,6 +92,7 @@ async fn cross_origin_requests_are_for_configured_origins() {
     };
     let app = App::start().await;
     let refused = Answer::of(preflight(&app)).await;
+    refused.problem(405, "method_not_allowed");
     assert_eq!(refused.header("access-control-allow-origin"), None);
     let app = App::configured(&[("SERVER__CORS_ORIGINS", "https://shop.example")]).await;
     let allowed = Answer::of(preflight(&app)).await;

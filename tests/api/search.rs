@@ -315,6 +315,8 @@ async fn the_better_match_comes_first_and_words_are_found_everywhere() {
         let found = titles(&app, &format!("q={query}")).await;
         assert_eq!(found.first().map(String::as_str), Some(title), "{query}: {found:?}");
     }
+    // One product has both words, and another one the tag and a word: nobody meant that one.
+    assert_eq!(titles(&app, "q=blue+teapot&tag=teapot").await, [""; 0]);
     for nothing in ["q=zzzz", "q=teapot&tag=none", "category=none", "collection=none"] {
         assert_eq!(titles(&app, nothing).await, [""; 0], "{nothing}");
     }

@@ -28,6 +28,7 @@ async fn kill_one_of_two(provider: Provider) {
     sale.ask_again(&survivor).await;
     let checked = sale.judged().await;
     assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (1_000, 1_500, 0));
+    assert_eq!(sale.judged_by_the_api().await, checked);
     let sku = sale.run.supplied.keys().next().unwrap();
     assert_eq!(survivor.level(sku).await, [1_000, 0, 0, 1_000]);
 }

@@ -8,6 +8,7 @@ use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::oracle::{self, Checked};
 use loadtests::order::{Address, Item, NewOrder, Provider};
 use loadtests::record::{Outcome, Run};
+use loadtests::stored::Source;
 use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
 use std::collections::BTreeMap;
@@ -109,6 +110,15 @@ impl Sale {
         for record in &mut acknowledged {
             record.answers.extend(replays.remove(&record.key).unwrap());
         }
+    }
+
+    /// Judged again without the database, from what an instance that lives exports.
+    pub async fn judged_by_the_api(&self) -> Checked {
+        let instances = Instances::of(self.settings.bases.clone());
+        let office = Office { instances: &instances, admin_key: ADMIN_KEY };
+        let verdict = oracle::examine(&self.run, Source::Api(office)).await.unwrap();
+        assert!(verdict.is_clean(), "{:#?}", verdict.findings);
+        verdict.checked
     }
 
     /// Fails unless everything that buyers were told is true and all invariants hold.

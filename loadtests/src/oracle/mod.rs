@@ -99,13 +99,13 @@ pub async fn examine(run: &Run, source: impl Into<Source<'_>>) -> anyhow::Result
         ids: records().flat_map(acknowledged_ids).collect(),
         keys: records().map(|record| record.key.clone()).collect(),
         skus: run.supplied.keys().cloned().collect(),
-        since_us: since_us(records()),
+        since_us: run.since_us.unwrap_or_else(|| since_us(records())),
     };
     Ok(judge(run, &Stored::read(source.into(), &wanted).await?))
 }
 
 /// Nothing of these requests is older, in microseconds since 1970; clocks may differ by a minute.
-fn since_us<'r>(records: impl Iterator<Item = &'r Record>) -> u64 {
+pub fn since_us<'r>(records: impl Iterator<Item = &'r Record>) -> u64 {
     let first = records.map(|record| record.taken_up_at_us).min().unwrap_or(0);
     first.saturating_sub(60_000_000)
 }

@@ -2,7 +2,7 @@
 //! a request, so that a run may be long.
 
 use super::latency::{Lag, Latencies, ms};
-use super::timeline::Timeline;
+use super::timeline::{Ending, Timeline};
 use super::{Report, Route};
 use crate::oracle::Verdict;
 use crate::record::{Outcome, Record};
@@ -44,7 +44,9 @@ impl Builder {
     /// Adds a request.
     pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
         let timing = record.timing;
-        match record.outcome() {
+        // Found out once: a refusal's body has to be read for it.
+        let ending = Ending::of(record);
+        match ending.outcome {
             Outcome::Acknowledged => {
                 self.acknowledged.add(timing.latency_us)?;
                 self.acknowledged_last_us = self.acknowledged_last_us.max(timing.answered_at_us);
@@ -58,8 +60,8 @@ impl Builder {
         self.lost += record.lost;
         self.lag.add(timing.lag_us);
         self.place(record);
-        self.all.add(record);
-        self.routes.entry(record.route.clone()).or_default().add(record);
+        self.all.add(record.timing, &ending);
+        self.routes.entry(record.route.clone()).or_default().add(record.timing, &ending);
         Ok(())
     }
 

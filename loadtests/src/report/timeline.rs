@@ -1,7 +1,7 @@
 //! What happened in each second of a run, in all and by route.
 
 use super::latency::{Latencies, Latency, ms};
-use crate::record::{Outcome, Record};
+use crate::record::{Outcome, Record, Timing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,6 +50,21 @@ pub struct Route {
     pub timeline: Vec<Second>,
 }
 
+/// How a request ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// What the client knows.
+    pub outcome: Outcome,
+    label: String,
+}
+
+impl Ending {
+    /// Of a request.
+    pub fn of(record: &Record) -> Self {
+        Self { outcome: record.outcome(), label: record.label() }
+    }
+}
+
 /// The seconds of a run on its way, from its start to the last answer.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
@@ -61,8 +76,7 @@ pub struct Timeline {
 
 impl Timeline {
     /// Adds a request.
-    pub fn add(&mut self, record: &Record) {
-        let timing = record.timing;
+    pub fn add(&mut self, timing: Timing, ending: &Ending) {
         let answered = second_of(timing.answered_at_us);
         let intended = second_of(timing.answered_at_us.saturating_sub(timing.latency_us));
         for n in self.seconds.len()..=answered {
@@ -74,7 +88,7 @@ impl Timeline {
         start.lag_max_ms = start.lag_max_ms.max(ms(timing.lag_us));
         // An hour is the most that 32 bits hold; nobody waits so long.
         self.latencies_us[intended].push(u32::try_from(timing.latency_us).unwrap_or(u32::MAX));
-        self.seconds[answered].answer(record);
+        self.seconds[answered].answer(ending);
         self.last_us = self.last_us.max(timing.answered_at_us);
     }
 
@@ -115,10 +129,15 @@ impl Route {
 }
 
 impl Second {
-    fn answer(&mut self, record: &Record) {
+    fn answer(&mut self, ending: &Ending) {
         self.answered += 1;
-        *self.outcomes.entry(record.label()).or_default() += 1;
-        match record.outcome() {
+        match self.outcomes.get_mut(&ending.label) {
+            Some(count) => *count += 1,
+            None => {
+                self.outcomes.insert(ending.label.clone(), 1);
+            }
+        }
+        match ending.outcome {
             Outcome::Acknowledged => self.acknowledged += 1,
             Outcome::Refused => self.refused += 1,
             Outcome::Unknown => self.unknown += 1,
@@ -151,7 +170,7 @@ mod tests {
     fn a_slow_answer_counts_where_it_came_and_its_latency_where_it_was_meant_to_start() {
         let records = [record("GET /a", 200, 900, 2_200), record("GET /a", 200, 100, 5)];
         let mut timeline = Timeline::default();
-        records.iter().for_each(|record| timeline.add(record));
+        records.iter().for_each(|record| timeline.add(record.timing, &Ending::of(record)));
         let seconds = timeline.seconds().unwrap();
         let counts: Vec<_> =
             seconds.iter().map(|second| (second.intended, second.answered)).collect();

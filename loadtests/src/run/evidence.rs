@@ -20,6 +20,7 @@ pub struct Evidence {
     supplied: BTreeMap<String, i64>,
     held: Vec<Record>,
     held_max: usize,
+    since_us: Option<u64>,
     /// Where the others are.
     spool: Option<(PathBuf, BufWriter<File>)>,
     /// Where they shall stay.
@@ -41,7 +42,7 @@ impl Evidence {
         keep: Option<&Path>,
     ) -> Self {
         let (keep, held) = (keep.map(Path::to_owned), Vec::new());
-        Self { supplied, held, held_max, spool: None, keep, failed: None }
+        Self { supplied, held, held_max, since_us: None, spool: None, keep, failed: None }
     }
 
     /// Adds one.
@@ -49,7 +50,15 @@ impl Evidence {
         if self.held.len() >= self.held_max && self.failed.is_none() {
             self.failed = self.spill().err();
         }
+        let since_us = oracle::since_us([&record].into_iter());
+        self.since_us = Some(self.since_us.map_or(since_us, |first| first.min(since_us)));
         self.held.push(record);
+    }
+
+    /// Nothing of the run is older, in microseconds since 1970.
+    #[cfg(test)]
+    pub fn since_us(&self) -> Option<u64> {
+        self.since_us
     }
 
     /// Those that are in memory.
@@ -109,11 +118,12 @@ impl Evidence {
                 if records.is_empty() {
                     break;
                 }
-                let run = Run { supplied: BTreeMap::new(), records };
+                let run = Run { supplied: BTreeMap::new(), records, since_us: self.since_us };
                 add(&mut verdict, oracle::examine(&run, source).await?);
             }
         }
-        let mut run = Run { supplied: self.supplied.clone(), records: last };
+        let supplied = self.supplied.clone();
+        let mut run = Run { supplied, records: last, since_us: self.since_us };
         add(&mut verdict, oracle::examine(&run, source).await?);
         if self.keep.is_some() {
             // The others are in the file already.

@@ -20,7 +20,7 @@ use crate::report::{Climb, Report};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
 use crate::target::{Access, Instances, progress, run_name};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use evidence::Evidence;
 use goods::Goods;
 use indicatif::ProgressBar;
@@ -55,6 +55,9 @@ pub struct Options {
     changes: Vec<String>,
     #[command(flatten)]
     access: Access,
+    /// Show a rush as it happens, on this terminal
+    #[arg(long)]
+    live: bool,
     /// Write the orders that were sent and received, to be judged again by `loadtests oracle`
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -83,6 +86,7 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
             instances: options.instances.clone(),
             access: options.access.clone(),
             record: options.record.clone(),
+            live: options.live,
         };
         return run_file(file, &target).await;
     };
@@ -97,6 +101,7 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
             admin_key: Some(fleet.admin_key.clone()),
         },
         record: options.record.clone(),
+        live: options.live,
     };
     let mut report = run_file(file, &target).await?;
     for violated in fleet.verify()? {
@@ -108,11 +113,15 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
 async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
     match file {
         File::Mixed(scenario) => {
+            ensure!(!target.live, "--live: not of kind = {:?}", scenario.kind.name());
             let run = run_mixed(scenario, target);
             watched(run, &target.instances, target.access.database.as_deref()).await
         }
         File::Preset(preset) => {
-            let mut report = preset.journey(&target.against())?.run().await?;
+            let journey = preset.journey(&target.against())?;
+            let run = journey.send();
+            let database = target.access.database.as_deref();
+            let mut report = watched(run, &target.instances, database).await?;
             report.about.clone_from(&preset.about);
             limits::general(&preset.thresholds, &mut report);
             Ok(report)
@@ -134,6 +143,7 @@ struct Target {
     instances: Instances,
     access: Access,
     record: Option<PathBuf>,
+    live: bool,
 }
 
 impl Target {
@@ -142,7 +152,7 @@ impl Target {
             urls: &self.instances.urls,
             pids: &self.instances.pids,
             new_connections: self.instances.new_connections,
-            live: self.instances.live,
+            live: self.live,
             access: &self.access,
             record: self.record.as_deref(),
         }

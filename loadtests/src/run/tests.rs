@@ -188,8 +188,11 @@ fn more_orders_than_fit_into_memory_go_to_the_file() {
     let supplied = BTreeMap::from([("A".to_owned(), 7)]);
     let mut evidence = Evidence::holding(3, supplied.clone(), Some(&path));
     for n in 0..8 {
-        evidence.add(Record { key: n.to_string(), ..record(201, "{}", 1) });
+        let taken_up_at_us = 100_000_000 + n;
+        evidence.add(Record { key: n.to_string(), taken_up_at_us, ..record(201, "{}", 1) });
     }
+    // Of the whole run, with its clocks a minute apart: not of what is held.
+    assert_eq!(evidence.since_us(), Some(40_000_000));
     let held: Vec<String> = evidence.held().iter().map(|record| record.key.clone()).collect();
     assert_eq!(held, ["6", "7"]);
     drop(evidence);

@@ -75,6 +75,8 @@ impl Preset {
         let alone = limits.p99_drift_max.is_none() && limits.knee_per_second_min.is_none();
         ensure!(alone, "thresholds: p99_drift_max is of soaks, knee_per_second_min of stairs");
         limits.check_shares()?;
+        let has_its_own = limits.unknown_max.is_some() || limits.refused_share_max.is_some();
+        ensure!(!has_its_own, "thresholds: what may be refused or unknown is said by options");
         let nowhere: Base = "http://127.0.0.1:1".parse()?;
         let told = Some("told".to_owned());
         self.journey(&Against {
@@ -101,9 +103,13 @@ impl Preset {
             };
             arguments.push(format!("--{name}={text}"));
         }
-        arguments.extend(against.live.then(|| "--live".to_owned()));
         let command = Journey::command();
         let command = command.find_subcommand(&self.kind).context("kind")?;
+        if against.live {
+            let takes_it = command.get_arguments().any(|known| known.get_long() == Some("live"));
+            ensure!(takes_it, "--live: not of kind = {:?}", self.kind);
+            arguments.push("--live".to_owned());
+        }
         let mut tell = |name: &str, value: Option<String>| {
             let takes_it = command.get_arguments().any(|known| known.get_long() == Some(name));
             if let Some(value) = value.filter(|_| takes_it) {
@@ -115,6 +121,9 @@ impl Preset {
             tell("url", Some(url.to_string()));
         });
         tell("new-connections", Some(against.new_connections.to_string()));
+        for pid in against.pids {
+            tell("pid", Some(pid.to_string()));
+        }
         tell("database", against.access.database.clone());
         tell("admin-key", against.access.admin_key.clone());
         let keeps = tell("record", against.record.map(|file| file.display().to_string()));

@@ -4,17 +4,21 @@
 //! and judges everything but the rows of keys.
 
 use super::{Line, Order, Stored, Wanted};
-use crate::client::{Connection, Request};
+use crate::caller::Caller;
+use crate::client::Request;
+use crate::generator::Settings;
 use crate::supply::Office;
 use crate::type_id;
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How long an export may take.
@@ -66,7 +70,10 @@ impl Stored {
         let since = rfc3339(wanted.since_us)?;
         let orders = export(office, &format!("orders?created_from={since}")).await?;
         let lines = export(office, &format!("order-lines?created_from={since}")).await?;
-        let levels = export(office, "stock-levels?").await?;
+        let levels = match wanted.skus.is_empty() {
+            true => Vec::new(),
+            false => export(office, "stock-levels?").await?,
+        };
         let emails: HashSet<&String> = wanted.emails.iter().collect();
         let ids: HashSet<Uuid> = wanted.ids.iter().copied().collect();
         let skus: HashSet<&String> = wanted.skus.iter().collect();
@@ -140,14 +147,19 @@ fn id(kind: &str, id: &str) -> anyhow::Result<Uuid> {
     type_id::decode(kind, id).with_context(|| format!("{id:?} is no id of a {kind}"))
 }
 
-/// The rows of an export.
+/// The rows of an export, from any instance: one may have been killed, another be busy.
 async fn export<T: DeserializeOwned>(office: Office<'_>, name: &str) -> anyhow::Result<Vec<T>> {
-    let base = office.instances.urls.first().context("no --url")?;
     let request = Request::get(format!("/v1/admin/exports/{name}&format=ndjson"));
     let request = request.by(office.admin_key);
-    let answer = Connection::new(base.clone()).send(&request, EXPORT_MAX).await;
-    let answer = answer.map_err(|failure| anyhow::anyhow!("the export {name}: {failure:?}"))?;
-    ensure!(answer.status == 200, "the export {name} was answered {}", answer.label());
+    let settings = Settings {
+        attempt_timeout: EXPORT_MAX,
+        deadline: 2 * EXPORT_MAX,
+        ..office.instances.settings(office.instances.urls.len())?
+    };
+    let record = Caller::new(&Arc::new(settings), Instant::now()).call(&request).await;
+    let answer = record.answers.last().filter(|answer| answer.status == 200);
+    let answer =
+        answer.with_context(|| format!("the export {name} ended with {}", record.label()))?;
     let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let row = |line| serde_json::from_slice(line).with_context(|| format!("the export {name}"));
     lines.map(row).collect()

@@ -109,9 +109,7 @@ async fn answer(state: &State, path: &str, key: &str, body: &[u8]) -> Option<Rep
         "/v1/admin/stock/adjustments" => adjust(&transaction, &body).await,
         "/v1/orders" => place_order(&transaction, key, &body).await,
         _ => match path.strip_prefix("/v1/admin/exports/") {
-            Some(export) => {
-                exports::export(&transaction, export.split('?').next().unwrap()).await
-            }
+            Some(export) => exports::export(&transaction, export).await,
             None => Ok((200, false, "{}".to_owned())),
         },
     };

@@ -98,8 +98,8 @@ impl Matching {
         transaction: &Transaction<'_>,
         listing: &Listing,
     ) -> Result<Option<Found>, Problem> {
+        transaction.batch_execute(BY_WORDS).await?;
         while let Some(query) = meanings.next(transaction).await? {
-            transaction.batch_execute(BY_WORDS).await?;
             self.query = Some(query.clone());
             if listing.sort != Sort::Relevance && self.is_common(transaction, listing).await? {
                 transaction.batch_execute(BY_ANY_INDEX).await?;

@@ -73,7 +73,7 @@ pub fn oracle(report: &Report) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: u64| rows.push(vec![esc(name).to_string(), count(value)]);
     if *checked != Checked::default() {
-        row("orders acknowledged, compared with the database", checked.acknowledged);
+        row("orders acknowledged, compared with what is stored", checked.acknowledged);
         row("their lines", checked.lines);
         row("replays, compared byte for byte", checked.replays);
         row("refusals, none of which may leave anything", checked.refused);
