@@ -1,6 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run rush test lint bench loadtest retention-load schemathesis peers openapi ci services
+.PHONY: help run rush test lint bench instructions loadtest retention-load schemathesis peers openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: ## formatting and lints, as strict as in CI
 # The release profile, not `dist`: its fat LTO takes minutes to build, and is a fifth faster.
 bench: services ## what the rules cost, and how fast orders are beside what the machine allows
 	cargo bench --profile release --bench rules --bench limits --bench reads
+
+instructions: ## instructions of the rules, counted by callgrind, beside those of the run before
+	scripts/instructions.sh
 
 loadtest: services ## a flash sale on this machine: 20,000 buyers, 1,000 units, two instances
 	cargo build --release --workspace
