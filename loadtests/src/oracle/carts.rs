@@ -175,20 +175,20 @@ fn judge_chain<'c>(
         let wrong = format!("version {to} is {after:?}, but was acknowledged as {units:?}");
         verdict.find(&cart.name, wrong);
     } else if to > version {
-        gaps.push(Gap { from: version, to, before: units, made: None, after });
+        gaps.push(Gap { from: version, to, before: units, made: Vec::new(), after });
     }
     gaps
 }
 
-/// The change that made a version.  Others may have been answered with it if they had nothing
-/// left to change.
+/// The changes that may have made a version.  Others are answered with it if they have nothing
+/// left to change; which of them it was cannot always be told from this version alone.
 fn judge_version<'c>(
     cart: &CartRun,
     version: i64,
     changes: &[(&'c Change, Cart)],
     before: &Units,
     verdict: &mut Verdict,
-) -> Option<&'c Change> {
+) -> Vec<&'c Change> {
     let name = format!("{} version {version}", cart.name);
     let after = changes[0].1.units();
     if let Some((_, other)) = changes.iter().find(|(_, other)| other.units() != after) {
@@ -213,7 +213,10 @@ fn judge_version<'c>(
     if given_twice {
         verdict.find(&name, format!("was given twice: {makers:?}"));
     }
-    makers.first().copied()
+    if !changes_nothing(makers[0]) {
+        makers.truncate(1);
+    }
+    makers
 }
 
 /// The database holds what the instances show.

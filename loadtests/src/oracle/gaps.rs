@@ -11,8 +11,9 @@ pub struct Gap<'c> {
     pub to: i64,
     /// The cart before.
     pub before: Units,
-    /// The change that was acknowledged with the version after; nobody was told if there is none.
-    pub made: Option<&'c Change>,
+    /// The changes that were acknowledged with the version after, one of which may have made it;
+    /// nobody was told of it if there is none.
+    pub made: Vec<&'c Change>,
     /// The cart after.
     pub after: Units,
 }
@@ -25,12 +26,9 @@ impl<'c> Gap<'c> {
     /// was acknowledged, unless that found nothing left to change.
     fn ways(&self) -> Vec<(usize, Option<&'c Change>)> {
         let missing = self.to - self.from;
-        let is_idle = |made: &Change| made.apply(&self.after).is_none_or(|it| it == self.after);
-        let mut ways = Vec::new();
-        if let Some(made) = self.made {
-            ways.push((missing - 1, Some(made)));
-        }
-        if self.made.is_none_or(is_idle) {
+        let is_idle = |made: &&Change| made.apply(&self.after).is_none_or(|it| it == self.after);
+        let mut ways: Vec<_> = self.made.iter().map(|made| (missing - 1, Some(*made))).collect();
+        if self.made.iter().all(is_idle) {
             ways.push((missing, None));
         }
         let possible = |(missing, last)| Some((usize::try_from(missing).ok()?, last));
@@ -54,7 +52,7 @@ pub fn unexplained(gaps: &[Gap], unanswered: &[&Change]) -> Vec<String> {
 
 fn describe(gap: &Gap, unanswered: usize) -> String {
     let Gap { from, to, before, made, after } = gap;
-    let made = made.map_or_else(String::new, |made| format!(" with {made:?}"));
+    let made: String = made.iter().map(|made| format!(" with {made:?}")).collect();
     format!(
         "from version {from} {before:?} to version {to} {after:?}{made}: not explained, nor by \
          {unanswered} changes without an answer"
@@ -123,7 +121,7 @@ mod tests {
     }
 
     fn gap(from: i64, to: i64, before: &[(&str, i64)], after: &[(&str, i64)]) -> Gap<'static> {
-        Gap { from, to, before: units(before), made: None, after: units(after) }
+        Gap { from, to, before: units(before), made: Vec::new(), after: units(after) }
     }
 
     #[test]
@@ -138,5 +136,15 @@ mod tests {
         let twice = unexplained(&[first.clone(), first], &all);
         assert_eq!(twice, ["a change without an answer must have been made more than once"]);
         assert!(unexplained(&[gap(1, 9, &[], &[])], &all)[0].contains("by 3 changes"));
+    }
+
+    #[test]
+    fn of_changes_with_one_version_any_may_have_made_it() {
+        let idle = Change::Set { line: "line_1".to_owned(), sku: "B".to_owned(), quantity: 5 };
+        let removal = Change::Remove { line: "line_2".to_owned(), sku: "A".to_owned() };
+        let lost = add("C", 2);
+        let gap = |made| Gap { made, ..gap(1, 3, &[("A", 1), ("B", 5)], &[("B", 5), ("C", 2)]) };
+        assert_eq!(unexplained(&[gap(vec![&idle, &removal])], &[&lost]), [""; 0]);
+        assert_eq!(unexplained(&[gap(vec![&idle])], &[&lost]).len(), 1);
     }
 }
