@@ -185,7 +185,9 @@ pub async fn ask_again(records: &mut [Record], count: usize, settings: &Settings
         .map(|record| Request::post("/v1/orders", record.key.clone(), record.sent.clone()))
         .collect();
     let bar = progress("replays", again.len());
-    let replayed = run(again, Arrivals::Unpaced, settings, &bar).await;
+    // The sale is over: a kill now would show nothing.
+    let settings = Settings { kill: None, ..settings.clone() };
+    let replayed = run(again, Arrivals::Unpaced, &settings, &bar).await;
     bar.finish_and_clear();
     let mut replayed: HashMap<String, Record> =
         replayed.into_iter().map(|record| (record.key.clone(), record)).collect();

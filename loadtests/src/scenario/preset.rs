@@ -75,6 +75,7 @@ impl Preset {
         let alone = limits.p99_drift_max.is_none() && limits.knee_per_second_min.is_none();
         ensure!(alone, "thresholds: p99_drift_max is of soaks, knee_per_second_min of stairs");
         limits.check_shares()?;
+        ensure!(self.kill.is_none_or(|kill| (1..=32).contains(&kill)), "kill: 1 to 32");
         let has_its_own = limits.unknown_max.is_some() || limits.refused_share_max.is_some();
         ensure!(!has_its_own, "thresholds: what may be refused or unknown is said by options");
         let nowhere: Base = "http://127.0.0.1:1".parse()?;

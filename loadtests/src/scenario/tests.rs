@@ -167,6 +167,7 @@ fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
         ("options.buyers=[1]", "options.buyers: expected a number or a text"),
         ("options.url=http://c:3", "options.url: on the command line"),
         ("goods.units=3", "unknown field `goods`"),
+        ("kill=9999999999", "kill: 1 to 32"),
         ("thresholds.p99_drift_max=2", "p99_drift_max is of soaks"),
         ("kind=search", "kill: not of kind = \"search\""),
     ] {

@@ -153,7 +153,6 @@ async fn export<T: DeserializeOwned>(office: Office<'_>, name: &str) -> anyhow::
     let request = request.by(office.admin_key);
     let settings = Settings {
         attempt_timeout: EXPORT_MAX,
-        deadline: 2 * EXPORT_MAX,
         ..office.instances.settings(office.instances.urls.len())?
     };
     let record = Caller::new(&Arc::new(settings), Instant::now()).call(&request).await;
