@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the programs that a private PostgreSQL and Redis need, and a C compiler for the
-# crates that contain C. Does nothing, quickly, where they are present.
+# crates that contain C, and the programs that it is told of, where a package has their name. Does
+# nothing, quickly, where they are present.
 #
 # The packages' own services are neither needed nor started: `doorbuster dev` and the tests run
 # their own servers on their own data.
@@ -29,6 +30,9 @@ missing=
 has_postgres || missing="$missing postgresql"
 has_redis || missing="$missing redis-server"
 has cc || missing="$missing build-essential"
+for program in "$@"; do
+    has "$program" || missing="$missing $program"
+done
 [ -n "$missing" ] || exit 0
 
 if ! has apt-get; then

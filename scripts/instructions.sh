@@ -4,10 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-if ! command -v valgrind > /dev/null; then
-    as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
-    as_root apt-get update -qq && as_root apt-get install -y -qq valgrind
-fi
+sh scripts/install-services.sh valgrind
 # The runner must have the version of the library.
 version=$(sed -n '/^name = "gungraun-runner"$/ { n; s/version = "\(.*\)"/\1/p }' Cargo.lock)
 cargo install --quiet --locked --root "$target/tools" --version "$version" gungraun-runner

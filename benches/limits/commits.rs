@@ -1,6 +1,7 @@
 //! `commit_limit`: the journal's own work, its SQL and its rows, on prepared batches.
 
 use super::Sample;
+use super::address::address;
 use super::cpu::Used;
 use super::database::{self, Database, SKUS};
 use actix::ArbiterHandle;
@@ -9,7 +10,6 @@ use doorbuster::app::postgres_options;
 use doorbuster::auth::Secrets;
 use doorbuster::catalog::{Offer, Offers};
 use doorbuster::config::Config;
-use doorbuster::contact::Address;
 use doorbuster::id::{LineId, OrderId, PaymentId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
@@ -200,17 +200,4 @@ fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let (answer, _) = tokio::sync::oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(60);
     Entry { command, seen: vec![None], deadline, answer }
-}
-
-fn address() -> Address {
-    Address {
-        name: "Ada Lovelace".to_owned(),
-        line1: "12 St James's Square".to_owned(),
-        line2: None,
-        city: "London".to_owned(),
-        region: None,
-        postal_code: Some("SW1Y 4JH".to_owned()),
-        country: "GB".to_owned(),
-        phone: None,
-    }
 }

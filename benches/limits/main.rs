@@ -11,6 +11,8 @@
 //!
 //! Words after `--` choose the rows whose names contain one of them; then there is no table.
 
+#[path = "../rules/address.rs"]
+mod address;
 mod commits;
 mod cpu;
 mod database;

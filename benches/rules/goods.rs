@@ -1,8 +1,10 @@
 //! What the rules work on.
 
+#[path = "address.rs"]
+mod address;
+
 use doorbuster::auth::Secrets;
 use doorbuster::catalog::Offer;
-use doorbuster::contact::Address;
 use doorbuster::id::{LineId, OrderId, PaymentId, VariantId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::money::Money;
@@ -61,16 +63,7 @@ pub fn draft(lines: usize) -> (Draft, Offers) {
         currency: None,
         items: offers.iter().enumerate().map(item).collect(),
         email: "ada@example.com".to_owned(),
-        shipping_address: Address {
-            name: "Ada Lovelace".to_owned(),
-            line1: "12 St James's Square".to_owned(),
-            line2: None,
-            city: "London".to_owned(),
-            region: None,
-            postal_code: Some("SW1Y 4JH".to_owned()),
-            country: "GB".to_owned(),
-            phone: None,
-        },
+        shipping_address: address::address(),
         expected_total: None,
     };
     (draft, offers.into_iter().map(Arc::new).map(Some).collect())

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    instances: Instances,
+    pub(crate) instances: Instances,
     /// Readers, each with a connection to one instance
     #[arg(long, default_value_t = 64, value_name = "COUNT")]
     readers: usize,
@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, default_value_t = 20, value_name = "COUNT")]
     hot: usize,
     #[command(flatten)]
-    access: Access,
+    pub(crate) access: Access,
     /// Fail if the 99th percentile of reads is above this
     #[arg(long, value_name = "MILLISECONDS")]
     p99_ms_max: Option<f64>,
@@ -104,16 +104,6 @@ pub async fn browse(options: &Options) -> anyhow::Result<Report> {
 }
 
 impl Options {
-    /// The options shared by all scenarios.
-    pub fn instances(&self) -> &Instances {
-        &self.instances
-    }
-
-    /// Their database, whose settings are looked at.
-    pub fn database(&self) -> Option<&str> {
-        self.access.database.as_deref()
-    }
-
     fn check(&self) -> anyhow::Result<Settings> {
         ensure!(self.seconds > 0.0 && self.seconds <= 86_400.0, "--seconds: up to a day");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate: more than zero");

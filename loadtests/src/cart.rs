@@ -31,10 +31,9 @@ const UNITS: i64 = 1_000_000;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    instances: Instances,
+    pub(crate) instances: Instances,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "options of their own")]
-    pub access: Access,
+    pub(crate) access: Access,
     /// Carts, each of a session of its own
     #[arg(long, default_value_t = 50, value_name = "COUNT")]
     carts: usize,
@@ -92,11 +91,6 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
 }
 
 impl Options {
-    /// The options shared by all scenarios.
-    pub fn instances(&self) -> &Instances {
-        &self.instances
-    }
-
     /// Fresh SKUs with stock for everybody; the price of each.
     async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
         let skus: Vec<String> =

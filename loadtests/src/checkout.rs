@@ -37,10 +37,9 @@ const STRANGERS_EVERY: usize = 10;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    instances: Instances,
+    pub(crate) instances: Instances,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "options of their own")]
-    pub access: Access,
+    pub(crate) access: Access,
     /// Sessions in all
     #[arg(long, default_value_t = 400, value_name = "COUNT")]
     sessions: usize,
@@ -116,11 +115,6 @@ pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
 }
 
 impl Options {
-    /// The options shared by all scenarios.
-    pub fn instances(&self) -> &Instances {
-        &self.instances
-    }
-
     fn check(&self) -> anyhow::Result<Settings> {
         ensure!(self.sessions > 0 && self.fillings > 0, "--sessions, --fillings: at least one");
         ensure!((1..=100).contains(&self.windows), "--windows: 1 to 100");

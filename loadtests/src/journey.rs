@@ -2,7 +2,7 @@
 
 use crate::present::watched;
 use crate::report::Report;
-use crate::target::Instances;
+use crate::target::{Access, Instances};
 use crate::{browse, cart, checkout, replay, retention, rush, search};
 
 /// A scenario with its options.
@@ -27,33 +27,27 @@ pub enum Journey {
 impl Journey {
     /// What it runs against.
     pub fn instances(&self) -> &Instances {
-        match self {
-            Self::Rush(options) => &options.target().instances,
-            Self::Replay(options) => &options.target().instances,
-            Self::Retention(options) => &options.rush.target().instances,
-            Self::Browse(options) => options.instances(),
-            Self::Search(options) => options.instances(),
-            Self::Cart(options) => options.instances(),
-            Self::Checkout(options) => options.instances(),
-        }
+        self.against().0
     }
 
-    /// Its database, if it knows one.
-    fn database(&self) -> Option<&str> {
-        match self {
-            Self::Rush(options) => options.target().access.database.as_deref(),
-            Self::Replay(options) => options.target().access.database.as_deref(),
-            Self::Retention(options) => options.rush.target().access.database.as_deref(),
-            Self::Browse(options) => options.database(),
-            Self::Search(_) => None,
-            Self::Cart(options) => options.access.database.as_deref(),
-            Self::Checkout(options) => options.access.database.as_deref(),
-        }
+    fn against(&self) -> (&Instances, Option<&Access>) {
+        let target = match self {
+            Self::Rush(options) => options.target(),
+            Self::Replay(options) => options.target(),
+            Self::Retention(options) => options.rush.target(),
+            Self::Browse(options) => return (&options.instances, Some(&options.access)),
+            Self::Search(options) => return (&options.instances, None),
+            Self::Cart(options) => return (&options.instances, Some(&options.access)),
+            Self::Checkout(options) => return (&options.instances, Some(&options.access)),
+        };
+        (&target.instances, Some(&target.access))
     }
 
     /// Runs it, while the monitor looks on.
     pub async fn run(&self) -> anyhow::Result<Report> {
-        watched(self.send(), self.instances(), self.database()).await
+        let (instances, access) = self.against();
+        let database = access.and_then(|access| access.database.as_deref());
+        watched(self.send(), instances, database).await
     }
 
     /// Runs it.

@@ -90,7 +90,8 @@ impl Feed {
         let second = seen.turn();
         seen.again +=
             record.answers.iter().filter(|answer| answer.asks_to_retry()).count() as u64;
-        match record.outcome() {
+        let ending = record.ending();
+        match ending.outcome {
             Outcome::Acknowledged => {
                 seen.acknowledged += 1;
                 seen.seconds[second] += 1;
@@ -98,10 +99,7 @@ impl Feed {
                 // A histogram that grows takes any number.
                 let _ = seen.latency.add(us).and_then(|()| seen.now.add(us));
             }
-            Outcome::Refused => {
-                let label = record.answers.last().map(Answer::label).unwrap_or_default();
-                *seen.refused.entry(label).or_default() += 1;
-            }
+            Outcome::Refused => *seen.refused.entry(ending.label).or_default() += 1,
             Outcome::Unknown => seen.unknown += 1,
         }
     }
@@ -134,7 +132,7 @@ impl Seen {
         let line = format!(" {}   {elapsed:.1} s", self.run);
         frame.render_widget(Line::from(line).bold(), title);
         self.draw_stock(frame, stock);
-        let rates: Vec<u64> = self.seconds.clone();
+        let rates = &self.seconds;
         let shown = rates.len().saturating_sub(usize::from(orders.width.saturating_sub(2)));
         let now = rates.len().checked_sub(2).map_or(0, |n| rates[n]);
         let sparkline = Sparkline::default()

@@ -146,12 +146,28 @@ impl Record {
 
     /// The outcome for tallies: `201`, `409 out_of_stock`, `unknown after 503 overloaded`.
     pub fn label(&self) -> String {
+        self.ending().label
+    }
+
+    /// How it ended, for all who count it: a refusal's body has to be read for it.
+    pub fn ending(&self) -> Ending {
+        let outcome = self.outcome();
         let last = self.answers.last().map_or_else(|| "no answer".to_owned(), Answer::label);
-        match self.outcome() {
+        let label = match outcome {
             Outcome::Unknown => format!("unknown after {last}"),
             _ => last,
-        }
+        };
+        Ending { outcome, label }
     }
+}
+
+/// How a request ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// What the client knows.
+    pub outcome: Outcome,
+    /// The outcome for tallies.
+    pub label: String,
 }
 
 /// Everything that a run leaves to the oracle.

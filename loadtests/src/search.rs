@@ -29,7 +29,7 @@ const WORD_CHARS_MIN: usize = 5;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    instances: Instances,
+    pub(crate) instances: Instances,
     /// Searches in all
     #[arg(long, default_value_t = 2_000, value_name = "COUNT")]
     searches: usize,
@@ -92,11 +92,6 @@ pub async fn search(options: &Options) -> anyhow::Result<Report> {
 }
 
 impl Options {
-    /// The options shared by all scenarios.
-    pub fn instances(&self) -> &Instances {
-        &self.instances
-    }
-
     fn limit(&self, report: &mut Report, typos_found: Option<f64>) {
         report.must_acknowledge("nothing could be searched for");
         report.limit_p99(self.p99_ms_max);

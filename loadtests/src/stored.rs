@@ -196,6 +196,11 @@ impl Stored {
         let keys = self.keys.as_ref()?;
         Some(keys.get(key).map_or(&[][..], Vec::as_slice))
     }
+
+    /// Whether a key is seen there.
+    pub fn holds_key(&self, key: &str) -> bool {
+        self.rows_of(key).is_some_and(|rows| !rows.is_empty())
+    }
 }
 
 async fn read_orders(

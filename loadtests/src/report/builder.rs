@@ -2,10 +2,10 @@
 //! a request, so that a run may be long.
 
 use super::latency::{Lag, Latencies, ms};
-use super::timeline::{Ending, Timeline};
+use super::timeline::Timeline;
 use super::{Report, Route};
 use crate::oracle::Verdict;
-use crate::record::{Outcome, Record};
+use crate::record::{Ending, Outcome, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,10 +42,8 @@ impl Builder {
     }
 
     /// Adds a request.
-    pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+    pub fn add(&mut self, record: &Record, ending: &Ending) -> anyhow::Result<()> {
         let timing = record.timing;
-        // Found out once: a refusal's body has to be read for it.
-        let ending = Ending::of(record);
         match ending.outcome {
             Outcome::Acknowledged => {
                 self.acknowledged.add(timing.latency_us)?;
@@ -60,8 +58,8 @@ impl Builder {
         self.lost += record.lost;
         self.lag.add(timing.lag_us);
         self.place(record);
-        self.all.add(record.timing, &ending);
-        self.routes.entry(record.route.clone()).or_default().add(record.timing, &ending);
+        self.all.add(timing, ending);
+        self.routes.entry(record.route.clone()).or_default().add(timing, ending);
         Ok(())
     }
 
@@ -74,6 +72,16 @@ impl Builder {
             let intended_us = timing.answered_at_us.saturating_sub(timing.latency_us);
             self.first = Some((departed, record.taken_up_at_us.saturating_sub(intended_us)));
         }
+    }
+
+    /// How many requests there were so far.
+    pub fn count(&self) -> usize {
+        self.all.count()
+    }
+
+    /// How long the acknowledged ones took so far.
+    pub fn acknowledged(&self) -> &Latencies {
+        &self.acknowledged
     }
 
     /// How late the generator was so far.

@@ -124,7 +124,7 @@ impl Report {
         verdict: Verdict,
     ) -> anyhow::Result<Self> {
         let mut builder = Builder::new()?;
-        records.into_iter().try_for_each(|record| builder.add(record))?;
+        records.into_iter().try_for_each(|record| builder.add(record, &record.ending()))?;
         builder.report(scenario, run, verdict)
     }
 
@@ -135,6 +135,11 @@ impl Report {
             self.killed = Some(kill.shot().inspect_err(|_| eprintln!("{self}"))?);
         }
         Ok(())
+    }
+
+    /// Requests without a final answer.
+    pub fn unknown(&self) -> u64 {
+        self.timeline.iter().map(|second| second.unknown).sum()
     }
 
     /// Whether everything was true and within the given limits.

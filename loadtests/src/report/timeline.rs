@@ -1,7 +1,7 @@
 //! What happened in each second of a run, in all and by route.
 
 use super::latency::{Latencies, Latency, ms};
-use crate::record::{Outcome, Record, Timing};
+use crate::record::{Ending, Outcome, Timing};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,21 +50,6 @@ pub struct Route {
     pub timeline: Vec<Second>,
 }
 
-/// How a request ended.
-#[derive(Debug)]
-pub struct Ending {
-    /// What the client knows.
-    pub outcome: Outcome,
-    label: String,
-}
-
-impl Ending {
-    /// Of a request.
-    pub fn of(record: &Record) -> Self {
-        Self { outcome: record.outcome(), label: record.label() }
-    }
-}
-
 /// The seconds of a run on its way, from its start to the last answer.
 #[derive(Debug, Clone, Default)]
 pub struct Timeline {
@@ -90,6 +75,11 @@ impl Timeline {
         self.latencies_us[intended].push(u32::try_from(timing.latency_us).unwrap_or(u32::MAX));
         self.seconds[answered].answer(ending);
         self.last_us = self.last_us.max(timing.answered_at_us);
+    }
+
+    /// How many requests there were.
+    pub fn count(&self) -> usize {
+        self.latencies_us.iter().map(Vec::len).sum()
     }
 
     /// Microseconds from the start of the run to the last answer.
@@ -153,7 +143,7 @@ fn second_of(us: u64) -> usize {
 mod tests {
     use super::*;
     use crate::oracle::Verdict;
-    use crate::record::{Answer, Timing};
+    use crate::record::{Answer, Record, Timing};
     use crate::report::Report;
 
     fn record(route: &str, status: u16, intended_ms: u64, latency_ms: u64) -> Record {
@@ -170,7 +160,7 @@ mod tests {
     fn a_slow_answer_counts_where_it_came_and_its_latency_where_it_was_meant_to_start() {
         let records = [record("GET /a", 200, 900, 2_200), record("GET /a", 200, 100, 5)];
         let mut timeline = Timeline::default();
-        records.iter().for_each(|record| timeline.add(record.timing, &Ending::of(record)));
+        records.iter().for_each(|record| timeline.add(record.timing, &record.ending()));
         let seconds = timeline.seconds().unwrap();
         let counts: Vec<_> =
             seconds.iter().map(|second| (second.intended, second.answered)).collect();

@@ -2,14 +2,14 @@
 
 use super::tally::{Figures, Tally};
 use crate::report::{Climb, Report};
-use crate::scenario::{Kind, Percentiles, Scenario, Thresholds};
+use crate::scenario::{Percentiles, Scenario, Thresholds};
 
 /// Compares a report with the thresholds that any scenario may have.
 pub fn general(limits: &Thresholds, report: &mut Report) {
     let all = report.outcomes.values().sum::<u64>();
     let refused = report.refused_latency.count;
     if let Some(max) = limits.unknown_max {
-        report.limit_unknown(all - report.acknowledged - refused, max);
+        report.limit_unknown(report.unknown(), max);
     }
     let share = refused as f64 / all.max(1) as f64;
     if let Some(max) = limits.refused_share_max {
@@ -69,9 +69,9 @@ fn counts(scenario: &Scenario, tally: &Tally, report: &mut Report) {
         }
     }
     if limits.unknown_max.is_none() {
-        report.limit_unknown(tally.all.unknown, 0);
+        report.limit_unknown(report.unknown(), 0);
     }
-    if let (Kind::Soak, Some(max)) = (scenario.kind, limits.p99_drift_max) {
+    if let Some(max) = limits.p99_drift_max {
         let drift = tally.p99_drift();
         let words = format!("p99 of the last fifth {drift:.2} times the first's, {max} at most");
         report.limit(drift <= max, words);

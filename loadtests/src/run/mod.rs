@@ -81,27 +81,24 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
 }
 
 async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report> {
-    let Some(count) = options.start else {
-        let target = Target {
-            instances: options.instances.clone(),
-            access: options.access.clone(),
-            record: options.record.clone(),
-            live: options.live,
-        };
-        return run_file(file, &target).await;
+    let target = Target {
+        instances: options.instances.clone(),
+        access: options.access.clone(),
+        record: options.record.clone(),
+        live: options.live,
     };
+    let Some(count) = options.start else { return run_file(file, &target).await };
     let (binary, catalog) = (options.binary.clone(), options.catalog.clone());
     let start = move || Fleet::start(count, binary.as_deref(), catalog.as_deref());
     let fleet = tokio::task::spawn_blocking(start).await.context("--start")??;
     let (urls, pids) = (fleet.urls.clone(), fleet.pids());
     let target = Target {
-        instances: Instances { urls, pids, ..options.instances.clone() },
+        instances: Instances { urls, pids, ..target.instances },
         access: Access {
             database: Some(fleet.database.clone()),
             admin_key: Some(fleet.admin_key.clone()),
         },
-        record: options.record.clone(),
-        live: options.live,
+        ..target
     };
     let mut report = run_file(file, &target).await?;
     for violated in fleet.verify()? {

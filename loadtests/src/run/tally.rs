@@ -4,7 +4,7 @@ use super::mix::{Sort, Tag};
 use crate::oracle::{Finding, Verdict};
 use crate::record::{Outcome, Record};
 use crate::report::latency::Latencies;
-use crate::report::{Builder, Lag, Report, Sorted};
+use crate::report::{Builder, Report, Sorted};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
@@ -32,8 +32,6 @@ pub struct Figures {
 pub struct Tally {
     /// By sort.
     pub sorts: BTreeMap<Sort, Figures>,
-    /// All requests.
-    pub all: Figures,
     /// Refusals by what was said.
     pub refusals: BTreeMap<String, u64>,
     /// What the answers themselves show to be wrong.
@@ -70,7 +68,6 @@ impl Tally {
     pub fn new(seconds: f64) -> anyhow::Result<Self> {
         Ok(Self {
             sorts: BTreeMap::new(),
-            all: Figures::new()?,
             refusals: BTreeMap::new(),
             findings: Vec::new(),
             findings_count: 0,
@@ -82,25 +79,24 @@ impl Tally {
 
     /// Counts a record.
     pub fn add(&mut self, tag: &Tag, record: &Record) -> anyhow::Result<()> {
-        let outcome = record.outcome();
+        let ending = record.ending();
         let figures = match self.sorts.entry(tag.sort) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(Figures::new()?),
         };
-        figures.add(record, outcome)?;
-        self.all.add(record, outcome)?;
-        match outcome {
+        figures.add(record, ending.outcome)?;
+        match ending.outcome {
             Outcome::Acknowledged => {
                 let fifth = (tag.start.as_secs_f64() / self.fifth.as_secs_f64()) as usize;
                 self.fifths[fifth.min(4)].add(record.timing.latency_us)?;
             }
             Outcome::Refused => {
-                let label = format!("{} {}", tag.sort.name(), record.label());
+                let label = format!("{} {}", tag.sort.name(), ending.label);
                 *self.refusals.entry(label).or_default() += 1;
             }
             Outcome::Unknown => {}
         }
-        self.builder.add(record)
+        self.builder.add(record, &ending)
     }
 
     /// Keeps what is wrong with an answer.
@@ -111,9 +107,9 @@ impl Tally {
         }
     }
 
-    /// How late the generator was.
-    pub fn lag(&self) -> Lag {
-        self.builder.lag()
+    /// The figures of all requests so far.
+    pub fn so_far(&self) -> &Builder {
+        &self.builder
     }
 
     /// How many times the 99th percentile of the first fifth that of the last one is.

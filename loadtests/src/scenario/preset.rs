@@ -80,9 +80,10 @@ impl Preset {
         ensure!(!has_its_own, "thresholds: what may be refused or unknown is said by options");
         let nowhere: Base = "http://127.0.0.1:1".parse()?;
         let told = Some("told".to_owned());
+        let instances = self.kill.unwrap_or(1);
         self.journey(&Against {
-            urls: &vec![nowhere; self.kill.unwrap_or(1).max(1)],
-            pids: &vec![1; self.kill.unwrap_or(1)],
+            urls: &vec![nowhere; instances],
+            pids: &vec![1; instances],
             new_connections: 0.0,
             live: false,
             access: &Access { database: told.clone(), admin_key: told },
@@ -106,35 +107,34 @@ impl Preset {
         }
         let command = Journey::command();
         let command = command.find_subcommand(&self.kind).context("kind")?;
+        let takes = |name| command.get_arguments().any(|known| known.get_long() == Some(name));
         if against.live {
-            let takes_it = command.get_arguments().any(|known| known.get_long() == Some("live"));
-            ensure!(takes_it, "--live: not of kind = {:?}", self.kind);
+            ensure!(takes("live"), "--live: not of kind = {:?}", self.kind);
             arguments.push("--live".to_owned());
         }
-        let mut tell = |name: &str, value: Option<String>| {
-            let takes_it = command.get_arguments().any(|known| known.get_long() == Some(name));
-            if let Some(value) = value.filter(|_| takes_it) {
+        let mut tell = |name, value: Option<String>| {
+            if let Some(value) = value.filter(|_| takes(name)) {
                 arguments.push(format!("--{name}={value}"));
             }
-            takes_it
         };
-        against.urls.iter().for_each(|url| {
+        for url in against.urls {
             tell("url", Some(url.to_string()));
-        });
+        }
         tell("new-connections", Some(against.new_connections.to_string()));
         for pid in against.pids {
             tell("pid", Some(pid.to_string()));
         }
         tell("database", against.access.database.clone());
         tell("admin-key", against.access.admin_key.clone());
-        let keeps = tell("record", against.record.map(|file| file.display().to_string()));
-        ensure!(keeps || against.record.is_none(), "--record: not of kind = {:?}", self.kind);
+        let keeps = against.record.is_none() || takes("record");
+        ensure!(keeps, "--record: not of kind = {:?}", self.kind);
+        tell("record", against.record.map(|file| file.display().to_string()));
         if let Some(place) = self.kill {
             let at = place.checked_sub(1).context("kill: counted from 1")?;
             let url = against.urls.get(at).with_context(|| format!("kill = {place}: too few"))?;
             let pid = against.pids.get(at).context("kill: whose process? --pid, or --start")?;
-            let can = tell("kill-pid", Some(pid.to_string()));
-            ensure!(can, "kill: not of kind = {:?}", self.kind);
+            ensure!(takes("kill-pid"), "kill: not of kind = {:?}", self.kind);
+            tell("kill-pid", Some(pid.to_string()));
             tell("kill-url", Some(url.to_string()));
         }
         let matches = Journey::command().try_get_matches_from(arguments).map_err(in_words)?;

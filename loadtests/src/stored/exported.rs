@@ -70,7 +70,7 @@ impl Stored {
         let since = rfc3339(wanted.since_us)?;
         let orders = export(office, &format!("orders?created_from={since}")).await?;
         let lines = export(office, &format!("order-lines?created_from={since}")).await?;
-        let levels = match wanted.skus.is_empty() {
+        let levels: Vec<LevelRow> = match wanted.skus.is_empty() {
             true => Vec::new(),
             false => export(office, "stock-levels?").await?,
         };
@@ -85,7 +85,6 @@ impl Stored {
             }
         }
         for row in levels {
-            let row: LevelRow = row;
             let Some(sku) = row.sku.filter(|sku| skus.contains(sku)) else { continue };
             let level = stored.levels.entry(sku).or_default();
             level.supplied += row.supplied;
