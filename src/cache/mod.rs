@@ -45,6 +45,10 @@ const WAITING_MAX: usize = 10_000;
 /// Between two attempts to read the same value ahead.
 const CLAIM_PAUSE: Duration = Duration::from_millis(250);
 
+/// For how long values to be read ahead gather: nobody waits for them, and a read of many costs
+/// little more than a read of one.
+const AHEAD_GATHER: Duration = Duration::from_millis(25);
+
 /// More keys than this are invalidated by invalidating all.
 const INVALIDATED_MAX: usize = 500;
 
@@ -116,6 +120,8 @@ struct Inner<K> {
     load: Box<Load<K>>,
     runtime: Handle,
     hits: metrics::CacheHits,
+    /// What is about to be read ahead.
+    ageing: Mutex<Vec<K>>,
 }
 
 /// What somebody waits for.
@@ -163,6 +169,7 @@ impl<K: Key> Cache<K> {
             load: Box::new(load),
             runtime: runtime.clone(),
             hits: metrics::CacheHits::new(options.name),
+            ageing: Mutex::default(),
         });
         let limits = Limits {
             keys_max: options.keys_max,
@@ -279,12 +286,24 @@ impl<K: Key> Cache<K> {
         Ok(entries)
     }
 
-    /// Reads a hot value before it expires, or probes whether the database is back.
+    /// Reads a hot value before it expires, or probes whether the database is back; together with
+    /// others that come within a moment.
     fn read_ahead(&self, key: K) {
-        let lane = self.lanes[stripe(&key) % self.lanes.len()].clone();
-        self.inner.runtime.spawn(async move {
-            // Whoever needs it asks for it and learns what is wrong.
-            let _ = lane.get(Asked { key, need: Need::Young }).await;
+        let Inner { ageing, runtime, options, .. } = &*self.inner;
+        let mut waiting = ageing.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(key);
+        if waiting.len() > 1 {
+            return;
+        }
+        let (cache, keys_max) = (self.clone(), options.keys_max);
+        runtime.spawn(async move {
+            tokio::time::sleep(AHEAD_GATHER).await;
+            let ageing = &cache.inner.ageing;
+            let keys =
+                std::mem::take(&mut *ageing.lock().unwrap_or_else(PoisonError::into_inner));
+            let reads = keys.chunks(keys_max).map(|keys| cache.ask(keys.to_vec(), Need::Young));
+            // Whoever needs one asks for it and learns what is wrong.
+            join_all(reads).await;
         });
     }
 
