@@ -101,7 +101,9 @@ impl Fleet {
 
     fn start_instance(&mut self) -> anyhow::Result<()> {
         let mut command = self.command("serve");
-        command.env("DOORBUSTER__SERVER__BIND", "127.0.0.1:0").stdin(Stdio::null());
+        // Standard input stays open as long as this process lives, however it dies.
+        command.arg("--until-stdin-closes").stdin(Stdio::piped());
+        command.env("DOORBUSTER__SERVER__BIND", "127.0.0.1:0");
         let (child, line) = first_line(&mut command);
         self.instances.extend(child);
         let line = line.context("doorbuster serve")?;
@@ -119,9 +121,12 @@ impl Fleet {
     /// Runs a command to its end.
     fn finish(&self, arguments: &[&Path]) -> anyhow::Result<()> {
         let mut command = self.command(arguments[0]);
-        command.args(&arguments[1..]).stdin(Stdio::null()).stdout(Stdio::null());
-        let status = command.status()?;
-        ensure!(status.success(), "doorbuster {}: {status}", arguments[0].display());
+        let output = command.args(&arguments[1..]).stdin(Stdio::null()).output()?;
+        // What an import finds wrong stands on its standard output.
+        let said = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let name = arguments[0].display();
+        ensure!(output.status.success(), "doorbuster {name}: {}", said.join("\n").trim());
         Ok(())
     }
 

@@ -34,7 +34,11 @@ enum Command {
     /// A shop on this machine: private PostgreSQL and Redis, a demo catalog, and the server.
     Dev(Dev),
     /// Serve with the configured PostgreSQL and Redis.
-    Serve,
+    Serve {
+        /// Stop also when standard input closes, so when the program ends that holds it; for tests.
+        #[arg(long, hide = true)]
+        until_stdin_closes: bool,
+    },
     /// Bring the database's schema up to this version.
     Migrate(Database),
     /// Load data from a file.
@@ -124,7 +128,7 @@ pub fn run() -> ExitCode {
     let sources = cli.sources();
     let done = match cli.command {
         Command::Dev(dev) => self::dev::run(sources, dev.port, &dev.data),
-        Command::Serve => serve::run(&sources),
+        Command::Serve { until_stdin_closes } => serve::run(&sources, until_stdin_closes),
         Command::Migrate(database) => maintain::migrate(sources, &database),
         Command::Import(Import::Catalog { file, stock, dry_run, database }) => {
             maintain::import_catalog(sources, &database, &file, stock, dry_run)

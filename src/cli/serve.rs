@@ -2,19 +2,25 @@
 
 use doorbuster::app::App;
 use doorbuster::config::{Config, Sources};
+use doorbuster::embedded::stdin_closed;
 use doorbuster::{metrics, telemetry};
 use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
-/// Serves until SIGTERM or SIGINT.
-pub fn run(sources: &Sources) -> Result<ExitCode, String> {
+/// Serves until SIGTERM, SIGINT or SIGHUP; or until standard input closes, which it also does
+/// when the program dies that holds its other end.
+pub fn run(sources: &Sources, until_stdin_closes: bool) -> Result<ExitCode, String> {
     let config = super::load(sources)?;
     config.postgres_url().map_err(|error| error.to_string())?;
     telemetry::install(&config.log)?;
     actix_web::rt::System::new().block_on(async {
-        let stop = Stop::listen()?;
+        let mut stop = Stop::listen()?;
+        if until_stdin_closes {
+            stop.stdin = Some(stdin_closed());
+        }
         let listener = listen(config.server.bind)?;
         serve(config, listener, stop, |address| println!("doorbuster: serving http://{address}"))
             .await
@@ -22,11 +28,13 @@ pub fn run(sources: &Sources) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The signals that ask to stop; listened for before anything starts.
+/// What asks to stop; listened for before anything starts.
 pub struct Stop {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Told when standard input closes, if that counts.
+    stdin: Option<oneshot::Receiver<()>>,
 }
 
 impl Stop {
@@ -39,12 +47,21 @@ impl Stop {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            stdin: None,
         })
     }
 
     /// Waits for one of them.
     pub async fn requested(&mut self) {
+        let stdin = async {
+            match &mut self.stdin {
+                // That nobody can tell any more is told.
+                Some(closed) => drop(closed.await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = stdin => {}
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             _ = self.hangup.recv() => {}

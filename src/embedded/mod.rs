@@ -151,6 +151,17 @@ pub fn admin_key(data: &Path) -> Result<String, EmbeddedError> {
     folder::secret(data, "admin.key", "sk_")
 }
 
+/// Told when standard input closes: also when the program dies that holds its other end.
+pub fn stdin_closed() -> oneshot::Receiver<()> {
+    let (closed, stdin_closed) = oneshot::channel();
+    // A plain thread: the runtime would wait for a blocked reader when it ends.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = closed.send(());
+    });
+    stdin_closed
+}
+
 /// Runs a pair for another program: prints one line of JSON that says where it is, and stops it
 /// when standard input ends, so also when that program dies, or at SIGTERM or SIGINT.
 pub async fn serve_until_stdin_closes(data: &Path) -> Result<(), EmbeddedError> {
@@ -158,12 +169,7 @@ pub async fn serve_until_stdin_closes(data: &Path) -> Result<(), EmbeddedError> 
     let listen = |kind| signal(kind).map_err(EmbeddedError::file("catch", Path::new("signals")));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
-    let (closed, stdin_closed) = oneshot::channel();
-    // A plain thread: the runtime would wait for a blocked reader when it ends.
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
-        let _ = closed.send(());
-    });
+    let stdin_closed = stdin_closed();
     let pair = Pair::start(data).await?;
     let line = serde_json::json!({
         "postgres_url": pair.postgres_url,
