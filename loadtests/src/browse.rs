@@ -68,7 +68,7 @@ pub struct Options {
 
 /// Reads and changes for a while, and judges what was seen.
 pub async fn browse(options: &Options) -> anyhow::Result<Report> {
-    let settings = Arc::new(options.check()?);
+    let settings = Arc::new(options.settings()?);
     let mut caller = Caller::new(&settings, Instant::now());
     let mut products = catalog::read_products(&mut caller, options.products).await?;
     let categories = catalog::read_categories(&mut caller).await?;
@@ -104,7 +104,8 @@ pub async fn browse(options: &Options) -> anyhow::Result<Report> {
 }
 
 impl Options {
-    fn check(&self) -> anyhow::Result<Settings> {
+    /// The clients, or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
         ensure!(self.seconds > 0.0 && self.seconds <= 86_400.0, "--seconds: up to a day");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate: more than zero");
         for (name, share) in [("--lists", self.lists), ("--conditional", self.conditional)] {

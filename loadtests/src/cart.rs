@@ -6,7 +6,7 @@ use crate::caller::{Caller, dice};
 use crate::client::Request;
 use crate::generator::Settings;
 use crate::guest::Guest;
-use crate::kill;
+use crate::kill::{self, KillSwitch};
 use crate::oracle::carts::{self, CartRun};
 use crate::record::Record;
 use crate::report::Report;
@@ -58,18 +58,12 @@ pub struct Options {
 
 /// Changes the carts, and judges what they came to.
 pub async fn cart(options: &Options) -> anyhow::Result<Report> {
-    let workers = options.carts * options.workers;
-    ensure!((1..=20_000).contains(&workers), "--carts times --workers: 1 to 20000");
-    ensure!((1..=1_000).contains(&options.skus), "--skus: 1 to 1000");
-    ensure!((0.0..=1.0).contains(&options.hang_up), "--hang-up: 0 to 1");
-    let urls = &options.instances.urls;
-    let kill = options.kill.switch(urls, workers)?;
+    let (settings, kill) = options.settings()?;
     let name = run_name("cart");
     let prices = options.prepare(&name).await?;
-    let settings = options.instances.settings(workers)?;
     let guests = open_sessions(&Arc::new(settings.clone()), options.carts).await?;
 
-    let bar = progress("changes", workers * options.changes);
+    let bar = progress("changes", options.workers() * options.changes);
     let settings = Arc::new(Settings { kill: kill.clone(), ..settings });
     let mut carts = change_all(options, &name, &settings, &guests, &prices, &bar).await?;
     bar.finish_and_clear();
@@ -86,11 +80,25 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     let records = carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
     let mut report = Report::new("cart", &name, records, verdict)?;
     report.must_acknowledge("no change was acknowledged");
-    report.attach_kill(kill.as_deref())?;
+    report.attach_kill(kill.as_deref());
     Ok(report)
 }
 
 impl Options {
+    fn workers(&self) -> usize {
+        self.carts * self.workers
+    }
+
+    /// The clients, and what kills their instance; or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<(Settings, Option<Arc<KillSwitch>>)> {
+        let workers = self.workers();
+        ensure!((1..=20_000).contains(&workers), "--carts times --workers: 1 to 20000");
+        ensure!((1..=1_000).contains(&self.skus), "--skus: 1 to 1000");
+        ensure!((0.0..=1.0).contains(&self.hang_up), "--hang-up: 0 to 1");
+        let instances = &self.instances;
+        Ok((instances.settings(workers)?, self.kill.switch(&instances.urls, workers)?))
+    }
+
     /// Fresh SKUs with stock for everybody; the price of each.
     async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
         let skus: Vec<String> =

@@ -7,7 +7,7 @@ use crate::cart::open_sessions;
 use crate::client::Request;
 use crate::generator::Settings;
 use crate::guest::Guest;
-use crate::kill;
+use crate::kill::{self, KillSwitch};
 use crate::oracle::checkout::{self as oracle, Evidence, Filling, Shopper};
 use crate::order::{Address, Item, NewOrder, Provider};
 use crate::record::{Outcome, Record};
@@ -74,9 +74,7 @@ pub struct Options {
 
 /// Fills carts, checks them out, and judges what came of it.
 pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
-    let settings = options.check()?;
-    let urls = &options.instances.urls;
-    let kill = options.kill.switch(urls, options.at_once * (options.windows + 1))?;
+    let (settings, kill) = options.settings()?;
     let name = run_name("checkout");
     let supplied = options.prepare(&name).await?;
     let guests = open_sessions(&Arc::new(settings.clone()), options.sessions).await?;
@@ -110,17 +108,20 @@ pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
     let mut report = Report::new("checkout", &name, evidence.checkouts(), verdict)?;
     report.must_acknowledge("no checkout was acknowledged");
     report.limit_unknown(report.verdict.checked.unknown, options.unknown_max);
-    report.attach_kill(kill.as_deref())?;
+    report.attach_kill(kill.as_deref());
     Ok(report)
 }
 
 impl Options {
-    fn check(&self) -> anyhow::Result<Settings> {
+    /// The clients, and what kills their instance; or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<(Settings, Option<Arc<KillSwitch>>)> {
         ensure!(self.sessions > 0 && self.fillings > 0, "--sessions, --fillings: at least one");
         ensure!((1..=100).contains(&self.windows), "--windows: 1 to 100");
         ensure!((1..=1_000).contains(&self.skus), "--skus: 1 to 1000");
         ensure!(self.scarce <= 1_000 && self.scarce_units > 0, "--scarce: up to 1000");
-        self.instances.settings(self.at_once * (self.windows + 1)).context("--at-once")
+        let (instances, at_once) = (&self.instances, self.at_once * (self.windows + 1));
+        let settings = instances.settings(at_once).context("--at-once")?;
+        Ok((settings, self.kill.switch(&instances.urls, at_once)?))
     }
 
     /// Fresh SKUs with stock; what was supplied of each.

@@ -43,6 +43,19 @@ impl Journey {
         (&target.instances, Some(&target.access))
     }
 
+    /// An error if its options cannot be.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Rush(options) => options.settings().map(drop),
+            Self::Replay(options) => options.settings().map(drop),
+            Self::Retention(options) => options.settings().map(drop),
+            Self::Browse(options) => options.settings().map(drop),
+            Self::Search(options) => options.settings().map(drop),
+            Self::Cart(options) => options.settings().map(drop),
+            Self::Checkout(options) => options.settings().map(drop),
+        }
+    }
+
     /// Runs it, while the monitor looks on.
     pub async fn run(&self) -> anyhow::Result<Report> {
         let (instances, access) = self.against();

@@ -35,8 +35,8 @@ pub struct Options {
     /// … once its instance has acknowledged this many requests
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     kill_after_acknowledged: usize,
-    /// … and this many requests wait for its answers
-    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    /// … and this many requests wait for its answers; more on a slower machine
+    #[arg(long, default_value_t = 10, value_name = "COUNT")]
     kill_in_flight: usize,
     /// The URL of that instance [default: the first one]
     #[arg(long, value_name = "URL")]
@@ -130,7 +130,7 @@ impl KillSwitch {
         let shot = self.shot.get().with_context(|| {
             format!(
                 "the instance was not killed: it never had {} requests acknowledged and {} in \
-                 flight at once (more clients at once, or a longer run?)",
+                 flight at once (more clients at once, a longer run, or less --kill-in-flight?)",
                 self.acknowledged_min, self.in_flight_min
             )
         })?;

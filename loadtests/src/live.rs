@@ -5,6 +5,7 @@ use crate::record::{Answer, Outcome, Record};
 use crate::report::latency::Latencies;
 use crate::supply::Office;
 use anyhow::{Context, ensure};
+use ratatui::crossterm::terminal::size;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::Line;
@@ -23,6 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 const TICK: Duration = Duration::from_millis(200);
 /// Lines that the picture takes.
 const HEIGHT: u16 = 16;
+/// Columns without which numbers are cut off.
+const WIDTH_MIN: u16 = 76;
 
 /// What was seen so far.
 #[derive(Debug)]
@@ -168,7 +171,12 @@ impl Seen {
     fn draw_latency(&self, frame: &mut Frame<'_>, area: Rect) {
         let row = |name: &str, latency: &Latencies| {
             let of = latency.percentiles();
-            Line::from(format!("{name:12}{:>9.1}{:>9.1}{:>9.1}", of.p50_ms, of.p99_ms, of.max_ms))
+            let values = [of.p50_ms, of.p99_ms, of.max_ms].map(|ms| match of.count {
+                0 => "–".to_owned(),
+                _ => format!("{ms:.1}"),
+            });
+            let [p50, p99, max] = values;
+            Line::from(format!("{name:12}{p50:>9}{p99:>9}{max:>9}"))
         };
         let lines = vec![
             Line::from(format!("{:12}{:>9}{:>9}{:>9}", "", "p50", "p99", "max")).dim(),
@@ -197,9 +205,17 @@ impl Seen {
 }
 
 impl Live {
-    /// Draws what it is fed, below what stands on the terminal.
+    /// Draws what it is fed, below what stands on the terminal; an error if that cannot be drawn
+    /// on, or is too small.
     pub fn start(run: &str, requests: usize) -> anyhow::Result<Self> {
-        ensure!(stdout().is_terminal(), "--live: this is no terminal");
+        ensure!(stdout().is_terminal(), "this is no terminal");
+        let (columns, lines) = size().context("how large is this terminal?")?;
+        let fits = columns >= WIDTH_MIN && lines > HEIGHT;
+        ensure!(
+            fits,
+            "this terminal is smaller than {WIDTH_MIN} columns and {} lines",
+            HEIGHT + 1
+        );
         let feed = Feed::new(run, requests)?;
         let (over, is_over) = oneshot::channel();
         let picture = tokio::spawn(show(open()?, feed.clone(), is_over));

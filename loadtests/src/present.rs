@@ -5,7 +5,8 @@ use crate::monitor::{Monitor, Watched};
 use crate::report::Report;
 use crate::setup::Setup;
 use crate::target::Instances;
-use std::path::PathBuf;
+use anyhow::ensure;
+use std::path::{Path, PathBuf};
 
 /// The environment variable that names the database, also for scenarios that need none.
 const DATABASE: &str = "DOORBUSTER__POSTGRES__URL";
@@ -31,6 +32,9 @@ pub async fn show(
 ) -> anyhow::Result<bool> {
     // Read first: a wrong name shall not be found out after the run.
     let baseline = instances.baseline.as_deref().map(Report::load).transpose()?;
+    for file in [&instances.json, &instances.html].into_iter().flatten() {
+        check_folder(file)?;
+    }
     let mut report = run.await?;
     if let Some(baseline) = baseline {
         report.compare_with(baseline);
@@ -45,15 +49,25 @@ pub async fn show(
     Ok(report.is_clean())
 }
 
+/// An error if a file cannot be written there.
+pub fn check_folder(file: &Path) -> anyhow::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let is_there = folder.is_none_or(Path::is_dir) && !file.is_dir();
+    ensure!(is_there, "{} cannot be written: no such folder, or a folder itself", file.display());
+    Ok(())
+}
+
 /// Runs a scenario while the monitor looks on.
 pub async fn watched(
     run: impl Future<Output = anyhow::Result<Report>>,
     instances: &Instances,
     database: Option<&str>,
 ) -> anyhow::Result<Report> {
-    let from_environment = std::env::var(DATABASE).ok();
+    let from_environment = std::env::var(DATABASE).ok().filter(|url| !url.is_empty());
     let database = database.or(from_environment.as_deref());
     let setup = Setup::look(&instances.urls, database).await;
+    let is_known = database.is_none() || setup.postgres.is_some();
+    ensure!(is_known, "--database: {}", setup.unknown.join("; "));
     let monitor = Monitor::start(Watched {
         bases: instances.urls.clone(),
         pids: instances.pids.clone(),
@@ -68,8 +82,10 @@ pub async fn watched(
 
 /// Shows how two runs differ; whether the later one was true and within its limits.
 pub fn compare(options: &Compare) -> anyhow::Result<bool> {
-    let mut report = Report::load(&options.after)?;
-    report.compare_with(Report::load(&options.before)?);
+    let (before, mut report) = (Report::load(&options.before)?, Report::load(&options.after)?);
+    let (was, is) = (&before.scenario, &report.scenario);
+    ensure!(was == is, "a {was} and a {is}: only runs of one scenario can be compared");
+    report.compare_with(before);
     print!("{report}");
     if let Some(file) = &options.html {
         report.save_html(file)?;

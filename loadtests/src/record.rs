@@ -1,13 +1,13 @@
 //! What clients sent and the bytes that they received: the evidence that the oracle judges.
 
 use crate::client::Request;
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -181,38 +181,87 @@ pub struct Run {
     pub since_us: Option<u64>,
 }
 
+/// A run as a file of NDJSON: a line with what was supplied, a line for each request, and a line
+/// that says how many those are, so that a part of it is not taken for the whole.
+#[derive(Debug)]
+pub struct RunFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    records: usize,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     supplied: BTreeMap<String, i64>,
 }
 
-impl Run {
-    /// Writes the run as NDJSON: a line with what was supplied, then a line per request.
-    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+#[derive(Serialize, Deserialize)]
+struct Footer {
+    records: usize,
+}
+
+impl RunFile {
+    /// Begins it.
+    pub fn create(path: &Path, supplied: &BTreeMap<String, i64>) -> anyhow::Result<Self> {
         let file = File::create(path).with_context(|| format!("cannot write {path:?}"))?;
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer(&mut file, &Header { supplied: self.supplied.clone() })?;
-        file.write_all(b"\n")?;
-        for record in &self.records {
-            serde_json::to_writer(&mut file, record)?;
-            file.write_all(b"\n")?;
-        }
-        file.flush().with_context(|| format!("cannot write {path:?}"))
+        let (path, file) = (path.to_owned(), BufWriter::new(file));
+        let mut run = Self { path, file, records: 0 };
+        run.line(&Header { supplied: supplied.clone() })?;
+        Ok(run)
     }
 
-    /// Reads what [`Run::save`] wrote.
+    /// Adds a request.
+    pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+        self.records += 1;
+        self.line(record)
+    }
+
+    /// Until now all can be read.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        self.file.flush().with_context(|| format!("cannot write {:?}", self.path))
+    }
+
+    /// Ends it.
+    pub fn finish(mut self) -> anyhow::Result<()> {
+        self.line(&Footer { records: self.records })?;
+        self.flush()
+    }
+
+    /// The requests of the file so far, one after the other.
+    pub fn records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Record>>> {
+        let lines = BufReader::new(File::open(path)?).lines().skip(1);
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.file, line)?;
+        self.file.write_all(b"\n").with_context(|| format!("cannot write {:?}", self.path))
+    }
+}
+
+impl Run {
+    /// Writes the run to a file.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let mut file = RunFile::create(path, &self.supplied)?;
+        self.records.iter().try_for_each(|record| file.add(record))?;
+        file.finish()
+    }
+
+    /// Reads a file that holds a whole run.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {path:?}"))?;
-        let mut lines = BufReader::new(file).lines();
-        let header = lines.next().with_context(|| format!("{path:?} is empty"))??;
-        let header: Header = serde_json::from_str(&header)
+        let lines: Result<Vec<String>, _> = BufReader::new(file).lines().collect();
+        let lines = lines.with_context(|| format!("cannot read {path:?}"))?;
+        let [header, records @ .., footer] = &lines[..] else { bail!("{path:?} is empty") };
+        let header: Header = serde_json::from_str(header)
             .with_context(|| format!("{path:?} does not begin with what was supplied"))?;
-        let mut records = Vec::new();
-        for (number, line) in lines.enumerate() {
-            let record = serde_json::from_str(&line?)
-                .with_context(|| format!("{path:?} line {}: not a record", number + 2))?;
-            records.push(record);
-        }
+        let counted = serde_json::from_str::<Footer>(footer).ok().map(|footer| footer.records);
+        ensure!(counted == Some(records.len()), "{path:?} is only a part of a run");
+        let read = |(number, line): (usize, &String)| {
+            serde_json::from_str(line)
+                .with_context(|| format!("{path:?} line {}: not a record", number + 2))
+        };
+        let records = records.iter().enumerate().map(read).collect::<anyhow::Result<_>>()?;
         Ok(Self { supplied: header.supplied, records, since_us: None })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::client::Request;
 use crate::dataset::{self, Invoice};
-use crate::generator::{Arrivals, run};
+use crate::generator::{Arrivals, Settings, run};
 use crate::oracle::{self, Verdict};
 use crate::order::{Address, Item, NewOrder, Provider};
 use crate::record::{Outcome, Record, Run};
@@ -37,12 +37,7 @@ pub struct Options {
 
 /// Supplies what was sold, sells it again, and judges what came of it.
 pub async fn replay(options: &Options) -> anyhow::Result<Report> {
-    let arrivals = match options.rate {
-        None => Arrivals::Unpaced,
-        Some(rate) if rate.is_finite() && rate > 0.0 => Arrivals::Rate(rate),
-        Some(rate) => bail!("--rate {rate}: more than zero"),
-    };
-    let settings = options.target.settings()?;
+    let settings = options.settings()?;
     let mut invoices = dataset::read_invoices(&options.data)?;
     invoices.truncate(options.limit.unwrap_or(usize::MAX));
     let units = dataset::units(&invoices);
@@ -53,7 +48,7 @@ pub async fn replay(options: &Options) -> anyhow::Result<Report> {
     let orders = invoices.iter().map(|invoice| order(&name, invoice));
     let orders = orders.collect::<anyhow::Result<Vec<Request>>>()?;
     let bar = progress("invoices", orders.len());
-    let records = run(orders, arrivals, &settings, &bar).await;
+    let records = run(orders, options.arrivals()?, &settings, &bar).await;
     bar.finish_and_clear();
 
     let evidence = Run { supplied, records, since_us: None };
@@ -68,6 +63,21 @@ impl Options {
     /// The options shared by all scenarios.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// The clients, or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        self.arrivals()?;
+        self.target.access.database()?;
+        self.target.settings()
+    }
+
+    fn arrivals(&self) -> anyhow::Result<Arrivals> {
+        match self.rate {
+            None => Ok(Arrivals::Unpaced),
+            Some(rate) if rate.is_finite() && rate > 0.0 => Ok(Arrivals::Rate(rate)),
+            Some(rate) => bail!("--rate {rate}: more than zero"),
+        }
     }
 }
 

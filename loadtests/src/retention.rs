@@ -1,5 +1,6 @@
 //! Retention under load: a rush while millions of old rows wait to be removed.
 
+use crate::generator::Settings;
 use crate::report::Report;
 use crate::rush;
 use crate::stored::connect;
@@ -19,14 +20,21 @@ pub struct Options {
     old_rows: u32,
 }
 
+impl Options {
+    /// The clients of the rush, or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        self.rush.target().access.database()?;
+        self.rush.settings()
+    }
+}
+
 /// Fills the tables with old rows, runs the rush, and says how many of them went meanwhile.
 ///
 /// To be compared with the same run on instances that have `retention.enabled` switched off.
 pub async fn retention(options: &Options) -> anyhow::Result<Report> {
-    let database = options.rush.target().access.database()?;
     // Known before millions of rows are made.
-    options.rush.target().office()?;
-    let client = connect(database).await?;
+    options.settings()?;
+    let client = connect(options.rush.target().access.database()?).await?;
     fill(&client, options.old_rows).await.context("cannot make old rows")?;
     let before = removed(&client).await?;
     let report = rush::rush(&options.rush).await?;

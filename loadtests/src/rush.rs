@@ -63,12 +63,8 @@ pub struct Options {
 
 /// Prepares the sale, lets everybody in, and judges what came of it.
 pub async fn rush(options: &Options) -> anyhow::Result<Report> {
-    let urls = &options.target.instances.urls;
-    let kill = options.kill.switch(urls, options.target.connections / urls.len())?;
-    let seed = options.seed.unwrap_or_else(rand::random);
-    let settings = Settings { kill: kill.clone(), seed, ..options.target.settings()? };
-    let ramp = Duration::try_from_secs_f64(options.ramp_seconds)
-        .context("--ramp-seconds: zero or more")?;
+    let settings = options.settings()?;
+    let kill = settings.kill.clone();
     let name = run_name("rush");
     let supplied = options.prepare(&name).await?;
 
@@ -79,7 +75,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
         None => progress("buyers", orders.len()),
     };
     let shown = Settings { live: live.as_ref().map(Live::feed), ..settings.clone() };
-    let mut records = run(orders, Arrivals::Window(ramp), &shown, &bar).await;
+    let mut records = run(orders, Arrivals::Window(options.ramp()?), &shown, &bar).await;
     bar.finish_and_clear();
     if let Some(live) = live {
         live.finish().await;
@@ -91,7 +87,7 @@ pub async fn rush(options: &Options) -> anyhow::Result<Report> {
     let verdict = oracle::examine(&evidence, options.target.source()?).await?;
     let mut report = Report::new("rush", &name, &evidence.records, verdict)?;
     options.limit(&mut report);
-    report.attach_kill(kill.as_deref())?;
+    report.attach_kill(kill.as_deref());
     Ok(report)
 }
 
@@ -106,13 +102,27 @@ impl Options {
         &self.target
     }
 
-    /// Fresh SKUs with stock; what was supplied of each.
-    async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
+    /// The clients, or why there cannot be such a rush.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
         ensure!(self.buyers > 0, "--buyers: at least one");
         ensure!((1..=10_000).contains(&self.skus), "--skus: 1 to 10000");
+        ensure!(self.units != Some(0), "--units: at least one");
+        self.ramp()?;
+        self.target.office()?;
+        let settings = self.target.settings()?;
+        let urls = &self.target.instances.urls;
+        let kill = self.kill.switch(urls, self.target.connections / urls.len())?;
+        Ok(Settings { kill, seed: self.seed.unwrap_or_else(rand::random), ..settings })
+    }
+
+    fn ramp(&self) -> anyhow::Result<Duration> {
+        Duration::try_from_secs_f64(self.ramp_seconds).context("--ramp-seconds: zero or more")
+    }
+
+    /// Fresh SKUs with stock; what was supplied of each.
+    async fn prepare(&self, name: &str) -> anyhow::Result<BTreeMap<String, i64>> {
         let plenty = u32::try_from(self.buyers.div_ceil(self.skus)).context("--buyers")?;
         let units = self.units.unwrap_or(if self.skus == 1 { 1_000 } else { plenty });
-        ensure!(units > 0, "--units: at least one");
         let skus: Vec<String> =
             (1..=self.skus).map(|n| format!("{}-{n}", name.to_uppercase())).collect();
         let office = self.target.office()?;
@@ -128,7 +138,10 @@ impl Options {
         if !self.live {
             return Ok(None);
         }
-        let mut live = Live::start(name, self.buyers)?;
+        let live = Live::start(name, self.buyers);
+        let live =
+            live.inspect_err(|error| eprintln!("--live: {error:#}; a progress bar instead"));
+        let Ok(mut live) = live else { return Ok(None) };
         if let (1, Some((sku, units))) = (supplied.len(), supplied.first_key_value()) {
             live.watch_stock(self.target.office()?, sku, *units);
         }

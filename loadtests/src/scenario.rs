@@ -95,6 +95,19 @@ pub struct Stairs {
     /// A step that acknowledges a smaller share of what is offered is over the knee.
     #[serde(default = "most")]
     pub goodput_min: f64,
+    /// Rates that are tried afterwards, each as long as a step.
+    #[serde(default)]
+    pub below: Vec<Below>,
+}
+
+/// A rate below the knee, as a share of it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Below {
+    /// The share, 0 to 1.
+    pub of_knee: f64,
+    /// A 99th percentile above it fails the run.
+    pub p99_ms_max: Option<f64>,
 }
 
 fn most() -> f64 {
@@ -227,7 +240,7 @@ impl Scenario {
 
     /// How many requests there will be at most, or nearly so.
     pub fn expected(&self) -> anyhow::Result<f64> {
-        let steps: f64 = self.stairs.iter().flat_map(Stairs::rates).sum();
+        let steps: f64 = self.stairs.iter().flat_map(Stairs::all_rates).sum();
         let seconds = self.stairs.as_ref().map_or(0.0, |stairs| stairs.seconds);
         Ok(self.schedule()?.expected() + steps * seconds)
     }
@@ -257,7 +270,18 @@ impl Stairs {
         (0..1_000).map(move |n| from + step * f64::from(n)).take_while(move |rate| *rate <= to)
     }
 
+    /// The same, and those below the knee if that is the last one.
+    fn all_rates(&self) -> impl Iterator<Item = f64> {
+        self.rates().chain(self.below.iter().map(|below| below.of_knee * self.to))
+    }
+
     fn check(&self) -> anyhow::Result<()> {
+        for below in &self.below {
+            share("stairs.below.of_knee", below.of_knee)?;
+            positive("stairs.below.of_knee", below.of_knee)?;
+            let limit = below.p99_ms_max;
+            limit.map_or(Ok(()), |limit| positive("stairs.below.p99_ms_max", limit))?;
+        }
         positive("stairs.from", self.from)?;
         positive("stairs.step", self.step)?;
         positive("stairs.seconds", self.seconds)?;
@@ -330,7 +354,16 @@ impl Clients {
 }
 
 impl Thresholds {
-    fn check_shares(&self) -> anyhow::Result<()> {
+    fn check_values(&self) -> anyhow::Result<()> {
+        for (name, limit) in [
+            ("p99_ms_max", self.p99_ms_max),
+            ("p999_ms_max", self.p999_ms_max),
+            ("acknowledged_per_second_min", self.acknowledged_per_second_min),
+            ("p99_drift_max", self.p99_drift_max),
+            ("knee_per_second_min", self.knee_per_second_min),
+        ] {
+            limit.map_or(Ok(()), |limit| positive(&format!("thresholds.{name}"), limit))?;
+        }
         for (name, limit) in [
             ("refused_share_max", self.refused_share_max),
             ("late_share_max", self.late_share_max),
@@ -341,7 +374,7 @@ impl Thresholds {
     }
 
     fn check(&self, scenario: &Scenario) -> anyhow::Result<()> {
-        self.check_shares()?;
+        self.check_values()?;
         let drift = self.p99_drift_max.is_none() || scenario.kind == Kind::Soak;
         ensure!(drift, "thresholds.p99_drift_max: for kind = \"soak\"");
         let knee = self.knee_per_second_min.is_none() || scenario.kind == Kind::Stairs;

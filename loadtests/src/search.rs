@@ -4,6 +4,7 @@
 use crate::caller::{Caller, dice};
 use crate::catalog::{self, Product, encode};
 use crate::client::Request;
+use crate::generator::Settings;
 use crate::oracle::search::{self as oracle, Kind, Search};
 use crate::record::Answer;
 use crate::report::Report;
@@ -50,12 +51,18 @@ pub struct Options {
     seed: u64,
 }
 
+impl Options {
+    /// The clients, or why there cannot be such a run.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        ensure!(self.searches > 0, "--searches: at least one");
+        ensure!((0.0..=1.0).contains(&self.typos_found_min), "--typos-found-min: 0 to 1");
+        self.instances.settings(self.searchers).context("--searchers")
+    }
+}
+
 /// Searches, and judges every answer.
 pub async fn search(options: &Options) -> anyhow::Result<Report> {
-    ensure!(options.searches > 0, "--searches: at least one");
-    ensure!((0.0..=1.0).contains(&options.typos_found_min), "--typos-found-min: 0 to 1");
-    let settings = options.instances.settings(options.searchers).context("--searchers")?;
-    let settings = Arc::new(settings);
+    let settings = Arc::new(options.settings()?);
     let mut caller = Caller::new(&settings, Instant::now());
     let products = Arc::new(catalog::read_products(&mut caller, options.products).await?);
 

@@ -74,21 +74,24 @@ pub struct Access {
 impl Access {
     /// Their back office.
     pub fn office<'a>(&'a self, instances: &'a Instances) -> anyhow::Result<Office<'a>> {
-        let admin_key = self.admin_key.as_deref().context("this needs --admin-key")?;
+        let admin_key = self.admin_key.as_deref().filter(|key| !key.is_empty());
+        let admin_key = admin_key.context("this needs --admin-key")?;
         Ok(Office { instances, admin_key })
     }
 
     /// Where the oracle looks.
     pub fn source<'a>(&'a self, instances: &'a Instances) -> anyhow::Result<Source<'a>> {
-        match &self.database {
-            Some(database) => Ok(Source::Database(database)),
-            None => self.office(instances).map(Source::Api).context("or --database"),
+        match self.database() {
+            Ok(database) => Ok(Source::Database(database)),
+            Err(_) => self.office(instances).map(Source::Api).context("or --database"),
         }
     }
 
     /// Their database, for what the API does not show.
     pub fn database(&self) -> anyhow::Result<&str> {
-        self.database.as_deref().context("this needs --database")
+        // An empty variable of the environment is as good as none.
+        let database = self.database.as_deref().filter(|database| !database.is_empty());
+        database.context("this needs --database")
     }
 }
 

@@ -103,8 +103,14 @@ async fn stairs_end_with_the_first_step_over_the_knee() {
     let stairs = File::new(
         "about = 'how many?'
         kind = 'stairs'
-        stairs = { from = 20, step = 4000, to = 40000, seconds = 1, p99_ms_max = 2000 }
-        goods = { fresh = 5 }",
+        goods = { fresh = 5 }
+        [stairs]
+        from = 20
+        step = 4000
+        to = 40000
+        seconds = 1
+        p99_ms_max = 2000
+        below = [{ of_knee = 0.5 }]",
     );
     let report = run(stairs.path(), &shop, &url, &["--set", "clients.ask_again=0"]).await;
     assert!(report.verdict.is_clean(), "{}", report);
@@ -112,6 +118,9 @@ async fn stairs_end_with_the_first_step_over_the_knee() {
     let over: Vec<bool> = climb.steps.iter().map(|step| step.over.is_some()).collect();
     assert!((2..10).contains(&over.len()) && climb.found_it(), "{over:?}");
     assert!(!over[..over.len() - 1].contains(&true) && climb.knee.is_some(), "{over:?}");
+    let (share, below) = &climb.below[0];
+    let half = climb.knee.unwrap() * share;
+    assert!(below.offered > half * 0.5 && below.offered < half * 2.0, "{below:?}");
 }
 
 /// A program that behaves as doorbuster does when it is started, and writes down what it is told.

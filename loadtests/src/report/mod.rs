@@ -128,13 +128,13 @@ impl Report {
         builder.report(scenario, run, verdict)
     }
 
-    /// Adds what was killed.  That it never came to the kill is an error, because then nothing
-    /// was shown; the figures are still worth reading.
-    pub fn attach_kill(&mut self, kill: Option<&KillSwitch>) -> anyhow::Result<()> {
-        if let Some(kill) = kill {
-            self.killed = Some(kill.shot().inspect_err(|_| eprintln!("{self}"))?);
+    /// Adds what was killed.  A run that never came to the kill has not shown what it should.
+    pub fn attach_kill(&mut self, kill: Option<&KillSwitch>) {
+        match kill.map(KillSwitch::shot) {
+            Some(Ok(shot)) => self.killed = Some(shot),
+            Some(Err(error)) => self.limits_missed.push(format!("{error:#}")),
+            None => {}
         }
-        Ok(())
     }
 
     /// Requests without a final answer.

@@ -18,6 +18,9 @@ pub struct Step {
     pub p999_ms: f64,
     /// The share of requests that the generator sent late itself, or found no connection for.
     pub late_share: f64,
+    /// The share of requests that were acknowledged in good time.
+    #[serde(default)]
+    pub goodput: f64,
     /// Why it is over the knee, if it is.
     pub over: Option<String>,
 }
@@ -29,6 +32,9 @@ pub struct Climb {
     pub steps: Vec<Step>,
     /// The highest rate below the knee that was reached, requests a second.
     pub knee: Option<f64>,
+    /// What came afterwards, at shares of that rate.
+    #[serde(default)]
+    pub below: Vec<(f64, Step)>,
 }
 
 impl Climb {
@@ -47,20 +53,28 @@ impl Climb {
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offered, achieved, p50_ms, p99_ms, p999_ms, late_share, .. } = self;
+        write!(f, "  {offered:>20.1}{achieved:>12.1}{p50_ms:>12.2}{p99_ms:>12.2}")?;
+        write!(f, "{p999_ms:>12.2}{:>12.1}", late_share * 100.0)
+    }
+}
+
 impl fmt::Display for Climb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
             "  steps      offered/s  achieved/s     p50, ms     p99, ms   p99.9, ms     late, %"
         )?;
-        for Step { offered, achieved, p50_ms, p99_ms, p999_ms, late_share, over } in &self.steps {
-            write!(f, "  {offered:>20.1}{achieved:>12.1}{p50_ms:>12.2}{p99_ms:>12.2}")?;
-            write!(f, "{p999_ms:>12.2}{:>12.1}", late_share * 100.0)?;
-            match over {
+        for step in &self.steps {
+            write!(f, "{step}")?;
+            match &step.over {
                 Some(why) => writeln!(f, "  OVER: {why}")?,
                 None => writeln!(f)?,
             }
         }
-        writeln!(f, "  knee          {}", self.knee_in_words())
+        writeln!(f, "  knee          {}", self.knee_in_words())?;
+        self.below.iter().try_for_each(|(share, step)| writeln!(f, "{step}  {share} of the knee"))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Report;
 use super::latency::{LATE_MS, Lag, Latency};
-use crate::oracle::{Checked, Verdict};
+use crate::oracle::Verdict;
 use std::fmt;
 
 /// Findings that are printed; the JSON has them all.
@@ -116,7 +116,7 @@ fn write_judged(f: &mut fmt::Formatter<'_>, verdict: &Verdict) -> fmt::Result {
         writeln!(f, "  judged        {}", judged.join(", "))?;
     }
     let checked = &verdict.checked;
-    if *checked == Checked::default() {
+    if checked.acknowledged + checked.refused + checked.unknown == 0 {
         return Ok(());
     }
     writeln!(

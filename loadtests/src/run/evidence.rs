@@ -2,13 +2,9 @@
 //! that a run may take as long as the disk lasts.
 
 use crate::oracle::{self, Verdict};
-use crate::record::{Record, Run};
+use crate::record::{Record, Run, RunFile};
 use crate::stored::Source;
-use anyhow::Context;
-use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Orders in memory.
@@ -22,7 +18,7 @@ pub struct Evidence {
     held_max: usize,
     since_us: Option<u64>,
     /// Where the others are.
-    spool: Option<(PathBuf, BufWriter<File>)>,
+    spool: Option<(PathBuf, RunFile)>,
     /// Where they shall stay.
     keep: Option<PathBuf>,
     /// What went wrong first with the file.
@@ -73,22 +69,18 @@ impl Evidence {
             None => self.open()?,
         };
         for record in self.held.drain(..) {
-            serde_json::to_writer(&mut spool.1, &record)?;
-            spool.1.write_all(b"\n")?;
+            spool.1.add(&record)?;
         }
-        spool.1.flush().with_context(|| format!("cannot write {:?}", spool.0))?;
+        spool.1.flush()?;
         self.spool = Some(spool);
         Ok(())
     }
 
-    fn open(&self) -> anyhow::Result<(PathBuf, BufWriter<File>)> {
+    fn open(&self) -> anyhow::Result<(PathBuf, RunFile)> {
         let path = self.keep.clone().unwrap_or_else(|| {
             std::env::temp_dir().join(format!("loadtests-{:x}.ndjson", rand::random::<u64>()))
         });
-        let file = File::create(&path).with_context(|| format!("cannot write {path:?}"))?;
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer(&mut file, &json!({ "supplied": self.supplied }))?;
-        file.write_all(b"\n")?;
+        let file = RunFile::create(&path, &self.supplied)?;
         Ok((path, file))
     }
 
@@ -101,12 +93,12 @@ impl Evidence {
         let mut last = std::mem::take(&mut self.held);
         let in_memory = last.len();
         if let Some((path, _)) = &self.spool {
-            let mut lines = BufReader::new(File::open(path)?).lines().skip(1);
+            let mut spooled = RunFile::records(path)?;
             let mut disappointed = HashSet::new();
             loop {
                 let mut records = Vec::new();
-                for line in lines.by_ref().take(self.held_max) {
-                    let record: Record = serde_json::from_str(&line?)?;
+                for record in spooled.by_ref().take(self.held_max) {
+                    let record = record?;
                     // The stock is judged with the first of each sort who was refused.
                     let is_refused = record.label() == "409 out_of_stock";
                     if is_refused && disappointed.insert(items(&record)) {
@@ -130,6 +122,9 @@ impl Evidence {
             run.records.truncate(in_memory);
             self.held = run.records;
             self.spill()?;
+            if let Some((_, file)) = self.spool.take() {
+                file.finish()?;
+            }
         }
         Ok(verdict)
     }

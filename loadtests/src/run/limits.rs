@@ -37,7 +37,17 @@ pub fn judge(scenario: &Scenario, tally: &Tally, report: &mut Report) {
     let limits = &scenario.thresholds;
     general(limits, report);
     match report.stairs.clone() {
-        Some(climb) => knee(limits, &climb, report),
+        Some(climb) => {
+            knee(limits, &climb, report);
+            let limits = scenario.stairs.iter().flat_map(|stairs| &stairs.below);
+            for (below, (share, step)) in limits.zip(&climb.below) {
+                report.limit_ms(
+                    &format!("p99 at {share} of the knee"),
+                    step.p99_ms,
+                    below.p99_ms_max,
+                );
+            }
+        }
         None => counts(scenario, tally, report),
     }
     for (sort, figures) in &tally.sorts {

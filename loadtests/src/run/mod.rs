@@ -16,7 +16,7 @@ use crate::generator::{Settings, drive, micros};
 use crate::oracle::Verdict;
 use crate::present::watched;
 use crate::record::{Outcome, Record};
-use crate::report::{Climb, Report};
+use crate::report::{Climb, Report, Step};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
 use crate::target::{Access, Instances, progress, run_name};
@@ -34,7 +34,8 @@ use tokio::time::Instant;
 
 /// The options of a run.
 #[derive(Debug, Clone, clap::Args)]
-#[command(mut_arg("urls", |urls| urls.required(false).required_unless_present("start")))]
+#[command(mut_arg("urls", |urls| urls.required(false)))]
+#[command(mut_arg("pids", |pids| pids.conflicts_with("start")))]
 pub struct Options {
     /// A file, or the name of a scenario that is built in
     #[arg(value_name = "FILE|NAME")]
@@ -68,11 +69,26 @@ impl Options {
     pub fn instances(&self) -> &Instances {
         &self.instances
     }
+
+    /// What cannot be is said before anything is started.
+    fn check(&self, file: &File) -> anyhow::Result<()> {
+        let urls = self.instances.urls.len();
+        let instances = self.start.unwrap_or(urls);
+        ensure!(instances > 0, "against what? --url URL, or --start COUNT");
+        match file {
+            File::Mixed(scenario) => {
+                ensure!(!self.live, "--live: not of kind = {:?}", scenario.kind.name());
+                Ok(())
+            }
+            File::Preset(preset) => preset.rehearse(instances, self.live, self.record.as_deref()),
+        }
+    }
 }
 
 /// Runs the scenario, beside instances of its own if that is asked for.
 pub async fn run(options: &Options) -> anyhow::Result<Report> {
     let file = File::load(&options.scenario, &options.changes)?;
+    options.check(&file)?;
     tokio::select! {
         report = start_and_run(options, &file) => report,
         // What was started stops when this returns.
@@ -88,6 +104,7 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
         live: options.live,
     };
     let Some(count) = options.start else { return run_file(file, &target).await };
+    eprintln!("starting {count} of doorbuster, with a PostgreSQL and a Redis of their own …");
     let (binary, catalog) = (options.binary.clone(), options.catalog.clone());
     let start = move || Fleet::start(count, binary.as_deref(), catalog.as_deref());
     let fleet = tokio::task::spawn_blocking(start).await.context("--start")??;
@@ -110,7 +127,6 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
 async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
     match file {
         File::Mixed(scenario) => {
-            ensure!(!target.live, "--live: not of kind = {:?}", scenario.kind.name());
             let run = run_mixed(scenario, target);
             watched(run, &target.instances, target.access.database.as_deref()).await
         }
@@ -127,11 +143,15 @@ async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
 }
 
 async fn interrupted() -> anyhow::Result<&'static str> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut quit = signal(SignalKind::quit())?;
     tokio::select! {
         _ = interrupt.recv() => Ok("SIGINT"),
         _ = terminate.recv() => Ok("SIGTERM"),
+        _ = hangup.recv() => Ok("SIGHUP"),
+        _ = quit.recv() => Ok("SIGQUIT"),
     }
 }
 
@@ -289,22 +309,40 @@ impl Running {
         let patience = Duration::from_secs_f64(stairs.seconds).min(settings.deadline);
         let settings =
             Settings { patience: Some(patience), deadline: patience, ..settings.clone() };
-        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
         for rate in stairs.rates() {
-            let (mut tally, mut in_time) = (Tally::new(stairs.seconds)?, 0);
-            let schedule = Schedule::constant(rate, stairs.seconds, true);
-            self.watched_stage(schedule, seed, &settings, |tag, record| {
-                let is_acknowledged = record.outcome() == Outcome::Acknowledged;
-                let is_in_time = record.timing.answered_at_us <= in_time_us;
-                in_time += u64::from(is_acknowledged && is_in_time);
-                tally.add(tag, record)
-            })
-            .await?;
-            if stairs::climb(&mut climb, stairs, rate, &tally, in_time) {
+            let step = self.step(rate, stairs, seed, &settings).await?;
+            if stairs::climb(&mut climb, stairs, rate, step) {
                 break;
             }
         }
+        if let Some(knee) = climb.knee {
+            for share in &stairs.below {
+                let step = self.step(knee * share.of_knee, stairs, seed, &settings).await?;
+                climb.below.push((share.of_knee, step));
+            }
+        }
         Ok(climb)
+    }
+
+    /// A stage at one rate.
+    async fn step(
+        &mut self,
+        rate: f64,
+        stairs: &Stairs,
+        seed: u64,
+        settings: &Settings,
+    ) -> anyhow::Result<Step> {
+        let (mut tally, mut in_time) = (Tally::new(stairs.seconds)?, 0);
+        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
+        let schedule = Schedule::constant(rate, stairs.seconds, true);
+        self.watched_stage(schedule, seed, settings, |tag, record| {
+            let is_acknowledged = record.outcome() == Outcome::Acknowledged;
+            let is_in_time = record.timing.answered_at_us <= in_time_us;
+            in_time += u64::from(is_acknowledged && is_in_time);
+            tally.add(tag, record)
+        })
+        .await?;
+        Ok(stairs::step(stairs.seconds, &tally, in_time))
     }
 }
 

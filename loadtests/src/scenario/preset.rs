@@ -74,22 +74,31 @@ impl Preset {
         ensure!(limits.each.is_empty(), "thresholds.each: for mixes, and this is none");
         let alone = limits.p99_drift_max.is_none() && limits.knee_per_second_min.is_none();
         ensure!(alone, "thresholds: p99_drift_max is of soaks, knee_per_second_min of stairs");
-        limits.check_shares()?;
+        limits.check_values()?;
         ensure!(self.kill.is_none_or(|kill| (1..=32).contains(&kill)), "kill: 1 to 32");
         let has_its_own = limits.unknown_max.is_some() || limits.refused_share_max.is_some();
         ensure!(!has_its_own, "thresholds: what may be refused or unknown is said by options");
-        let nowhere: Base = "http://127.0.0.1:1".parse()?;
+        self.rehearse(self.kill.unwrap_or(1), false, None)
+    }
+
+    /// An error if it cannot run against so many instances, whose processes are known.
+    pub fn rehearse(
+        &self,
+        instances: usize,
+        live: bool,
+        record: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        let bases = (1..=instances).map(|port| format!("http://127.0.0.1:{port}").parse());
         let told = Some("told".to_owned());
-        let instances = self.kill.unwrap_or(1);
-        self.journey(&Against {
-            urls: &vec![nowhere; instances],
-            pids: &vec![1; instances],
+        let journey = self.journey(&Against {
+            urls: &bases.collect::<anyhow::Result<Vec<Base>>>()?,
+            pids: &vec![std::process::id(); instances],
             new_connections: 0.0,
-            live: false,
+            live,
             access: &Access { database: told.clone(), admin_key: told },
-            record: None,
+            record,
         })?;
-        Ok(())
+        journey.check()
     }
 
     /// The scenario with its options, against these instances.

@@ -183,23 +183,21 @@ fn outcomes(report: &Report) -> String {
 
 fn stairs(report: &Report) -> String {
     let Some(climb) = &report.stairs else { return String::new() };
-    let header = [
-        "Offered /s",
-        "In time /s",
-        "p50, ms",
-        "p99, ms",
-        "p99.9, ms",
-        "Left late",
-        "Over the knee",
-    ];
-    let row = |step: &Step| {
+    let header =
+        ["Offered /s", "In time /s", "p50, ms", "p99, ms", "p99.9, ms", "Left late", "The knee"];
+    let row = |(note, step): (String, &Step)| {
         let values = [step.offered, step.achieved, step.p50_ms, step.p99_ms, step.p999_ms];
         let mut row: Vec<String> = values.map(number).into();
         row.push(percent(step.late_share));
-        row.push(step.over.as_ref().map_or_else(String::new, |why| esc(why).to_string()));
+        row.push(note);
         row
     };
-    let rows: Vec<Vec<String>> = climb.steps.iter().map(row).collect();
+    let over = |step: &Step| {
+        step.over.as_ref().map_or_else(String::new, |why| format!("over: {}", esc(why)))
+    };
+    let steps = climb.steps.iter().map(|step| (over(step), step));
+    let below = climb.below.iter().map(|(share, step)| (format!("at {share} of the knee"), step));
+    let rows: Vec<Vec<String>> = steps.chain(below).map(row).collect();
     let knee = esc(climb.knee_in_words());
     format!("{}<p class=\"note\">The knee is {knee}.</p>", table("routes", &header, &rows))
 }

@@ -34,7 +34,7 @@ fn report(text: &str) -> Report {
     report.sorts.insert(text.to_owned(), Sorted::default());
     let over = Some(text.to_owned());
     let step = Step { offered: 9.0, achieved: 8.0, over, ..Step::default() };
-    report.stairs = Some(Climb { steps: vec![step], knee: None });
+    report.stairs = Some(Climb { steps: vec![step], ..Climb::default() });
     let sample = InstanceSample {
         at_seconds: 1.0,
         cpu_cores: Some(0.5),
