@@ -15,11 +15,11 @@ use crate::export::Exports;
 use crate::http::{self, Operations};
 use crate::idempotency;
 use crate::inventory::{self, Inventory};
-use crate::journal::{self, Journal, Lanes};
+use crate::journal::{self, Journal, Lanes, Work};
 use crate::migrate;
 use crate::money::Currency;
 use crate::order;
-use crate::order::store::{Clock, Entry, Numbers, OrderCommits};
+use crate::order::store::{Clock, Numbers, OrderCommits};
 use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
@@ -53,9 +53,18 @@ pub struct App {
     _database_runtime: DatabaseRuntime,
 }
 
-/// Starts the journal of orders: [`journal::start`], or one that commits nothing.
-pub type StartJournal =
-    fn(Arc<OrderCommits>, journal::Limits, &Postgres) -> (Journal<Entry>, Lanes);
+/// Starts a journal: [`journal::start`], or one that commits nothing.
+pub type StartJournal<W> =
+    fn(Arc<W>, journal::Limits, &Postgres) -> (Journal<<W as Work>::Entry>, Lanes);
+
+/// What starts the journals.
+#[derive(Clone, Copy)]
+pub struct StartJournals {
+    /// That of the orders.
+    pub orders: StartJournal<OrderCommits>,
+    /// That of the carts.
+    pub carts: StartJournal<CartCommits>,
+}
 
 /// What the handlers use. Cheap to clone.
 #[derive(Clone)]
@@ -82,12 +91,13 @@ impl App {
         config: Config,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
-        Self::start_with(journal::start, config, metrics).await
+        let journals = StartJournals { orders: journal::start, carts: journal::start };
+        Self::start_with(journals, config, metrics).await
     }
 
-    /// The same with another journal, for benches.
+    /// The same with other journals, for benches.
     pub async fn start_with(
-        start_journal: StartJournal,
+        journals: StartJournals,
         config: Config,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
@@ -99,9 +109,9 @@ impl App {
         let offers = Offers::new(postgres.clone());
         let storefront = storefront(&config, &postgres, offers.clone(), redis.clone()).await?;
         let arbiter = Arbiter::new();
-        let (carts, cart_lanes) = carts(&config, &postgres, offers.clone());
+        let (carts, cart_lanes) = carts(journals.carts, &config, &postgres, offers.clone());
         let (desk, lanes) = desk(
-            start_journal,
+            journals.orders,
             &config,
             &postgres,
             secrets.clone(),
@@ -333,7 +343,7 @@ async fn storefront(
 
 /// The journal and everything that works on orders.
 fn desk(
-    start_journal: StartJournal,
+    start: StartJournal<OrderCommits>,
     config: &Config,
     postgres: &Postgres,
     secrets: Arc<Secrets>,
@@ -354,7 +364,7 @@ fn desk(
         clock: Clock::default(),
     };
     let limits = limits("orders", config.postgres.journal_connections, config);
-    let (journal, lanes) = start_journal(Arc::new(commits), limits, postgres);
+    let (journal, lanes) = start(Arc::new(commits), limits, postgres);
     let desk = Desk {
         journal,
         inventory,
@@ -379,11 +389,16 @@ fn sessions(config: &Config, postgres: &Postgres) -> (Sessions, Vec<Arbiter>) {
 }
 
 /// The carts and their journal.
-fn carts(config: &Config, postgres: &Postgres, offers: Offers) -> (Carts, Lanes) {
+fn carts(
+    start: StartJournal<CartCommits>,
+    config: &Config,
+    postgres: &Postgres,
+    offers: Offers,
+) -> (Carts, Lanes) {
     let terms = terms(config);
     let commits = CartCommits { offers: offers.clone(), terms };
     let limits = limits("carts", config.postgres.cart_connections, config);
-    let (journal, lanes) = journal::start(Arc::new(commits), limits, postgres);
+    let (journal, lanes) = start(Arc::new(commits), limits, postgres);
     let options = cart::Options {
         terms,
         deadline: config.order.deadline,

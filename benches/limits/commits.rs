@@ -1,4 +1,4 @@
-//! `commit_limit`: the journal's own work, its SQL and its rows, on prepared batches.
+//! `commit_limit`: the journals' own work, its SQL and its rows, on prepared batches.
 
 use super::Sample;
 use super::address::address;
@@ -8,9 +8,11 @@ use actix::ArbiterHandle;
 use anyhow::Context;
 use doorbuster::app::postgres_options;
 use doorbuster::auth::Secrets;
+use doorbuster::cart::store::{self as cart_store, CartCommits};
+use doorbuster::cart::{self, Addition, Change};
 use doorbuster::catalog::{Offer, Offers};
 use doorbuster::config::Config;
-use doorbuster::id::{LineId, OrderId, PaymentId};
+use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, SessionId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
 use doorbuster::journal::{Form, Transaction, Work, connect};
@@ -19,46 +21,67 @@ use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
 use doorbuster::postgres::Postgres;
 use doorbuster::pricing::Terms;
+use doorbuster::version::IfMatch;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// Orders of one measurement.
-const ORDERS: usize = 30_000;
+/// Entries of one measurement.
+const ENTRIES: usize = 30_000;
 
-/// How the orders arrive at PostgreSQL.
+/// Sessions whose carts are changed, and SKUs that each of them wants.
+pub const SESSIONS: usize = 4_000;
+pub const FAVOURITES: usize = 5;
+
+/// What is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Orders of one line, of many SKUs.
+    Spread,
+    /// The same of one SKU.
+    Hot,
+    /// Additions to carts.
+    Carts,
+}
+
+/// How it arrives at PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
+    pub what: What,
     pub connections: usize,
     pub batch: usize,
     pub form: Form,
-    /// Whether every order is of the same SKU.
-    pub is_hot: bool,
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, batch, form, is_hot } = self;
-        let goods = if *is_hot { "hot" } else { "spread" };
-        write!(f, "{}, {goods}, {connections} × {batch}", form.as_str())
+        let Self { what, connections, batch, form } = self;
+        let what = format!("{what:?}").to_lowercase();
+        write!(f, "{}, {what}, {connections} × {batch}", form.as_str())
     }
 }
 
-/// The shapes that are measured.
-pub fn shapes() -> Vec<Shape> {
-    let plain =
-        |connections, batch| Shape { connections, batch, form: Form::Optimistic, is_hot: false };
-    let grid = [1, 2, 4].into_iter().flat_map(|n| [50, 100, 250].map(|batch| plain(n, batch)));
-    let exact = Shape { form: Form::Exact, ..plain(2, 100) };
-    let hot = Shape { is_hot: true, ..plain(2, 100) };
-    grid.chain([exact, hot]).collect()
+/// The shapes of orders that are measured.
+pub fn orders() -> Vec<Shape> {
+    let exact = Shape { what: What::Spread, connections: 2, batch: 100, form: Form::Exact };
+    let hot = Shape { what: What::Hot, form: Form::Optimistic, ..exact };
+    grid(What::Spread, Form::Optimistic).chain([exact, hot]).collect()
 }
 
-type Batches = Mutex<Vec<Vec<Entry>>>;
+/// The shapes of changes of carts, which have one form.
+pub fn carts() -> Vec<Shape> {
+    grid(What::Carts, Form::Exact).collect()
+}
 
-/// Commits the batches over the shape's connections, whoever is free taking the next.
+fn grid(what: What, form: Form) -> impl Iterator<Item = Shape> {
+    let shape = move |connections, batch| Shape { what, connections, batch, form };
+    [1, 2, 4].into_iter().flat_map(move |n| [50, 100, 250].map(|batch| shape(n, batch)))
+}
+
+/// Commits batches over the shape's connections, whoever is free taking the next.
 pub async fn measure(
     shape: Shape,
     database: &Database,
@@ -68,65 +91,108 @@ pub async fn measure(
     let config = database::config(&database.url)?;
     let postgres = Postgres::new(&postgres_options(&config), runtime.clone());
     let postgres = postgres.map_err(anyhow::Error::msg)?;
-    let offers = offers(shape, &postgres).await?;
-    let commits = Arc::new(commits(&config, &postgres, arbiter));
-    // The clock is set by an exact batch, and each connection plans its statements once.
-    let warm_up = Batches::new(batches(&config, &offers, shape.batch, shape.connections * 6));
-    let batches = Batches::new(batches(&config, &offers, shape.batch, ORDERS / shape.batch));
-    let (warm_up, batches) = (Arc::new(warm_up), Arc::new(batches));
-    let ready = Arc::new(tokio::sync::Barrier::new(shape.connections + 1));
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..shape.connections {
-        let (commits, postgres, ready) = (commits.clone(), postgres.clone(), ready.clone());
-        let (warm_up, batches) = (warm_up.clone(), batches.clone());
-        let work = async move {
-            let client = connect(&postgres).await?;
-            let statements = commits.prepare(&client).await?;
-            let run = async |batch: &[Entry], form| {
-                commits
-                    .run(&Transaction::new(&client, uuid::Uuid::nil()), &statements, batch, form)
-                    .await
-            };
-            let mut form = Form::Exact;
-            while let Some(batch) = next(&warm_up) {
-                run(&batch, form).await?;
-                form = shape.form;
-            }
-            ready.wait().await;
-            while let Some(batch) = next(&batches) {
-                run(&batch, form).await?;
-            }
-            Ok::<_, tokio_postgres::Error>(())
-        };
-        tasks.spawn_on(work, &runtime);
-    }
-    let started = async {
-        ready.wait().await;
-        (Instant::now(), Used::now(None, database.postgres_pid))
+    let known = Offers::new(postgres.clone());
+    let offers = offers(shape, &known).await?;
+    let terms = Terms {
+        currency: config.order.currency,
+        shipping: config.order.shipping_price,
+        tax_rate: config.order.tax_rate_ppm,
     };
-    let ended = async {
-        while let Some(task) = tasks.join_next().await {
-            task??;
+    let run = Run { shape, database, postgres: &postgres, runtime };
+    match shape.what {
+        What::Spread | What::Hot => {
+            let secrets = Secrets::new("", vec![7; 32]);
+            let work = order_commits(&config, &postgres, arbiter);
+            run.commit(work, || order(any(&offers), &terms, &secrets)).await
         }
-        anyhow::Ok((Instant::now(), Used::now(None, database.postgres_pid)))
-    };
-    // A connection that fails before the barrier would leave the others waiting for it.
-    let both = async { tokio::join!(started, ended) };
-    let both = tokio::time::timeout(Duration::from_secs(60), both).await;
-    let (started, ended) = both.context("the connections did not come to an end")?;
-    let orders = ORDERS / shape.batch * shape.batch;
-    let (started, before) = started;
-    let (ended, after) = ended?;
-    let per_second = orders as f64 / ended.duration_since(started).as_secs_f64();
-    let used = after.since(before);
-    Ok(Sample { per_second, used, orders: orders as f64, ..Sample::default() })
+        What::Carts => {
+            let sessions: Vec<SessionId> = (0..SESSIONS).map(|_| SessionId::new()).collect();
+            // No cart is used twice at a time; the server would not refuse it either.
+            let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+            let work = CartCommits { offers: known, terms };
+            run.commit(work, || addition(&sessions, &offers, &permits)).await
+        }
+    }
 }
 
-fn next(batches: &Batches) -> Option<Vec<Entry>> {
+/// A measurement on its way.
+struct Run<'r> {
+    shape: Shape,
+    database: &'r Database,
+    postgres: &'r Postgres,
+    runtime: Handle,
+}
+
+type Batches<E> = Mutex<Vec<Vec<E>>>;
+
+fn next<E>(batches: &Batches<E>) -> Option<Vec<E>> {
     batches.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
-fn commits(config: &Config, postgres: &Postgres, arbiter: ArbiterHandle) -> OrderCommits {
+impl Run<'_> {
+    async fn commit<W: Work>(
+        self,
+        work: W,
+        mut entry: impl FnMut() -> W::Entry,
+    ) -> anyhow::Result<Sample> {
+        let Shape { connections, batch, form, .. } = self.shape;
+        let mut batches = |count| -> Arc<Batches<W::Entry>> {
+            let batch = |_| (0..batch).map(|_| entry()).collect();
+            Arc::new(Mutex::new((0..count).map(batch).collect()))
+        };
+        // The clock is set by an exact batch, and each connection plans its statements once.
+        let warm_up = batches(connections * 6);
+        let batches = batches(ENTRIES / batch);
+        let work = Arc::new(work);
+        let ready = Arc::new(tokio::sync::Barrier::new(connections + 1));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..connections {
+            let (work, postgres, ready) = (work.clone(), self.postgres.clone(), ready.clone());
+            let (warm_up, batches) = (warm_up.clone(), batches.clone());
+            let lane = async move {
+                let client = connect(&postgres).await?;
+                let statements = work.prepare(&client).await?;
+                let run = async |batch: &[W::Entry], form| {
+                    let transaction = Transaction::new(&client, Uuid::nil());
+                    work.run(&transaction, &statements, batch, form).await
+                };
+                let mut warm_form = Form::Exact;
+                while let Some(batch) = next(&warm_up) {
+                    run(&batch, warm_form).await?;
+                    warm_form = form;
+                }
+                ready.wait().await;
+                while let Some(batch) = next(&batches) {
+                    run(&batch, form).await?;
+                }
+                Ok::<_, tokio_postgres::Error>(())
+            };
+            tasks.spawn_on(lane, &self.runtime);
+        }
+        let used = || Used::now(None, self.database.postgres_pid);
+        let started = async {
+            ready.wait().await;
+            (Instant::now(), used())
+        };
+        let ended = async {
+            while let Some(task) = tasks.join_next().await {
+                task??;
+            }
+            anyhow::Ok((Instant::now(), used()))
+        };
+        // A connection that fails before the barrier would leave the others waiting for it.
+        let both = async { tokio::join!(started, ended) };
+        let both = tokio::time::timeout(Duration::from_secs(60), both).await;
+        let (started, ended) = both.context("the connections did not come to an end")?;
+        let (started, before) = started;
+        let (ended, after) = ended?;
+        let answers = (ENTRIES / batch * batch) as f64;
+        let per_second = answers / ended.duration_since(started).as_secs_f64();
+        Ok(Sample { per_second, used: after.since(before), answers, ..Sample::default() })
+    }
+}
+
+fn order_commits(config: &Config, postgres: &Postgres, arbiter: ArbiterHandle) -> OrderCommits {
     let options = inventory::Options { fresh: config.inventory.fresh };
     OrderCommits {
         periods: Periods {
@@ -140,34 +206,20 @@ fn commits(config: &Config, postgres: &Postgres, arbiter: ArbiterHandle) -> Orde
     }
 }
 
-async fn offers(shape: Shape, postgres: &Postgres) -> anyhow::Result<Vec<Arc<Offer>>> {
-    let skus: Vec<String> = (0..if shape.is_hot { 1 } else { SKUS }).map(database::sku).collect();
+async fn offers(shape: Shape, offers: &Offers) -> anyhow::Result<Vec<Arc<Offer>>> {
+    let skus = if shape.what == What::Hot { 1 } else { SKUS };
+    let skus: Vec<String> = (0..skus).map(database::sku).collect();
     let skus: Vec<&str> = skus.iter().map(String::as_str).collect();
-    let offers = Offers::new(postgres.clone()).get(&skus).await.map_err(anyhow::Error::msg)?;
+    let offers = offers.get(&skus).await.map_err(anyhow::Error::msg)?;
     offers.into_iter().collect::<Option<_>>().context("a SKU is not for sale")
 }
 
-/// Batches of orders that were never seen before, each of one line.
-fn batches(
-    config: &Config,
-    offers: &[Arc<Offer>],
-    batch: usize,
-    count: usize,
-) -> Vec<Vec<Entry>> {
-    let terms = Terms {
-        currency: config.order.currency,
-        shipping: config.order.shipping_price,
-        tax_rate: config.order.tax_rate_ppm,
-    };
-    let secrets = Secrets::new("", vec![7; 32]);
-    let entry = |_| {
-        let offer = &offers[rand::random_range(0..offers.len())];
-        entry(offer, &terms, &secrets)
-    };
-    (0..count).map(|_| (0..batch).map(entry).collect()).collect()
+fn any(offers: &[Arc<Offer>]) -> &Arc<Offer> {
+    &offers[rand::random_range(0..offers.len())]
 }
 
-fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
+/// An order that was never seen before, of one line.
+fn order(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let id = OrderId::new();
     let item = DraftItem { sku: offer.sku.clone(), variant: None, quantity: 1, index: 0 };
     let draft = Draft {
@@ -181,11 +233,7 @@ fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     };
     let priced = draft.price(&[Some(offer.clone())], terms, id, LineId::new);
     let command = Command::Place {
-        claim: Claim {
-            scope: ANONYMOUS.into(),
-            key: Uuid::from_u128(rand::random()).to_string().into(),
-            request_hash: rand::random(),
-        },
+        claim: claim(),
         placement: Arc::new(priced.expect("the catalog has a price for it")),
         payment: NewPayment {
             id: PaymentId::new(),
@@ -200,4 +248,41 @@ fn entry(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let (answer, _) = tokio::sync::oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(60);
     Entry { command, seen: vec![None], deadline, answer }
+}
+
+/// One more of something that a session likes.
+fn addition(
+    sessions: &[SessionId],
+    offers: &[Arc<Offer>],
+    permits: &Arc<Semaphore>,
+) -> cart_store::Entry {
+    let place = rand::random_range(0..sessions.len());
+    let favourite = rand::random_range(0..FAVOURITES);
+    let offer = &offers[(place * FAVOURITES + favourite) % offers.len()];
+    let addition = Addition {
+        id: ItemId::new(),
+        variant: Some(offer.variant),
+        quantity: 1,
+        at: "/items/0".to_owned(),
+        named_by: "sku",
+    };
+    let command = cart::Command {
+        id: Uuid::now_v7(),
+        session: sessions[place],
+        claim: Some(claim()),
+        if_match: IfMatch::default(),
+        change: Change::Add(vec![addition]),
+    };
+    let permit = permits.clone().try_acquire_owned().expect("there are enough");
+    let (answer, _) = tokio::sync::oneshot::channel();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    cart_store::Entry { command, deadline, answer, permit }
+}
+
+fn claim() -> Claim {
+    Claim {
+        scope: ANONYMOUS.into(),
+        key: Uuid::from_u128(rand::random()).to_string().into(),
+        request_hash: rand::random(),
+    }
 }

@@ -14,8 +14,8 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 
-/// SKUs that spread orders choose from.
-pub const SKUS: usize = 1_000;
+/// SKUs that spread orders and carts choose from.
+pub const SKUS: usize = 10_000;
 /// A SKU of which there is nothing.
 pub const SOLD_OUT: &str = "GONE-1";
 /// Units of every other SKU: more than a row can sell.
@@ -23,7 +23,7 @@ const STOCK: i64 = 1_000_000;
 
 /// The `n`th SKU.
 pub fn sku(n: usize) -> String {
-    format!("BENCH-{:04}", n % SKUS)
+    format!("BENCH-{:05}", n % SKUS)
 }
 
 /// The private pair, and the database that all others are copies of.
@@ -65,8 +65,7 @@ impl Databases {
     }
 
     /// A copy of the filled database, right after a checkpoint.
-    pub async fn fresh(&self) -> anyhow::Result<Database> {
-        let name = "row";
+    pub async fn fresh(&self, name: &'static str) -> anyhow::Result<Database> {
         let sql = format!("CREATE DATABASE {name} TEMPLATE doorbuster");
         self.admin.batch_execute(&sql).await?;
         self.admin.batch_execute("CHECKPOINT").await?;
@@ -95,6 +94,13 @@ pub struct Database {
 }
 
 impl Database {
+    /// Bytes on the disk, without the WAL.
+    pub async fn bytes(&self) -> anyhow::Result<i64> {
+        let client = connect(&self.url).await?;
+        let sql = "SELECT pg_database_size(current_database())";
+        Ok(client.query_one(sql, &[]).await?.get(0))
+    }
+
     /// Committed transactions for each order; counted when nobody else is connected any more,
     /// because a session reports its last ones when it ends.
     pub async fn commits_per_order(&self) -> anyhow::Result<f64> {

@@ -1,24 +1,29 @@
-//! How fast orders are beside what the machine allows, all measured in one run.
+//! How fast changes are beside what the machine allows, all measured in one run.
 //!
 //! `commit_limit` is the journal's own transactions on prepared batches, without HTTP, actors or
-//! offers. `http_limit` is the whole path of an order with a journal that commits nothing. Both
+//! offers. `http_limit` is the whole path of a change with a journal that commits nothing. Both
 //! share the cores in a real server, so its yardstick is the *composed limit*
-//! 1 / (1 / commit_limit + 1 / http_limit). `express` is the real server on the real database.
+//! 1 / (1 / commit_limit + 1 / http_limit), beside which stands the real server on the real
+//! database.
 //!
 //! The load generator is this process, the server always another one, so both have the same
 //! share of the machine in every row. Every row has a database of its own, equal for all; the
 //! rounds go through all rows, so that a busy minute of the machine does not hit one row alone.
 //!
-//! Words after `--` choose the rows whose names contain one of them; then there is no table.
+//! Words after `--` choose the topics: `orders` and `carts` unless told otherwise, `lines`,
+//! `connections`, and `growth` with a number of orders. `orders=hot` measures only the rows of a
+//! topic whose names hold that word, and makes no table.
 
 #[path = "../rules/address.rs"]
 mod address;
 mod commits;
 mod cpu;
 mod database;
+mod growth;
 mod presumed;
 mod server;
 mod table;
+mod topic;
 mod traffic;
 
 use actix::{Arbiter, ArbiterHandle};
@@ -28,6 +33,7 @@ use doorbuster::app::DatabaseRuntime;
 use server::Journal;
 use std::fmt;
 use std::time::Duration;
+use topic::{Measurement, Topic};
 use traffic::Goods;
 
 // The allocator of the `doorbuster` binary, because one of the servers is this executable.
@@ -37,7 +43,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Each row is measured so often; its median counts.
 const ROUNDS: usize = 3;
 
-/// One line, or one cell, of the table.
+/// One line, or one cell, of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
     /// Batches straight to the journal's SQL.
@@ -54,58 +60,85 @@ struct Sample {
     p99: Duration,
     batches: server::Batches,
     commits_per_order: f64,
-    orders: f64,
+    answers: f64,
     used: cpu::Used,
+}
+
+/// Where rows are measured.
+struct Bench<'b> {
+    databases: &'b Databases,
+    runtime: &'b DatabaseRuntime,
+    arbiter: ArbiterHandle,
 }
 
 fn main() -> anyhow::Result<()> {
     if std::env::args().any(|argument| argument == presumed::ARGUMENT) {
         return presumed::serve();
     }
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let wanted = topic::wanted(&wanted)?;
     // Only for the actor that the journal's work tells about stock; it runs on its own thread.
     let _system = actix::System::new();
     let arbiter = Arbiter::new();
     let database_runtime = DatabaseRuntime::start().map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let measured = runtime.block_on(bench(&database_runtime, &arbiter.handle()));
+    let measured = runtime.block_on(async {
+        let databases = Databases::start(database_runtime.handle()).await?;
+        println!("{}", databases.describe().await?);
+        let arbiter = arbiter.handle();
+        let bench = Bench { databases: &databases, runtime: &database_runtime, arbiter };
+        let measured = bench.all(&wanted).await;
+        // Also after an error: a database that is only dropped is not waited for.
+        databases.stop().await?;
+        measured
+    });
     arbiter.stop();
     measured
 }
 
-async fn bench(runtime: &DatabaseRuntime, arbiter: &ArbiterHandle) -> anyhow::Result<()> {
-    let databases = Databases::start(runtime.handle()).await?;
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let measured = rounds(&wanted, &databases, runtime, arbiter).await;
-    // Also after an error: a database that is only dropped is not waited for.
-    databases.stop().await?;
-    let medians = measured?;
-    if wanted.is_empty() {
-        println!("{}", table::Table::of(&medians));
-    }
-    Ok(())
-}
-
-/// The medians of the wanted rows, or of all.
-async fn rounds(
-    wanted: &[String],
-    databases: &Databases,
-    runtime: &DatabaseRuntime,
-    arbiter: &ArbiterHandle,
-) -> anyhow::Result<Vec<(Row, Sample)>> {
-    println!("{}", databases.describe().await?);
-    let is_wanted =
-        |row: &Row| wanted.is_empty() || wanted.iter().any(|w| row.to_string().contains(w));
-    let rows = rows().into_iter().filter(is_wanted);
-    let mut samples: Vec<(Row, Vec<Sample>)> = rows.map(|row| (row, Vec::new())).collect();
-    for round in 1..=ROUNDS {
-        eprintln!("round {round} of {ROUNDS}, load {}", table::load());
-        for (row, samples) in &mut samples {
-            let sample = measure(row, databases, runtime, arbiter).await?;
-            eprintln!("  {row:<44}{}", table::Speed(&sample));
-            samples.push(sample);
+impl Bench<'_> {
+    async fn all(&self, wanted: &[Topic]) -> anyhow::Result<()> {
+        for topic in wanted {
+            match topic.measurement() {
+                Measurement::Rows(rows) => {
+                    let medians = self.rounds(rows).await?;
+                    topic.print(&medians);
+                }
+                Measurement::Growth(orders) => growth::measure(orders, self.databases).await?,
+            }
         }
+        Ok(())
     }
-    Ok(samples.into_iter().map(|(row, samples)| (row, median(samples))).collect())
+
+    /// The medians of the rows.
+    async fn rounds(&self, rows: Vec<Row>) -> anyhow::Result<Vec<(Row, Sample)>> {
+        let mut samples: Vec<(Row, Vec<Sample>)> =
+            rows.into_iter().map(|row| (row, Vec::new())).collect();
+        for round in 1..=ROUNDS {
+            eprintln!("round {round} of {ROUNDS}, load {}", table::load());
+            for (row, samples) in &mut samples {
+                let sample = self.measure(row).await?;
+                eprintln!("  {row:<44}{}", table::Speed(&sample));
+                samples.push(sample);
+            }
+        }
+        Ok(samples.into_iter().map(|(row, samples)| (row, median(samples))).collect())
+    }
+
+    async fn measure(&self, row: &Row) -> anyhow::Result<Sample> {
+        let database = self.databases.fresh("row").await?;
+        let sample = match *row {
+            Row::Commit(shape) => {
+                let (runtime, arbiter) = (self.runtime.handle(), self.arbiter.clone());
+                commits::measure(shape, &database, runtime, arbiter).await?
+            }
+            Row::Requests { journal, goods, connections } => {
+                traffic::measure(journal, goods, connections, &database).await?
+            }
+        };
+        self.databases.drop(database).await?;
+        Ok(sample)
+    }
 }
 
 impl fmt::Display for Row {
@@ -118,41 +151,6 @@ impl fmt::Display for Row {
         };
         f.pad(&name)
     }
-}
-
-fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = commits::shapes().into_iter().map(Row::Commit).collect();
-    let mut requests = |journal, goods, counts: &[usize]| {
-        rows.extend(counts.iter().map(|&connections| Row::Requests {
-            journal,
-            goods,
-            connections,
-        }));
-    };
-    requests(Journal::Presumed, Goods::Spread, &[64, 256, 1024]);
-    requests(Journal::Real, Goods::Spread, &[64, 256, 1024]);
-    requests(Journal::Real, Goods::Hot, &[64, 256, 1024]);
-    requests(Journal::Real, Goods::SoldOut, &[64, 256]);
-    rows
-}
-
-async fn measure(
-    row: &Row,
-    databases: &Databases,
-    runtime: &DatabaseRuntime,
-    arbiter: &ArbiterHandle,
-) -> anyhow::Result<Sample> {
-    let database = databases.fresh().await?;
-    let sample = match *row {
-        Row::Commit(shape) => {
-            commits::measure(shape, &database, runtime.handle(), arbiter.clone()).await?
-        }
-        Row::Requests { journal, goods, connections } => {
-            traffic::measure(journal, goods, connections, &database).await?
-        }
-    };
-    databases.drop(database).await?;
-    Ok(sample)
 }
 
 fn median(mut samples: Vec<Sample>) -> Sample {

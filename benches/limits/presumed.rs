@@ -1,16 +1,22 @@
-//! `http_limit`: the server with a journal that answers every order as if it were committed.
+//! `http_limit`: the server with journals that answer every change as if it were committed.
 //!
-//! Parsing, the key's claim, pricing, both actors and the 201 itself are the real ones. The
-//! answers are made where the journal makes them, on the runtime of the database connections.
+//! Parsing, the key's claim, pricing, the actors and the answers themselves are the real ones. The
+//! answers are made where the journals make them, on the runtime of the database connections.
 
 use actix_web::rt::System;
-use doorbuster::app::App;
+use doorbuster::app::{App, StartJournals};
+use doorbuster::cart::store::{self as cart_store, CartCommits};
+use doorbuster::cart::{self, Cart, Locked, Shop};
 use doorbuster::config::{Config, Sources};
+use doorbuster::error::Problem;
+use doorbuster::id::{SessionId, VariantId};
+use doorbuster::idempotency::Reply;
 use doorbuster::journal::{Journal, Lanes, Limits, Work};
 use doorbuster::order::store::{Entry, OrderCommits};
 use doorbuster::order::{Command, World, decide};
 use doorbuster::postgres::Postgres;
 use doorbuster::{metrics, telemetry};
+use std::collections::{BTreeSet, HashMap};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +38,8 @@ pub fn serve() -> anyhow::Result<()> {
         let listener = TcpListener::bind(config.server.bind)?;
         let address = listener.local_addr()?;
         let metrics = metrics::install()?;
-        let app = App::start_with(start_journal, config, Some(metrics)).await;
+        let journals = StartJournals { orders: start_orders, carts: start_carts };
+        let app = App::start_with(journals, config, Some(metrics)).await;
         let app = app.map_err(anyhow::Error::msg)?;
         let server = app.serve(listener)?;
         println!("doorbuster: serving http://{address}");
@@ -40,17 +47,21 @@ pub fn serve() -> anyhow::Result<()> {
     })
 }
 
-fn start_journal(
+fn start_orders(
     commits: Arc<OrderCommits>,
     limits: Limits,
     postgres: &Postgres,
 ) -> (Journal<Entry>, Lanes) {
     let (journal, lanes, entries) = Journal::detached(limits.queue_max);
-    postgres.runtime().spawn(answer(commits, limits, entries));
+    postgres.runtime().spawn(answer_orders(commits, limits, entries));
     (journal, lanes)
 }
 
-async fn answer(commits: Arc<OrderCommits>, limits: Limits, mut entries: mpsc::Receiver<Entry>) {
+async fn answer_orders(
+    commits: Arc<OrderCommits>,
+    limits: Limits,
+    mut entries: mpsc::Receiver<Entry>,
+) {
     let mut batch: Vec<Entry> = Vec::new();
     while entries.recv_many(&mut batch, limits.batch_max).await > 0 {
         let at = Instant::now();
@@ -69,4 +80,52 @@ async fn answer(commits: Arc<OrderCommits>, limits: Limits, mut entries: mpsc::R
 fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(now.nanosecond() / 1000 * 1000).unwrap_or(now)
+}
+
+fn start_carts(
+    commits: Arc<CartCommits>,
+    limits: Limits,
+    postgres: &Postgres,
+) -> (Journal<cart_store::Entry>, Lanes) {
+    let (journal, lanes, mut entries) = Journal::<cart_store::Entry>::detached(limits.queue_max);
+    postgres.runtime().spawn(async move {
+        let (mut carts, mut batch) = (HashMap::new(), Vec::new());
+        while entries.recv_many(&mut batch, limits.batch_max).await > 0 {
+            let batch = std::mem::take(&mut batch);
+            let commands: Vec<&cart::Command> = batch.iter().map(|e| &e.command).collect();
+            match change(&commits, &commands, &mut carts).await {
+                Ok(answers) => {
+                    let pairs = batch.into_iter().zip(answers);
+                    pairs.for_each(|(entry, answer)| commits.answer(entry, Ok(answer)));
+                }
+                Err(problem) => {
+                    let each = batch.into_iter();
+                    each.for_each(|entry| commits.answer(entry, Err(problem.clone())));
+                }
+            }
+        }
+    });
+    (journal, lanes)
+}
+
+/// Changes carts that are only in memory.
+async fn change(
+    commits: &CartCommits,
+    commands: &[&cart::Command],
+    carts: &mut HashMap<SessionId, Cart>,
+) -> Result<Vec<Result<Reply, Problem>>, Problem> {
+    let found = |command: &&cart::Command| {
+        let cart = carts.get(&command.session).cloned().unwrap_or_default();
+        (command.session, Locked { cart, applied: Vec::new() })
+    };
+    let locked: HashMap<SessionId, Locked> = commands.iter().map(found).collect();
+    let present = locked.values().flat_map(|locked| locked.cart.variants());
+    let asked = commands.iter().flat_map(|command| command.change.variants());
+    let variants: BTreeSet<VariantId> = present.chain(asked).collect();
+    let offers = commits.offers.current_by_id(variants).await?;
+    let shop = Shop { offers, terms: commits.terms };
+    let world = cart::World { carts: locked, keys: HashMap::new(), shop };
+    let decisions = cart::decide(commands, world);
+    carts.extend(decisions.changed.into_iter().map(|(session, (cart, _))| (session, cart)));
+    Ok(decisions.answers)
 }

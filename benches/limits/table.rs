@@ -1,6 +1,7 @@
-//! The table that is printed at the end.
+//! The tables that are printed at the end.
 
-use super::commits::Shape;
+use super::commits::{Shape, What};
+use super::database::SKUS;
 use super::server::Journal;
 use super::traffic::Goods;
 use super::{Row, Sample};
@@ -14,21 +15,29 @@ pub fn load() -> String {
     text.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
-/// The medians of all rows.
+/// The medians of all rows, with the limits among them.
 pub struct Table<'r> {
     rows: &'r [(Row, Sample)],
+    /// What is committed, and in which form, where it sets the limit.
+    limit: (What, Form),
+    /// What is asked for there.
+    goods: Goods,
 }
 
 impl<'r> Table<'r> {
-    pub fn of(rows: &'r [(Row, Sample)]) -> Self {
-        Self { rows }
+    pub fn of_orders(rows: &'r [(Row, Sample)]) -> Self {
+        Self { rows, limit: (What::Spread, Form::Optimistic), goods: Goods::Spread }
     }
 
-    fn commits(&self, is_plain: bool) -> impl Iterator<Item = (Shape, f64)> {
+    pub fn of_carts(rows: &'r [(Row, Sample)]) -> Self {
+        Self { rows, limit: (What::Carts, Form::Exact), goods: Goods::Carts }
+    }
+
+    fn commits(&self, sets_limit: bool) -> impl Iterator<Item = (Shape, f64)> {
         self.rows.iter().filter_map(move |(row, sample)| match row {
             Row::Commit(shape) => {
-                let plain = shape.form == Form::Optimistic && !shape.is_hot;
-                (plain == is_plain).then_some((*shape, sample.per_second))
+                let is_it = (shape.what, shape.form) == self.limit;
+                (is_it == sets_limit).then_some((*shape, sample.per_second))
             }
             Row::Requests { .. } => None,
         })
@@ -48,7 +57,7 @@ impl<'r> Table<'r> {
     }
 
     fn http_limit(&self) -> f64 {
-        let rates = self.requests((Journal::Presumed, Goods::Spread));
+        let rates = self.requests((Journal::Presumed, self.goods));
         rates.map(|(_, sample)| sample.per_second).fold(0.0, f64::max)
     }
 
@@ -57,8 +66,10 @@ impl<'r> Table<'r> {
     }
 
     fn write_commits(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\ncommit_limit {:>23} orders/s", thousands(self.commit_limit()))?;
-        writeln!(f, "  prepared batches of one-line orders, 1,000 SKUs, optimistic form")?;
+        let (what, form) = self.limit;
+        let what = format!("{what:?}, {} form", form.as_str()).to_lowercase();
+        writeln!(f, "\ncommit_limit {:>23} a second", thousands(self.commit_limit()))?;
+        writeln!(f, "  prepared batches: {what}")?;
         writeln!(f, "  {:<16}{:>10}{:>10}{:>10}", "batches of", 50, 100, 250)?;
         let cells: Vec<(Shape, f64)> = self.commits(true).collect();
         for line in cells.chunk_by(|(a, _), (b, _)| a.connections == b.connections) {
@@ -67,15 +78,12 @@ impl<'r> Table<'r> {
             writeln!(f)?;
         }
         for (shape, rate) in self.commits(false) {
-            let name = if shape.is_hot { "one hot SKU" } else { "exact form" };
-            let Shape { connections, batch, .. } = shape;
-            let name = format!("{name}, {connections} connections × {batch}");
-            writeln!(f, "  {name:<36}{:>10}", thousands(rate))?;
+            writeln!(f, "  {:<36}{:>10}", shape.to_string(), thousands(rate))?;
         }
         Ok(())
     }
 
-    fn write_express(&self, f: &mut fmt::Formatter<'_>, name: &str, goods: Goods) -> fmt::Result {
+    fn write_real(&self, f: &mut fmt::Formatter<'_>, goods: Goods) -> fmt::Result {
         for (connections, sample) in self.requests((Journal::Real, goods)) {
             let batches = &sample.batches;
             let share = |from: f64, to: f64| {
@@ -84,7 +92,8 @@ impl<'r> Table<'r> {
             };
             writeln!(
                 f,
-                "  {name:<12}{connections:>6}{}{:>7.2}{:>8.0}{:>6.0}{:>7}{:>7}{:>8}{:>8}{:>9.4}",
+                "  {:<12}{connections:>6}{}{:>7.2}{:>8.0}{:>6.0}{:>7}{:>7}{:>8}{:>8}{:>9.4}",
+                name(goods),
                 Speed(sample),
                 sample.per_second / self.composed_limit(),
                 batches.entries / batches.count.max(1.0),
@@ -98,35 +107,13 @@ impl<'r> Table<'r> {
         }
         Ok(())
     }
-}
 
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write_commits(f)?;
-        let http_limit = thousands(self.http_limit());
-        writeln!(f, "\nhttp_limit {http_limit:>25} orders/s")?;
-        writeln!(f, "  everything but the commit")?;
-        let head = format!(
-            "{:>6}{:>11}{:>9}{:>9}{:>10}{:>10}",
-            "conns", "a second", "p50 ms", "p99 ms", "server µs", "postg. µs"
-        );
-        writeln!(f, "  {:<12}{head}", "")?;
-        for (connections, sample) in self.requests((Journal::Presumed, Goods::Spread)) {
-            writeln!(f, "  {:<12}{connections:>6}{}", "1,000 SKUs", Speed(sample))?;
+    fn write_sold_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refusals = (Journal::Real, Goods::SoldOut);
+        if self.requests(refusals).next().is_some() {
+            writeln!(f, "\nsold out, beside http_limit")?;
         }
-        let composed = thousands(self.composed_limit());
-        writeln!(f, "\ncomposed limit {composed:>21} orders/s")?;
-        writeln!(f, "\nexpress: the real server, beside the composed limit; its time on the")?;
-        writeln!(f, "  processors and PostgreSQL's for each order; the batches' sizes in %")?;
-        writeln!(
-            f,
-            "  {:<12}{head}{:>7}{:>8}{:>6}{:>7}{:>7}{:>8}{:>8}{:>9}",
-            "", "ratio", "batch", "opt.", "≤ 10", "≤ 50", "≤ 100", "≤ 250", "xact/o."
-        )?;
-        self.write_express(f, "1,000 SKUs", Goods::Spread)?;
-        self.write_express(f, "one hot SKU", Goods::Hot)?;
-        writeln!(f, "\nsold out, beside http_limit")?;
-        for (connections, sample) in self.requests((Journal::Real, Goods::SoldOut)) {
+        for (connections, sample) in self.requests(refusals) {
             let ratio = sample.per_second / self.http_limit();
             writeln!(f, "  {:<12}{connections:>6}{}{ratio:>7.2}", "refusals", Speed(sample))?;
         }
@@ -134,21 +121,78 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+fn name(goods: Goods) -> String {
+    match goods {
+        Goods::Spread => format!("{} SKUs", thousands(SKUS as f64)),
+        Goods::Hot => "one hot SKU".to_owned(),
+        Goods::SoldOut => "sold out".to_owned(),
+        Goods::Lines(lines) => format!("{lines} lines"),
+        Goods::Carts => "carts".to_owned(),
+    }
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_commits(f)?;
+        let http_limit = thousands(self.http_limit());
+        writeln!(f, "\nhttp_limit {http_limit:>25} a second")?;
+        writeln!(f, "  everything but the commit")?;
+        writeln!(f, "  {:<12}{HEAD}", "")?;
+        for (connections, sample) in self.requests((Journal::Presumed, self.goods)) {
+            writeln!(f, "  {:<12}{connections:>6}{}", name(self.goods), Speed(sample))?;
+        }
+        let composed = thousands(self.composed_limit());
+        writeln!(f, "\ncomposed limit {composed:>21} a second")?;
+        writeln!(f, "\nthe real server, beside the composed limit; its time on the")?;
+        writeln!(f, "  processors and PostgreSQL's for each answer; the batches' sizes in %")?;
+        writeln!(
+            f,
+            "  {:<12}{HEAD}{:>7}{:>8}{:>6}{:>7}{:>7}{:>8}{:>8}{:>9}",
+            "", "ratio", "batch", "opt.", "≤ 10", "≤ 50", "≤ 100", "≤ 250", "xact/o."
+        )?;
+        self.write_real(f, self.goods)?;
+        self.write_real(f, Goods::Hot)?;
+        self.write_sold_out(f)
+    }
+}
+
+/// Rows of real requests without a limit beside them.
+pub struct Plain<'r>(pub &'r [(Row, Sample)]);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n  {:<12}{HEAD}{:>11}{:>8}", "", "lines/s", "batch")?;
+        for (row, sample) in self.0 {
+            let Row::Requests { goods, connections, .. } = row else { continue };
+            let lines = if let Goods::Lines(lines) = goods { *lines } else { 1 };
+            let lines = thousands(sample.per_second * lines as f64);
+            let batch = sample.batches.entries / sample.batches.count.max(1.0);
+            let name = name(*goods);
+            writeln!(f, "  {name:<12}{connections:>6}{}{lines:>11}{batch:>8.0}", Speed(sample))?;
+        }
+        Ok(())
+    }
+}
+
+/// Above the columns of [`Speed`].
+const HEAD: &str = " conns   a second   p50 ms   p99 ms server µs postg. µs";
+
 /// The columns that all requests have.
 pub struct Speed<'s>(pub &'s Sample);
 
 impl fmt::Display for Speed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
-        let Sample { per_second, p50, p99, orders, used, .. } = self.0;
+        let Sample { per_second, p50, p99, answers, used, .. } = self.0;
         let per_second = thousands(*per_second);
         write!(f, "{per_second:>11}{:>9.1}{:>9.1}", millis(*p50), millis(*p99))?;
-        let micros = |used: Duration| used.as_secs_f64() * 1e6 / orders.max(1.0);
+        let micros = |used: Duration| used.as_secs_f64() * 1e6 / answers.max(1.0);
         write!(f, "{:>10.0}{:>10.0}", micros(used.server), micros(used.postgres))
     }
 }
 
-fn thousands(number: f64) -> String {
+/// With commas.
+pub fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

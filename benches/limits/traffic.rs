@@ -1,33 +1,47 @@
-//! Orders over HTTP, in a closed loop.
+//! Requests over HTTP, in a closed loop.
 
 use super::Sample;
+use super::commits::{FAVOURITES, SESSIONS};
 use super::cpu::Used;
 use super::database::{self, Database, SKUS, SOLD_OUT};
 use super::server::{Journal, Server};
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
-use loadtests::client::Request;
+use loadtests::client::{Connection, Request};
 use loadtests::hammer::{Measured, Until, hammer};
 use loadtests::order::{Address, Item, NewOrder, Provider};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
-const WARM_UP: Duration = Duration::from_millis(700);
+const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_millis(2_500);
 
-/// What is ordered.
+/// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goods {
-    /// One of many SKUs.
+    /// Orders of one of many SKUs.
     Spread,
-    /// Always the same.
+    /// Orders of always the same.
     Hot,
-    /// Something that there is nothing of.
+    /// Orders of something that there is nothing of.
     SoldOut,
+    /// Orders of so many lines.
+    Lines(usize),
+    /// Additions to carts.
+    Carts,
 }
 
-/// Orders from a fresh server for a while, after a short warm-up.
+/// The requests of a measurement: paths, bodies and whose they are.
+pub struct Requests {
+    path: &'static str,
+    bodies: Vec<Bytes>,
+    tokens: Vec<String>,
+}
+
+/// Requests to a fresh server for a while, after a short warm-up.
 pub async fn measure(
     journal: Journal,
     goods: Goods,
@@ -35,10 +49,10 @@ pub async fn measure(
     database: &Database,
 ) -> anyhow::Result<Sample> {
     let server = Server::start(journal, database)?;
-    let bodies = bodies(goods)?;
+    let requests = Arc::new(Requests::of(goods, &server).await?);
     let run = |time| {
-        let bodies = bodies.clone();
-        hammer(&server.url, move |n| request(&bodies, n), connections, Until::Elapsed(time))
+        let requests = requests.clone();
+        hammer(&server.url, move |n| requests.get(n), connections, Until::Elapsed(time))
     };
     run(WARM_UP).await?;
     let before = server.batches().await?;
@@ -50,47 +64,115 @@ pub async fn measure(
     let batches = server.batches().await?.since(&before);
     server.stop()?;
     let commits_per_order = database.commits_per_order().await?;
-    let orders = measured.statuses.values().sum::<u64>() as f64;
+    let answers = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
-    Ok(Sample { per_second, p50, p99, batches, commits_per_order, orders, used })
+    Ok(Sample { per_second, p50, p99, batches, commits_per_order, answers, used })
 }
 
 /// Nothing but the one answer that is to be measured.
-fn check(measured: &Measured, goods: Goods) -> anyhow::Result<()> {
-    let expected = if goods == Goods::SoldOut { 409 } else { 201 };
+pub fn check(measured: &Measured, goods: Goods) -> anyhow::Result<()> {
+    let expected = match goods {
+        Goods::SoldOut => 409,
+        Goods::Carts => 200,
+        _ => 201,
+    };
     let others = measured.statuses.keys().any(|status| *status != expected);
     ensure!(!others && measured.failures == 0, "not only {expected}: {measured:?}");
     Ok(())
 }
 
-/// A key that is as random as a client's, so that its index is not merely appended to.
-fn request(bodies: &[Bytes], n: u64) -> Request {
-    let key = Uuid::from_u128(rand::random()).to_string();
-    // One request after the other is of another SKU, and not in the order of the rows.
-    let body = &bodies[(n as usize).wrapping_mul(7919) % bodies.len()];
-    Request::post("/v1/orders", key, body.clone())
+impl Requests {
+    /// Opens the sessions of carts.
+    pub async fn of(goods: Goods, server: &Server) -> anyhow::Result<Self> {
+        let orders = |bodies: anyhow::Result<Vec<Bytes>>| {
+            Ok(Self { path: "/v1/orders", bodies: bodies?, tokens: Vec::new() })
+        };
+        match goods {
+            Goods::Spread => orders((0..SKUS).map(|n| order([database::sku(n)])).collect()),
+            Goods::Hot => orders(order([database::sku(0)]).map(|body| vec![body])),
+            Goods::SoldOut => orders(order([SOLD_OUT.to_owned()]).map(|body| vec![body])),
+            Goods::Lines(lines) => orders(
+                // Each order begins elsewhere, so that all SKUs are as hot.
+                (0..100)
+                    .map(|n| order((0..lines).map(|line| database::sku(n * 97 + line))))
+                    .collect(),
+            ),
+            Goods::Carts => Ok(Self {
+                path: "/v1/cart/items",
+                bodies: (0..SKUS)
+                    .map(|n| {
+                        format!("{{\"sku\":\"{}\",\"quantity\":1}}", database::sku(n)).into()
+                    })
+                    .collect(),
+                tokens: sessions(server).await?,
+            }),
+        }
+    }
+
+    /// The `n`th.
+    pub fn get(&self, n: u64) -> Request {
+        // A key that is as random as a client's, so that its index is not merely appended to.
+        let key = Uuid::from_u128(rand::random()).to_string();
+        // One request after the other is of another SKU, and not in the order of the rows.
+        let mixed = (n as usize).wrapping_mul(7919);
+        let request = |body: usize| {
+            Request::post(self.path, key, self.bodies[body % self.bodies.len()].clone())
+        };
+        if self.tokens.is_empty() {
+            return request(mixed);
+        }
+        let session = mixed % self.tokens.len();
+        let favourite = n as usize / self.tokens.len() % FAVOURITES;
+        request(session * FAVOURITES + favourite).by(&self.tokens[session])
+    }
 }
 
-fn bodies(goods: Goods) -> anyhow::Result<Arc<[Bytes]>> {
-    let skus: Vec<String> = match goods {
-        Goods::Spread => (0..SKUS).map(database::sku).collect(),
-        Goods::Hot => vec![database::sku(0)],
-        Goods::SoldOut => vec![SOLD_OUT.to_owned()],
+fn order(skus: impl IntoIterator<Item = String>) -> anyhow::Result<Bytes> {
+    let order = NewOrder {
+        items: skus.into_iter().map(|sku| Item { sku, quantity: 1 }).collect(),
+        email: "ada@example.com".to_owned(),
+        shipping_address: Address {
+            name: "Ada Lovelace".to_owned(),
+            line1: "12 St James's Square".to_owned(),
+            city: "London".to_owned(),
+            postal_code: "SW1Y 4JH".to_owned(),
+            country: "GB".to_owned(),
+        },
+        payment: Provider::Manual.payment(),
     };
-    let body = |sku: String| {
-        NewOrder {
-            items: vec![Item { sku, quantity: 1 }],
-            email: "ada@example.com".to_owned(),
-            shipping_address: Address {
-                name: "Ada Lovelace".to_owned(),
-                line1: "12 St James's Square".to_owned(),
-                city: "London".to_owned(),
-                postal_code: "SW1Y 4JH".to_owned(),
-                country: "GB".to_owned(),
-            },
-            payment: Provider::Manual.payment(),
-        }
-        .to_body()
-    };
-    Ok(skus.into_iter().map(body).collect::<Result<_, _>>()?)
+    Ok(order.to_body()?)
+}
+
+/// Their tokens.
+async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
+    const AT_ONCE: usize = 32;
+    let mut tasks = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let mut connection = Connection::new(server.url.parse()?);
+        tasks.spawn(async move {
+            let mut tokens = Vec::new();
+            for _ in 0..SESSIONS / AT_ONCE {
+                tokens.push(session(&mut connection).await?);
+            }
+            anyhow::Ok(tokens)
+        });
+    }
+    let mut tokens = Vec::new();
+    while let Some(some) = tasks.join_next().await {
+        tokens.extend(some??);
+    }
+    Ok(tokens)
+}
+
+async fn session(connection: &mut Connection) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Session {
+        token: String,
+    }
+    let request =
+        Request::post("/v1/sessions", Uuid::from_u128(rand::random()).to_string(), "{}");
+    let answer = connection.send(&request, Duration::from_secs(5)).await;
+    let answer = answer.ok().filter(|answer| answer.status == 201);
+    let answer = answer.context("a session was not started")?;
+    Ok(serde_json::from_slice::<Session>(&answer.body)?.token)
 }

@@ -18,5 +18,5 @@ mod tests;
 pub use body::{CartBody, ItemBody};
 pub use cart::{Cart, Item, LINES_MAX, Line, Priced, Shop};
 pub use change::{Addition, Change, Details};
-pub use decide::Command;
+pub use decide::{Command, Locked, World, decide};
 pub use desk::{Carts, Options};
