@@ -58,15 +58,22 @@ async fn create(
     send("products", requests.collect(), office).await
 }
 
+/// Units that one adjustment may bring.
+const UNITS_MAX: i64 = 1_000_000;
+
 /// Receives so many units of each SKU.
 pub async fn receive(
     office: &Office<'_>,
     name: &str,
     units: &BTreeMap<String, i64>,
 ) -> anyhow::Result<()> {
-    let requests = units.iter().map(|(sku, quantity)| {
+    let parts = units.iter().flat_map(|(sku, units)| {
+        let starts = (0..*units).step_by(UNITS_MAX as usize);
+        starts.map(move |start| (sku, start, UNITS_MAX.min(units - start)))
+    });
+    let requests = parts.map(|(sku, start, quantity)| {
         let body = json!({"sku": sku, "quantity": quantity, "reason": "received"});
-        let key = format!("{name}-stock-{sku}");
+        let key = format!("{name}-stock-{sku}-{start}");
         admin_post(office, "/v1/admin/stock/adjustments", key, &body)
     });
     send("stock", requests.collect(), office).await

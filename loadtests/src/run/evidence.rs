@@ -4,7 +4,7 @@
 use crate::oracle::{self, Verdict};
 use crate::record::{Record, Run, RunFile};
 use crate::stored::Source;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 /// Orders in memory.
@@ -14,10 +14,11 @@ const HELD_MAX: usize = 50_000;
 #[derive(Debug)]
 pub struct Evidence {
     supplied: BTreeMap<String, i64>,
-    held: Vec<Record>,
+    /// The last ones.
+    held: VecDeque<Record>,
     held_max: usize,
     since_us: Option<u64>,
-    /// Where the others are.
+    /// Where those before them are.
     spool: Option<(PathBuf, RunFile)>,
     /// Where they shall stay.
     keep: Option<PathBuf>,
@@ -37,18 +38,19 @@ impl Evidence {
         supplied: BTreeMap<String, i64>,
         keep: Option<&Path>,
     ) -> Self {
-        let (keep, held) = (keep.map(Path::to_owned), Vec::new());
+        let (keep, held) = (keep.map(Path::to_owned), VecDeque::new());
         Self { supplied, held, held_max, since_us: None, spool: None, keep, failed: None }
     }
 
     /// Adds one.
     pub fn add(&mut self, record: Record) {
-        if self.held.len() >= self.held_max && self.failed.is_none() {
-            self.failed = self.spill().err();
-        }
         let since_us = oracle::since_us([&record].into_iter());
         self.since_us = Some(self.since_us.map_or(since_us, |first| first.min(since_us)));
-        self.held.push(record);
+        self.held.push_back(record);
+        // One at a time: many at once would hold up the run, which would look like a slow shop.
+        if self.held.len() > self.held_max && self.failed.is_none() {
+            self.failed = self.spill(1).err();
+        }
     }
 
     /// Nothing of the run is older, in microseconds since 1970.
@@ -58,20 +60,19 @@ impl Evidence {
     }
 
     /// Those that are in memory.
-    pub fn held(&mut self) -> &mut Vec<Record> {
-        &mut self.held
+    pub fn held(&mut self) -> &mut [Record] {
+        self.held.make_contiguous()
     }
 
-    /// Moves all from memory to the file, in the format of `--record`.
-    fn spill(&mut self) -> anyhow::Result<()> {
+    /// Moves the first so many from memory to the file, in the format of `--record`.
+    fn spill(&mut self, count: usize) -> anyhow::Result<()> {
         let mut spool = match self.spool.take() {
             Some(spool) => spool,
             None => self.open()?,
         };
-        for record in self.held.drain(..) {
+        for record in self.held.drain(..count) {
             spool.1.add(&record)?;
         }
-        spool.1.flush()?;
         self.spool = Some(spool);
         Ok(())
     }
@@ -90,9 +91,10 @@ impl Evidence {
             return Err(error.context("orders are missing from the evidence"));
         }
         let mut verdict = Verdict::default();
-        let mut last = std::mem::take(&mut self.held);
+        let mut last = Vec::from(std::mem::take(&mut self.held));
         let in_memory = last.len();
-        if let Some((path, _)) = &self.spool {
+        if let Some((path, file)) = &mut self.spool {
+            file.flush()?;
             let mut spooled = RunFile::records(path)?;
             let mut disappointed = HashSet::new();
             loop {
@@ -120,8 +122,8 @@ impl Evidence {
         if self.keep.is_some() {
             // The others are in the file already.
             run.records.truncate(in_memory);
-            self.held = run.records;
-            self.spill()?;
+            self.held = run.records.into();
+            self.spill(self.held.len())?;
             if let Some((_, file)) = self.spool.take() {
                 file.finish()?;
             }
