@@ -1,5 +1,6 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
+SHELL := /bin/bash
 .PHONY: help run rush test lint bench instructions loadtest retention-load schemathesis peers openapi ci services
 
 help: ## this list
@@ -20,8 +21,10 @@ lint: ## formatting and lints, as strict as in CI
 	cargo clippy --workspace --all-targets -- -D warnings
 
 # The release profile, not `dist`: its fat LTO takes minutes to build, and is a fifth faster.
-bench: services ## what the rules cost, and how fast orders are beside what the machine allows
-	cargo bench --profile release --bench rules --bench limits --bench reads
+# More of `limits` with words: `cargo bench --profile release --bench limits -- lines connections`.
+bench: services ## what the rules cost, and orders, carts and reads beside what the machine allows
+	set -o pipefail; cargo bench --profile release --bench rules --bench limits --bench reads \
+	    | tee $${CARGO_TARGET_DIR:-target}/bench.txt
 
 instructions: ## instructions of the rules, counted by callgrind, beside those of the run before
 	scripts/instructions.sh
