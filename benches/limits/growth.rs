@@ -21,7 +21,7 @@ pub async fn measure(orders: u64, databases: &Databases) -> anyhow::Result<()> {
         thousands(super::database::SKUS as f64)
     );
     println!("  {:>12}{:>12}{:>10}{:>12}", "orders", "a second", "p99 ms", "database MB");
-    let full = databases.fresh("full").await?;
+    let full = databases.fresh("filled").await?;
     fill(orders, &full).await?;
     let (mut of_empty, mut of_full) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
