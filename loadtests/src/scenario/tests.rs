@@ -164,6 +164,10 @@ fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
     for (change, expected) in [
         ("options.bayers=3", "unexpected argument '--bayers'"),
         ("options.buyers=few", "invalid value 'few' for '--buyers"),
+        ("options.buyers=0", "--buyers: at least one"),
+        ("options.ramp_seconds=-1", "--ramp-seconds: zero or more"),
+        ("options.connections=4", "cannot have 10 requests in flight"),
+        ("thresholds.p99_ms_max=-5", "thresholds.p99_ms_max = -5: more than zero"),
         ("options.buyers=[1]", "options.buyers: expected a number or a text"),
         ("options.url=http://c:3", "options.url: on the command line"),
         ("goods.units=3", "unknown field `goods`"),
@@ -173,5 +177,25 @@ fn a_scenario_of_the_command_line_takes_its_options_from_the_file() {
     ] {
         let error = format!("{:#}", preset(RUSH, &[change]).unwrap_err());
         assert!(error.contains(expected), "{change}: {expected} is not in: {error}");
+    }
+}
+
+#[test]
+fn what_a_preset_cannot_do_is_said_before_anything_is_started() {
+    let preset = |name: &str, changes: &[&str]| {
+        let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+        let Ok(File::Preset(preset)) = File::load(name, &changes) else { panic!("no preset") };
+        preset
+    };
+    let rush = preset("rush", &["kill=2"]);
+    rush.rehearse(2, true, Some(Path::new("orders.ndjson"))).unwrap();
+    let search = preset("search", &[]);
+    for (preset, instances, live, record, expected) in [
+        (&rush, 1, false, None, "kill = 2: too few"),
+        (&search, 1, true, None, "--live: not of kind = \"search\""),
+        (&search, 1, false, Some(Path::new("orders.ndjson")), "--record: not of kind"),
+    ] {
+        let error = format!("{:#}", preset.rehearse(instances, live, record).unwrap_err());
+        assert!(error.contains(expected), "{expected} is not in: {error}");
     }
 }
