@@ -100,15 +100,6 @@ impl Database {
         let sql = "SELECT pg_database_size(current_database())";
         Ok(client.query_one(sql, &[]).await?.get(0))
     }
-
-    /// Committed transactions for each order; counted when nobody else is connected any more,
-    /// because a session reports its last ones when it ends.
-    pub async fn commits_per_order(&self) -> anyhow::Result<f64> {
-        let client = connect(&self.url).await?;
-        let sql = "SELECT xact_commit::float8 / greatest((SELECT count(*) FROM orders), 1)
-                   FROM pg_stat_database WHERE datname = current_database()";
-        Ok(client.query_one(sql, &[]).await?.get(0))
-    }
 }
 
 /// A folder that goes when this value goes.

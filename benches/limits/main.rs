@@ -59,7 +59,6 @@ struct Sample {
     p50: Duration,
     p99: Duration,
     batches: server::Batches,
-    commits_per_order: f64,
     answers: f64,
     used: cpu::Used,
 }

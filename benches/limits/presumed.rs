@@ -6,17 +6,17 @@
 use actix_web::rt::System;
 use doorbuster::app::{App, StartJournals};
 use doorbuster::cart::store::{self as cart_store, CartCommits};
-use doorbuster::cart::{self, Cart, Locked, Shop};
+use doorbuster::cart::{self, Cart, Locked};
 use doorbuster::config::{Config, Sources};
 use doorbuster::error::Problem;
-use doorbuster::id::{SessionId, VariantId};
+use doorbuster::id::SessionId;
 use doorbuster::idempotency::Reply;
 use doorbuster::journal::{Journal, Lanes, Limits, Work};
 use doorbuster::order::store::{Entry, OrderCommits};
 use doorbuster::order::{Command, World, decide};
 use doorbuster::postgres::Postgres;
 use doorbuster::{metrics, telemetry};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
@@ -119,11 +119,7 @@ async fn change(
         (command.session, Locked { cart, applied: Vec::new() })
     };
     let locked: HashMap<SessionId, Locked> = commands.iter().map(found).collect();
-    let present = locked.values().flat_map(|locked| locked.cart.variants());
-    let asked = commands.iter().flat_map(|command| command.change.variants());
-    let variants: BTreeSet<VariantId> = present.chain(asked).collect();
-    let offers = commits.offers.current_by_id(variants).await?;
-    let shop = Shop { offers, terms: commits.terms };
+    let shop = commits.shop_for(commands, locked.values().map(|locked| &locked.cart)).await?;
     let world = cart::World { carts: locked, keys: HashMap::new(), shop };
     let decisions = cart::decide(commands, world);
     carts.extend(decisions.changed.into_iter().map(|(session, (cart, _))| (session, cart)));

@@ -92,7 +92,7 @@ impl<'r> Table<'r> {
             };
             writeln!(
                 f,
-                "  {:<12}{connections:>6}{}{:>7.2}{:>8.0}{:>6.0}{:>7}{:>7}{:>8}{:>8}{:>9.4}",
+                "  {:<12}{connections:>6}{}{:>7.2}{:>8.0}{:>6.0}{:>7}{:>7}{:>8}{:>8}",
                 name(goods),
                 Speed(sample),
                 sample.per_second / self.composed_limit(),
@@ -102,7 +102,6 @@ impl<'r> Table<'r> {
                 share(10.0, 50.0),
                 share(50.0, 100.0),
                 share(100.0, 250.0),
-                sample.commits_per_order,
             )?;
         }
         Ok(())
@@ -147,8 +146,8 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "  processors and PostgreSQL's for each answer; the batches' sizes in %")?;
         writeln!(
             f,
-            "  {:<12}{HEAD}{:>7}{:>8}{:>6}{:>7}{:>7}{:>8}{:>8}{:>9}",
-            "", "ratio", "batch", "opt.", "≤ 10", "≤ 50", "≤ 100", "≤ 250", "xact/o."
+            "  {:<12}{HEAD}{:>7}{:>8}{:>6}{:>7}{:>7}{:>8}{:>8}",
+            "", "ratio", "batch", "opt.", "≤ 10", "≤ 50", "≤ 100", "≤ 250"
         )?;
         self.write_real(f, self.goods)?;
         self.write_real(f, Goods::Hot)?;

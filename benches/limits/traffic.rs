@@ -5,15 +5,18 @@ use super::commits::{FAVOURITES, SESSIONS};
 use super::cpu::Used;
 use super::database::{self, Database, SKUS, SOLD_OUT};
 use super::server::{Journal, Server};
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
-use loadtests::client::{Connection, Request};
+use loadtests::caller::Caller;
+use loadtests::client::Request;
+use loadtests::generator::Settings;
+use loadtests::guest::Guest;
 use loadtests::hammer::{Measured, Until, hammer};
 use loadtests::order::{Address, Item, NewOrder, Provider};
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 const WARM_UP: Duration = Duration::from_secs(2);
@@ -63,10 +66,9 @@ pub async fn measure(
     check(&measured, goods)?;
     let batches = server.batches().await?.since(&before);
     server.stop()?;
-    let commits_per_order = database.commits_per_order().await?;
     let answers = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
-    Ok(Sample { per_second, p50, p99, batches, commits_per_order, answers, used })
+    Ok(Sample { per_second, p50, p99, batches, answers, used })
 }
 
 /// Nothing but the one answer that is to be measured.
@@ -146,13 +148,14 @@ fn order(skus: impl IntoIterator<Item = String>) -> anyhow::Result<Bytes> {
 /// Their tokens.
 async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 32;
+    let settings = Arc::new(Settings::new(vec![server.url.parse()?], AT_ONCE));
     let mut tasks = JoinSet::new();
     for _ in 0..AT_ONCE {
-        let mut connection = Connection::new(server.url.parse()?);
+        let mut caller = Caller::new(&settings, Instant::now());
         tasks.spawn(async move {
             let mut tokens = Vec::new();
             for _ in 0..SESSIONS / AT_ONCE {
-                tokens.push(session(&mut connection).await?);
+                tokens.push(Guest::arrive(&mut caller).await?.token);
             }
             anyhow::Ok(tokens)
         });
@@ -162,17 +165,4 @@ async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
         tokens.extend(some??);
     }
     Ok(tokens)
-}
-
-async fn session(connection: &mut Connection) -> anyhow::Result<String> {
-    #[derive(Deserialize)]
-    struct Session {
-        token: String,
-    }
-    let request =
-        Request::post("/v1/sessions", Uuid::from_u128(rand::random()).to_string(), "{}");
-    let answer = connection.send(&request, Duration::from_secs(5)).await;
-    let answer = answer.ok().filter(|answer| answer.status == 201);
-    let answer = answer.context("a session was not started")?;
-    Ok(serde_json::from_slice::<Session>(&answer.body)?.token)
 }

@@ -4,9 +4,9 @@
 use crate::monitor::{Monitor, Watched};
 use crate::report::Report;
 use crate::setup::Setup;
-use crate::target::Instances;
+use crate::target::{Instances, new_file};
 use anyhow::ensure;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The environment variable that names the database, also for scenarios that need none.
 const DATABASE: &str = "DOORBUSTER__POSTGRES__URL";
@@ -21,7 +21,7 @@ pub struct Compare {
     #[arg(value_name = "LATER.json")]
     after: PathBuf,
     /// Write the page of the later run, with what differs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     html: Option<PathBuf>,
 }
 
@@ -32,9 +32,6 @@ pub async fn show(
 ) -> anyhow::Result<bool> {
     // Read first: a wrong name shall not be found out after the run.
     let baseline = instances.baseline.as_deref().map(Report::load).transpose()?;
-    for file in [&instances.json, &instances.html].into_iter().flatten() {
-        check_folder(file)?;
-    }
     let mut report = run.await?;
     if let Some(baseline) = baseline {
         report.compare_with(baseline);
@@ -47,14 +44,6 @@ pub async fn show(
         report.save_html(file)?;
     }
     Ok(report.is_clean())
-}
-
-/// An error if a file cannot be written there.
-pub fn check_folder(file: &Path) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let is_there = folder.is_none_or(Path::is_dir) && !file.is_dir();
-    ensure!(is_there, "{} cannot be written: no such folder, or a folder itself", file.display());
-    Ok(())
 }
 
 /// Runs a scenario while the monitor looks on.

@@ -210,6 +210,11 @@ impl RunFile {
         Ok(run)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds a request.
     pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
         self.records += 1;

@@ -6,7 +6,7 @@ use crate::stored::Source;
 use crate::supply::Office;
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The options that all scenarios share.
 #[derive(Debug, Clone, clap::Args)]
@@ -18,10 +18,10 @@ pub struct Instances {
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     pub new_connections: f64,
     /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     pub json: Option<PathBuf>,
     /// Write the result as a page, complete in one file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     pub html: Option<PathBuf>,
     /// Compare with an earlier run: what its --json wrote
     #[arg(long, value_name = "FILE")]
@@ -108,7 +108,7 @@ pub struct Target {
     #[arg(long, default_value_t = 256)]
     pub connections: usize,
     /// Write what was sent and received, to be judged again by `loadtests oracle`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     pub record: Option<PathBuf>,
 }
 
@@ -127,6 +127,15 @@ impl Target {
     pub fn office(&self) -> anyhow::Result<Office<'_>> {
         self.access.office(&self.instances)
     }
+}
+
+/// Parses where a file shall be written, so that a missing folder is not found out after the run.
+pub fn new_file(file: &str) -> anyhow::Result<PathBuf> {
+    let file = PathBuf::from(file);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    ensure!(folder.is_none_or(Path::is_dir), "there is no such folder");
+    ensure!(!file.is_dir(), "it is a folder");
+    Ok(file)
 }
 
 /// A name that no other run has, good in SKUs, keys and host names: `rush-1f9c22d07a`.

@@ -19,7 +19,7 @@ pub struct Evidence {
     held_max: usize,
     since_us: Option<u64>,
     /// Where those before them are.
-    spool: Option<(PathBuf, RunFile)>,
+    spool: Option<RunFile>,
     /// Where they shall stay.
     keep: Option<PathBuf>,
     /// What went wrong first with the file.
@@ -71,18 +71,17 @@ impl Evidence {
             None => self.open()?,
         };
         for record in self.held.drain(..count) {
-            spool.1.add(&record)?;
+            spool.add(&record)?;
         }
         self.spool = Some(spool);
         Ok(())
     }
 
-    fn open(&self) -> anyhow::Result<(PathBuf, RunFile)> {
+    fn open(&self) -> anyhow::Result<RunFile> {
         let path = self.keep.clone().unwrap_or_else(|| {
             std::env::temp_dir().join(format!("loadtests-{:x}.ndjson", rand::random::<u64>()))
         });
-        let file = RunFile::create(&path, &self.supplied)?;
-        Ok((path, file))
+        RunFile::create(&path, &self.supplied)
     }
 
     /// Judges all orders, some thousands at a time, and the stock with the last ones.
@@ -93,9 +92,9 @@ impl Evidence {
         let mut verdict = Verdict::default();
         let mut last = Vec::from(std::mem::take(&mut self.held));
         let in_memory = last.len();
-        if let Some((path, file)) = &mut self.spool {
+        if let Some(file) = &mut self.spool {
             file.flush()?;
-            let mut spooled = RunFile::records(path)?;
+            let mut spooled = RunFile::records(file.path())?;
             let mut disappointed = HashSet::new();
             loop {
                 let mut records = Vec::new();
@@ -124,7 +123,7 @@ impl Evidence {
             run.records.truncate(in_memory);
             self.held = run.records.into();
             self.spill(self.held.len())?;
-            if let Some((_, file)) = self.spool.take() {
+            if let Some(file) = self.spool.take() {
                 file.finish()?;
             }
         }
@@ -139,9 +138,9 @@ impl Evidence {
 
 impl Drop for Evidence {
     fn drop(&mut self) {
-        if let (Some((path, _)), None) = (&self.spool, &self.keep) {
+        if let (Some(file), None) = (&self.spool, &self.keep) {
             // Nobody asked for it; a temporary file that stays is no harm.
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(file.path());
         }
     }
 }

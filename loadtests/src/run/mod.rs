@@ -19,7 +19,7 @@ use crate::record::{Outcome, Record};
 use crate::report::{Climb, Report, Step};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
-use crate::target::{Access, Instances, progress, run_name};
+use crate::target::{Access, Instances, new_file, progress, run_name};
 use anyhow::{Context, bail, ensure};
 use evidence::Evidence;
 use goods::Goods;
@@ -60,7 +60,7 @@ pub struct Options {
     #[arg(long)]
     live: bool,
     /// Write the orders that were sent and received, to be judged again by `loadtests oracle`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
     record: Option<PathBuf>,
 }
 

@@ -81,6 +81,21 @@ pub struct CartCommits {
     pub terms: Terms,
 }
 
+impl CartCommits {
+    /// What these changes of these carts are priced with.
+    pub async fn shop_for<'c>(
+        &self,
+        commands: &[&Command],
+        carts: impl Iterator<Item = &'c Cart>,
+    ) -> Result<Shop, Problem> {
+        let present = carts.flat_map(Cart::variants);
+        let asked = commands.iter().flat_map(|command| command.change.variants());
+        let variants: BTreeSet<VariantId> = present.chain(asked).collect();
+        let offers = self.offers.current_by_id(variants).await?;
+        Ok(Shop { offers, terms: self.terms })
+    }
+}
+
 impl Work for CartCommits {
     type Entry = Entry;
     type Outcome = Answer;
@@ -122,18 +137,15 @@ impl Work for CartCommits {
             }
         };
         // Nearly always in memory: the carts are locked meanwhile.
-        let present = stored.iter().flat_map(|stored| stored.cart.variants());
-        let asked = commands.iter().flat_map(|command| command.change.variants());
-        let variants: BTreeSet<VariantId> = present.chain(asked).collect();
-        let offers = match self.offers.current_by_id(variants).await {
-            Ok(offers) => offers,
+        let present = stored.iter().map(|stored| &stored.cart);
+        let shop = match self.shop_for(&commands, present).await {
+            Ok(shop) => shop,
             Err(problem) => {
                 transaction.roll_back().await?;
                 return refuse(problem);
             }
         };
         let carts = stored.iter().map(|stored| (stored.session, stored.locked())).collect();
-        let shop = Shop { offers, terms: self.terms };
         let decisions = decide(&commands, World { carts, keys, shop });
         if decisions.changed.is_empty() && decisions.saved.is_empty() {
             transaction.roll_back().await?;
