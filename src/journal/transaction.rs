@@ -7,9 +7,11 @@ use uuid::Uuid;
 
 /// What holds for every transaction of a lane. A paused instance must not keep its locks for ever,
 /// and nobody waits for them for ever. Batches touch a few rows by their keys: planned on a fresh
-/// database, joins would scan whole tables until the next ANALYZE.
+/// database, joins would scan whole tables until the next ANALYZE; and planned anew, which
+/// PostgreSQL thinks worth its while for short arrays, a small batch would cost a third more.
 const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan";
 
 /// Opens the connection of a lane.
 pub async fn connect(postgres: &Postgres) -> Result<Client, Error> {
