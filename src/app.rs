@@ -11,6 +11,7 @@ use crate::cart::store::CartCommits;
 use crate::cart::{self, Carts};
 use crate::catalog::{Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
+use crate::customer::Passwords;
 use crate::export::Exports;
 use crate::http::{self, Operations};
 use crate::idempotency;
@@ -75,6 +76,7 @@ struct Services {
     storefront: web::Data<Storefront>,
     providers: web::Data<Providers>,
     sessions: web::Data<Sessions>,
+    passwords: web::Data<Passwords>,
     cookie_origins: web::Data<CookieOrigins>,
     carts: web::Data<Carts>,
     orders: web::Data<Orders>,
@@ -120,6 +122,7 @@ impl App {
             arbiter.handle(),
         );
         let (sessions, session_arbiters) = sessions(&config, &postgres);
+        let passwords = passwords(&config)?;
         let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let reaper = Reaper::start(desk.clone(), schedule(&config));
@@ -136,6 +139,7 @@ impl App {
             storefront: web::Data::new(storefront),
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
+            passwords: web::Data::new(passwords),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             carts: web::Data::new(carts),
             orders: web::Data::new(orders),
@@ -176,6 +180,7 @@ impl App {
                 storefront,
                 providers,
                 sessions,
+                passwords,
                 cookie_origins,
                 carts,
                 orders,
@@ -191,6 +196,7 @@ impl App {
                 .app_data(storefront)
                 .app_data(providers)
                 .app_data(sessions)
+                .app_data(passwords)
                 .app_data(cookie_origins)
                 .app_data(carts)
                 .app_data(orders)
@@ -378,6 +384,10 @@ fn desk(
         deadline: config.order.deadline,
     };
     (desk, lanes)
+}
+
+fn passwords(config: &Config) -> Result<Passwords, String> {
+    Passwords::start(config.customer.password_threads, config.customer.password_queue_max)
 }
 
 /// The sessions, and the threads of their shards.

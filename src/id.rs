@@ -40,6 +40,12 @@ kinds! {
     CollectionId(CollectionKind) = "coll";
     /// A session.
     SessionId(SessionKind) = "sess";
+    /// A customer.
+    CustomerId(CustomerKind) = "cus";
+    /// A saved address.
+    AddressId(AddressKind) = "addr";
+    /// Whose a cart and orders are: a customer, or the session of a guest.
+    ShopperId(ShopperKind) = "shopper";
     /// A line of a cart.
     ItemId(ItemKind) = "item";
     /// Where stock lies.

@@ -42,3 +42,4 @@ pub mod session;
 pub mod cart;
 pub mod payment;
 pub mod order;
+pub mod customer;

@@ -14,6 +14,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V3__search", include_str!("../migrations/0003_search.sql")),
     ("V4__sessions_and_carts", include_str!("../migrations/0004_sessions_and_carts.sql")),
     ("V5__checkout", include_str!("../migrations/0005_checkout.sql")),
+    ("V6__customers", include_str!("../migrations/0006_customers.sql")),
 ];
 
 /// The key of the advisory lock ("doorbust" in ASCII).

@@ -79,4 +79,5 @@ const CHECKSUMS: &[(&str, u64)] = &[
     ("0003_search.sql", 0xbc41472d7d9d9c37),
     ("0004_sessions_and_carts.sql", 0xc8dde11dd8e98d0c),
     ("0005_checkout.sql", 0xa51c762001f88c6c),
+    ("0006_customers.sql", 0xe33319221d1355d3),
 ];

@@ -12,7 +12,7 @@ use doorbuster::cart::store::{self as cart_store, CartCommits};
 use doorbuster::cart::{self, Addition, Change};
 use doorbuster::catalog::{Offer, Offers};
 use doorbuster::config::Config;
-use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, SessionId};
+use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
 use doorbuster::journal::{Form, Transaction, Work, connect};
@@ -106,11 +106,11 @@ pub async fn measure(
             run.commit(work, || order(any(&offers), &terms, &secrets)).await
         }
         What::Carts => {
-            let sessions: Vec<SessionId> = (0..SESSIONS).map(|_| SessionId::new()).collect();
+            let shoppers: Vec<ShopperId> = (0..SESSIONS).map(|_| ShopperId::new()).collect();
             // No cart is used twice at a time; the server would not refuse it either.
             let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
             let work = CartCommits { offers: known, terms };
-            run.commit(work, || addition(&sessions, &offers, &permits)).await
+            run.commit(work, || addition(&shoppers, &offers, &permits)).await
         }
     }
 }
@@ -223,7 +223,7 @@ fn order(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     let id = OrderId::new();
     let item = DraftItem { sku: offer.sku.clone(), variant: None, quantity: 1, index: 0 };
     let draft = Draft {
-        session: None,
+        shopper: None,
         cart_version: None,
         currency: None,
         items: vec![item],
@@ -250,13 +250,13 @@ fn order(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
     Entry { command, seen: vec![None], deadline, answer }
 }
 
-/// One more of something that a session likes.
+/// One more of something that a shopper likes.
 fn addition(
-    sessions: &[SessionId],
+    shoppers: &[ShopperId],
     offers: &[Arc<Offer>],
     permits: &Arc<Semaphore>,
 ) -> cart_store::Entry {
-    let place = rand::random_range(0..sessions.len());
+    let place = rand::random_range(0..shoppers.len());
     let favourite = rand::random_range(0..FAVOURITES);
     let offer = &offers[(place * FAVOURITES + favourite) % offers.len()];
     let addition = Addition {
@@ -268,7 +268,7 @@ fn addition(
     };
     let command = cart::Command {
         id: Uuid::now_v7(),
-        session: sessions[place],
+        shopper: shoppers[place],
         claim: Some(claim()),
         if_match: IfMatch::default(),
         change: Change::Add(vec![addition]),

@@ -9,7 +9,7 @@ use doorbuster::cart::store::{self as cart_store, CartCommits};
 use doorbuster::cart::{self, Cart, Locked};
 use doorbuster::config::{Config, Sources};
 use doorbuster::error::Problem;
-use doorbuster::id::SessionId;
+use doorbuster::id::ShopperId;
 use doorbuster::idempotency::Reply;
 use doorbuster::journal::{Journal, Lanes, Limits, Work};
 use doorbuster::order::store::{Entry, OrderCommits};
@@ -112,16 +112,16 @@ fn start_carts(
 async fn change(
     commits: &CartCommits,
     commands: &[&cart::Command],
-    carts: &mut HashMap<SessionId, Cart>,
+    carts: &mut HashMap<ShopperId, Cart>,
 ) -> Result<Vec<Result<Reply, Problem>>, Problem> {
     let found = |command: &&cart::Command| {
-        let cart = carts.get(&command.session).cloned().unwrap_or_default();
-        (command.session, Locked { cart, applied: Vec::new() })
+        let cart = carts.get(&command.shopper).cloned().unwrap_or_default();
+        (command.shopper, Locked { cart, ..Locked::default() })
     };
-    let locked: HashMap<SessionId, Locked> = commands.iter().map(found).collect();
+    let locked: HashMap<ShopperId, Locked> = commands.iter().map(found).collect();
     let shop = commits.shop_for(commands, locked.values().map(|locked| &locked.cart)).await?;
     let world = cart::World { carts: locked, keys: HashMap::new(), shop };
     let decisions = cart::decide(commands, world);
-    carts.extend(decisions.changed.into_iter().map(|(session, (cart, _))| (session, cart)));
+    carts.extend(decisions.changed.into_iter().map(|(shopper, (cart, _))| (shopper, cart)));
     Ok(decisions.answers)
 }

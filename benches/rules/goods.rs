@@ -58,7 +58,7 @@ pub fn draft(lines: usize) -> (Draft, Offers) {
         index,
     };
     let draft = Draft {
-        session: None,
+        shopper: None,
         cart_version: None,
         currency: None,
         items: offers.iter().enumerate().map(item).collect(),

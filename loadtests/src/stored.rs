@@ -123,7 +123,7 @@ pub async fn read_carts(
             "SELECT t.token, c.version, c.items
              FROM unnest($1::text[]) t (token)
              JOIN sessions s ON s.token_hash = sha256(convert_to(t.token, 'UTF8'))
-             JOIN carts c ON c.session_id = s.id",
+             JOIN carts c ON c.shopper_id = s.id",
             &[&tokens],
         )
         .await

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Lines of a cart, at most: as many as an order may have.
 pub const LINES_MAX: usize = 2_000;
 
-/// What a session wants to buy. The default is the cart of a session that has changed nothing.
+/// What a shopper wants to buy. The default is the cart of one who has changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cart {
     /// Grows by one with every effective change.

@@ -74,6 +74,32 @@ impl Cart {
         }
     }
 
+    /// This cart with the lines of another one, as far as the limits of carts go: what is in both
+    /// adds up. What stands beside the lines is kept, and taken from the other where it is empty.
+    pub fn merged(&self, other: &Self) -> Self {
+        let mut after = self.clone();
+        for item in &other.items {
+            let place = after.items.iter().position(|own| own.variant == item.variant);
+            match place {
+                Some(place) => {
+                    let own = &mut after.items[place];
+                    own.quantity = (own.quantity + item.quantity).min(QUANTITY_MAX);
+                }
+                None if after.items.len() < LINES_MAX => after.items.push(*item),
+                None => {}
+            }
+        }
+        // What lay there before shall stay for sale.
+        if self.items.is_empty() {
+            after.currency = after.currency.or(other.currency);
+        }
+        after.email = after.email.or_else(|| other.email.clone());
+        let (address, option) = (&other.shipping_address, &other.shipping_option);
+        after.shipping_address = after.shipping_address.or_else(|| address.clone());
+        after.shipping_option = after.shipping_option.or_else(|| option.clone());
+        after
+    }
+
     fn with(&self, additions: &[Addition], shop: &Shop) -> Result<Self, Problem> {
         let mut violations = Violations::default();
         for addition in additions {

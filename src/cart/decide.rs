@@ -6,19 +6,20 @@ use super::body::CartBody;
 use super::cart::{Cart, Shop};
 use super::change::Change;
 use crate::error::Problem;
-use crate::id::SessionId;
+use crate::id::ShopperId;
 use crate::idempotency::{Claim, KeyId, Reply, Saved, in_progress, reused};
+use crate::session::unauthorized;
 use crate::version::IfMatch;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// A change that a session asks for.
+/// A change that a shopper asks for.
 #[derive(Debug, Clone)]
 pub struct Command {
     /// This request, so that its own earlier run is told from another request.
     pub id: Uuid,
     /// Whose cart.
-    pub session: SessionId,
+    pub shopper: ShopperId,
     /// The key, if there is one.
     pub claim: Option<Claim>,
     /// The versions that it may start from.
@@ -37,12 +38,14 @@ pub struct Locked {
     pub cart: Cart,
     /// The changes that were carried out most recently, of each lane.
     pub applied: Vec<Uuid>,
+    /// Whether it has become a part of a customer's cart.
+    pub is_merged: bool,
 }
 
 /// Everything a batch is decided on.
 pub struct World {
     /// The locked carts.
-    pub carts: HashMap<SessionId, Locked>,
+    pub carts: HashMap<ShopperId, Locked>,
     /// Keys that others, or an earlier run, have taken.
     pub keys: HashMap<KeyId, Saved>,
     /// What they are priced with.
@@ -55,7 +58,7 @@ pub struct Decisions {
     /// One for each command, in their order.
     pub answers: Vec<Answer>,
     /// The carts that changed, with the changes that did it.
-    pub changed: BTreeMap<SessionId, (Cart, Vec<Uuid>)>,
+    pub changed: BTreeMap<ShopperId, (Cart, Vec<Uuid>)>,
     /// Keys of this batch that get their reply: the command's place and the reply.
     pub saved: BTreeMap<KeyId, (usize, Reply)>,
     /// Keys that are free again.
@@ -96,15 +99,19 @@ impl World {
     }
 
     fn judge(&mut self, command: &Command, decisions: &mut Decisions) -> Answer {
-        let locked = self.carts.entry(command.session).or_default();
+        let locked = self.carts.entry(command.shopper).or_default();
         let cart = &locked.cart;
         // Our own earlier run, whose answer was lost.
         if !locked.applied.contains(&command.id) {
+            if locked.is_merged {
+                // The guest has logged in, and this instance does not know it yet.
+                return Err(unauthorized());
+            }
             let mut after = cart.changed(&command.change, &self.shop)?;
             command.if_match.check(cart.version)?;
             if after != *cart {
                 after.version += 1;
-                let changed = decisions.changed.entry(command.session).or_default();
+                let changed = decisions.changed.entry(command.shopper).or_default();
                 changed.0 = after.clone();
                 changed.1.push(command.id);
                 locked.cart = after;

@@ -7,7 +7,7 @@ use super::store::{self, Entry};
 use crate::catalog::{Name, Offer, Offers};
 use crate::error::{Code, Problem};
 use crate::gather::{Gather, Limits};
-use crate::id::SessionId;
+use crate::id::ShopperId;
 use crate::idempotency::Reply;
 use crate::journal::Journal;
 use crate::postgres::{Postgres, unknown_outcome};
@@ -38,7 +38,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Carts {
     journal: Journal<Entry>,
-    reads: Gather<SessionId, Cart>,
+    reads: Gather<ShopperId, Cart>,
     offers: Offers,
     permits: Arc<Semaphore>,
     options: Options,
@@ -53,23 +53,23 @@ impl Carts {
         options: Options,
     ) -> Self {
         let kept = postgres.clone();
-        let reads = Gather::start(postgres.runtime(), LIMITS, move |sessions: Vec<SessionId>| {
+        let reads = Gather::start(postgres.runtime(), LIMITS, move |shoppers: Vec<ShopperId>| {
             let postgres = kept.clone();
-            async move { store::carts(&postgres, &sessions).await }
+            async move { store::carts(&postgres, &shoppers).await }
         });
         let permits = Arc::new(Semaphore::new(options.in_flight_max as usize));
         Self { journal, reads, offers, permits, options }
     }
 
     /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed.
-    pub async fn read(&self, session: SessionId) -> Result<Cart, Problem> {
-        Ok(self.reads.get(session).await?.unwrap_or_default())
+    pub async fn read(&self, shopper: ShopperId) -> Result<Cart, Problem> {
+        Ok(self.reads.get(shopper).await?.unwrap_or_default())
     }
 
     /// The cart and what it costs now.
-    pub async fn show(&self, session: SessionId) -> Result<Reply, Problem> {
+    pub async fn show(&self, shopper: ShopperId) -> Result<Reply, Problem> {
         let _permit = self.permit()?;
-        let cart = self.read(session).await?;
+        let cart = self.read(shopper).await?;
         let shop = self.shop(&cart).await?;
         Ok(CartBody::new(&cart, &shop).reply())
     }

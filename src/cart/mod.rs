@@ -1,4 +1,4 @@
-//! Carts: what a session wants to buy.
+//! Carts: what a shopper wants to buy.
 //!
 //! A cart is one row, read and changed on any instance. All changes go through a journal of their
 //! own, which locks the carts of a batch, applies the rule to each in arrival order, and answers

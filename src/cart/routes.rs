@@ -1,4 +1,4 @@
-//! Carts over HTTP. The cart hangs on the session, so no route takes its id.
+//! Carts over HTTP. The cart hangs on who asks, so no route takes its id.
 
 use super::body::CartBody;
 use super::change::{Addition, Change, Details};
@@ -10,14 +10,14 @@ use crate::error::{FieldError, Problem, Violations};
 use crate::id::{ItemId, VariantId};
 use crate::idempotency::{Claim, Reply};
 use crate::inventory::QUANTITY_MAX;
-use crate::json::Json;
+use crate::json::{Json, nullable};
 use crate::money::{Currency, Money};
 use crate::pricing::Terms;
 use crate::session::routes::Shopper;
 use crate::version::{IfMatch, etag};
 use actix_web::http::header::{ETAG, TryIntoHeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -125,15 +125,6 @@ pub struct ShippingOption {
     price: Money,
 }
 
-/// Tells a field that is `null` from one that is left out.
-fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
-}
-
 impl AddItems {
     /// The items with the place where each stands, if the request is whole.
     fn items(self) -> Result<Vec<(String, NewItem)>, Problem> {
@@ -213,7 +204,7 @@ fn shown(reply: Reply) -> Result<HttpResponse, Problem> {
 }
 
 fn command(shopper: &Shopper, if_match: IfMatch, change: Change) -> Command {
-    Command { id: Uuid::now_v7(), session: shopper.session, claim: None, if_match, change }
+    Command { id: Uuid::now_v7(), shopper: shopper.id, claim: None, if_match, change }
 }
 
 /// The line in the path; a malformed id is no line of anybody.
@@ -221,7 +212,7 @@ fn item(path: &str) -> Result<ItemId, Problem> {
     path.parse().map_err(|_| Problem::not_found("item"))
 }
 
-/// The cart of the session, with today's prices.
+/// My cart, with today's prices.
 #[utoipa::path(
     get, path = "/v1/cart", tag = "cart", security(("session" = []), ("session_cookie" = [])),
     responses((status = 200, description = "The cart", body = CartBody<'static>,
@@ -231,7 +222,7 @@ pub async fn get_cart(
     shopper: Shopper,
     carts: web::Data<Carts>,
 ) -> Result<HttpResponse, Problem> {
-    shown(carts.show(shopper.session).await?)
+    shown(carts.show(shopper.id).await?)
 }
 
 /// Change e-mail, address, shipping option or currency (JSON Merge Patch).
@@ -337,7 +328,7 @@ pub async fn list_shipping_options(
     shopper: Shopper,
     carts: web::Data<Carts>,
 ) -> Result<HttpResponse, Problem> {
-    let cart = carts.read(shopper.session).await?;
+    let cart = carts.read(shopper.id).await?;
     let shop = carts.shop(&cart).await?;
     let Terms { shipping, .. } = shop.terms;
     let price = Money::new(shipping, cart.currency(&shop));

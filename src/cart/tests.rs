@@ -1,12 +1,12 @@
 //! The rule of carts, alone and against a model.
 #![allow(clippy::unwrap_used)]
 
-use super::cart::{Cart, Shop};
+use super::cart::{Cart, Item, Shop};
 use super::change::{Addition, Change, Details};
 use super::decide::{Command, Decisions, Locked, World, decide};
 use crate::catalog::Offer;
 use crate::error::Code;
-use crate::id::{ItemId, SessionId, VariantId};
+use crate::id::{ItemId, ShopperId, VariantId};
 use crate::idempotency::{Claim, Saved};
 use crate::inventory::QUANTITY_MAX;
 use crate::money::Money;
@@ -52,16 +52,16 @@ fn email(text: &str) -> Change {
     Change::Describe(Box::new(details))
 }
 
-fn command(session: SessionId, change: Change) -> Command {
-    Command { id: Uuid::now_v7(), session, claim: None, if_match: IfMatch::default(), change }
+fn command(shopper: ShopperId, change: Change) -> Command {
+    Command { id: Uuid::now_v7(), shopper, claim: None, if_match: IfMatch::default(), change }
 }
 
-fn keyed(session: SessionId, change: Change, hash: u8) -> Command {
+fn keyed(shopper: ShopperId, change: Change, hash: u8) -> Command {
     let claim = Claim { scope: "s".into(), key: "k".into(), request_hash: [hash; 32] };
-    Command { claim: Some(claim), ..command(session, change) }
+    Command { claim: Some(claim), ..command(shopper, change) }
 }
 
-fn run(commands: &[Command], carts: &HashMap<SessionId, Locked>) -> Decisions {
+fn run(commands: &[Command], carts: &HashMap<ShopperId, Locked>) -> Decisions {
     let world = World { carts: carts.clone(), keys: HashMap::new(), shop: shop() };
     decide(&commands.iter().collect::<Vec<_>>(), world)
 }
@@ -72,7 +72,7 @@ fn quantities(cart: &Cart) -> Vec<i64> {
 
 #[test]
 fn a_batch_changes_each_cart_in_arrival_order_and_by_one_version_each() {
-    let (ada, bob) = (SessionId::new(), SessionId::new());
+    let (ada, bob) = (ShopperId::new(), ShopperId::new());
     let commands = [
         command(ada, add(&[(0, 1), (1, 2)])),
         command(bob, add(&[(0, 5)])),
@@ -91,11 +91,11 @@ fn a_batch_changes_each_cart_in_arrival_order_and_by_one_version_each() {
 
 #[test]
 fn a_change_whose_answer_was_lost_is_not_made_again() {
-    let ada = SessionId::new();
+    let ada = ShopperId::new();
     let first = [command(ada, add(&[(0, 1)])), command(ada, email("a@b.example"))];
     let decisions = run(&first, &HashMap::new());
     let (cart, applied) = decisions.changed[&ada].clone();
-    let carts = HashMap::from([(ada, Locked { cart, applied })]);
+    let carts = HashMap::from([(ada, Locked { cart, applied, is_merged: false })]);
     let again = run(&first, &carts);
     assert!(again.changed.is_empty(), "it changed twice");
     assert!(again.answers.iter().all(Result::is_ok));
@@ -105,8 +105,38 @@ fn a_change_whose_answer_was_lost_is_not_made_again() {
 }
 
 #[test]
+fn a_cart_that_was_merged_refuses_what_is_new_and_knows_what_was_done() {
+    let ada = ShopperId::new();
+    let done = command(ada, add(&[(0, 1)]));
+    let merged = Locked { cart: Cart::default(), applied: vec![done.id], is_merged: true };
+    let decisions = run(&[done, command(ada, add(&[(0, 1)]))], &HashMap::from([(ada, merged)]));
+    assert!(decisions.answers[0].is_ok() && decisions.changed.is_empty());
+    let refused = decisions.answers[1].as_ref().map_err(|problem| problem.code);
+    assert_eq!(refused.err(), Some(Code::Unauthorized));
+}
+
+#[test]
+fn what_is_in_both_carts_adds_up_within_the_limits_and_what_lay_there_stays_for_sale() {
+    let item = |n: usize, quantity| Item { id: ItemId::new(), variant: variant(n), quantity };
+    let guest = Cart {
+        items: vec![item(1, 3), item(2, 999_999)],
+        currency: Some("EUR".parse().unwrap()),
+        email: Some("a@b.example".to_owned()),
+        ..Cart::default()
+    };
+    let own = Cart { items: vec![item(0, 1), item(2, 2)], ..Cart::default() };
+    let merged = own.merged(&guest);
+    assert_eq!(quantities(&merged), [1, 1_000_000, 3]);
+    assert_eq!(merged.items[0].id, own.items[0].id);
+    assert_eq!((merged.currency, merged.email), (None, guest.email.clone()));
+    assert_eq!(Cart::default().merged(&guest).currency, guest.currency);
+    let full = Cart { items: (10..2_010).map(|n| item(n, 1)).collect(), ..Cart::default() };
+    assert_eq!(full.merged(&guest).items, full.items);
+}
+
+#[test]
 fn a_key_stands_for_one_effect_within_a_batch_too() {
-    let ada = SessionId::new();
+    let ada = ShopperId::new();
     let (first, twice) = (keyed(ada, add(&[(0, 1)]), 7), keyed(ada, add(&[(0, 1)]), 7));
     let other = keyed(ada, add(&[(0, 2)]), 8);
     let decisions = run(&[first, twice, other], &HashMap::new());
@@ -128,7 +158,7 @@ fn a_key_stands_for_one_effect_within_a_batch_too() {
 
 #[test]
 fn our_own_earlier_run_is_answered_with_its_reply_and_is_no_replay() {
-    let ada = SessionId::new();
+    let ada = ShopperId::new();
     let mine = keyed(ada, add(&[(0, 1)]), 7);
     let first = run(std::slice::from_ref(&mine), &HashMap::new());
     let Ok(reply) = first.answers[0].clone() else { panic!("{:?}", first.answers) };

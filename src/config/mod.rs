@@ -4,6 +4,7 @@
 //! all of them at once, each with the place where the value was given.
 
 mod layers;
+mod listing;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ pub struct Config {
     pub session: Session,
     /// Carts.
     pub cart: Cart,
+    /// `[customer]`
+    pub customer: Customer,
     /// Placing orders.
     pub order: Order,
     /// Group commit.
@@ -147,6 +150,15 @@ pub struct Session {
     pub absolute: Duration,
     /// Actors that look tokens up.
     pub shards: usize,
+}
+
+/// `[customer]`
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// Threads that hash passwords.
+    pub password_threads: usize,
+    /// Passwords that may wait for them.
+    pub password_queue_max: usize,
 }
 
 /// `[cart]`

@@ -1,11 +1,11 @@
 //! From values to the typed tree: types, ranges, and what makes sense together.
 
 use super::layers::{self, Values};
-use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Limits, Log, LogFormat};
-use super::{Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
+use super::listing::{line, listing, shown};
+use super::{Admin, Cache, Cart, Config, Customer, Env, Inventory, Journal, Limits, Log};
+use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
 use ::config::{Value, ValueKind};
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -205,18 +205,18 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let token_secret = r.secret("order.token_secret", visible_only, visible);
     let order = order(r, token_secret);
     let session = session(r);
+    let customer = customer(r);
     let cart = Cart { in_flight_max: r.number("cart.in_flight_max", 1..=10_000_000) };
     let (journal, inventory, mut payment) = (journal(r), inventory(r), payment(r));
     // What nobody asked for is simply off in production; who asks for it is refused.
     let is_unasked = r.is_default("payment.test_provider");
     payment.test_provider &= env != Some(Env::Production) || !is_unasked;
-    let retention = retention(r);
+    let (retention, log) = (retention(r), log(r));
     let limits = Limits {
         enabled: r.flag("limits.enabled"),
         exports_max: r.number("limits.exports_max", 1..=100),
         export_stall: r.seconds("limits.export_stall_seconds", 1..=3_600),
     };
-    let log = log(r);
     Some(Config {
         env: env.unwrap_or(Env::Development),
         server,
@@ -226,6 +226,7 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         admin,
         session,
         cart,
+        customer,
         order: order?,
         journal,
         inventory,
@@ -287,6 +288,13 @@ fn session(r: &mut Reader) -> Session {
         idle: r.seconds("session.idle_seconds", 60..=3650 * DAY),
         absolute: r.seconds("session.absolute_seconds", 60..=3650 * DAY),
         shards: r.number("session.shards", 1..=64),
+    }
+}
+
+fn customer(r: &mut Reader) -> Customer {
+    Customer {
+        password_threads: r.number("customer.password_threads", 1..=64),
+        password_queue_max: r.number("customer.password_queue_max", 1..=100_000),
     }
 }
 
@@ -443,54 +451,4 @@ fn check_production(config: &Config, r: &mut Reader) {
         config.server.cors_origins.iter().all(|origin| origin != "*"),
         "in production server.cors_origins must name the origins, not \"*\"",
     );
-}
-
-fn listing(values: &Values) -> String {
-    let mut text = String::new();
-    for (key, value) in values {
-        let origin = value.origin().unwrap_or("nowhere");
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}   # {origin}", line(key, value));
-    }
-    text
-}
-
-fn line(key: &str, value: &Value) -> String {
-    let text = match &value.kind {
-        ValueKind::String(text) if layers::is_secret(key) => {
-            format!("{:?}", Secret::from(text.clone()))
-        }
-        ValueKind::String(text) if layers::is_url(key) => masked(text),
-        kind => shown(kind),
-    };
-    format!("{key} = {text}")
-}
-
-fn shown(kind: &ValueKind) -> String {
-    match kind {
-        ValueKind::String(text) => format!("{text:?}"),
-        ValueKind::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| shown(&item.kind)).collect();
-            format!("[{}]", items.join(", "))
-        }
-        ValueKind::Table(_) => "a section".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// A URL without its password; as a whole only if it is certain where the password is.
-pub(super) fn masked(url: &str) -> String {
-    if url.is_empty() {
-        return "\"\"".to_owned();
-    }
-    let Some((scheme, rest)) = url.split_once("://").filter(|_| !url.contains("pass")) else {
-        return "<set>".to_owned();
-    };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{:?}", format!("{scheme}://{name}:***@{host}")),
-            None => format!("{url:?}"),
-        },
-        None => format!("{url:?}"),
-    }
 }

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::layers::DEFAULTS;
-use super::read::{masked, parts_per_million};
+use super::listing::masked;
+use super::read::parts_per_million;
 use super::*;
 use proptest::prelude::*;
 

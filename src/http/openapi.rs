@@ -4,7 +4,7 @@
 mod modifiers;
 
 use crate::error::{Code, ProblemBody};
-use crate::{cart, catalog, inventory, order, session};
+use crate::{cart, catalog, customer, inventory, order, session};
 use modifiers::{Bodies, Errors, Headers, Security};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
@@ -51,6 +51,18 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         session::routes::get_session,
         session::routes::delete_session,
         inventory::routes::list_stock_movements,
+        customer::routes::login::create_login,
+        customer::routes::create_customer,
+        customer::routes::get_customer,
+        customer::routes::update_customer,
+        customer::routes::login::list_customer_sessions,
+        customer::routes::login::delete_customer_sessions,
+        customer::routes::login::delete_customer_session,
+        customer::routes::addresses::list_addresses,
+        customer::routes::addresses::create_address,
+        customer::routes::addresses::get_address,
+        customer::routes::addresses::update_address,
+        customer::routes::addresses::remove_address,
         cart::routes::get_cart,
         cart::routes::update_cart,
         cart::routes::add_cart_items,

@@ -17,6 +17,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -28,6 +29,15 @@ pub const ORDER_BODY_MAX: usize = 256 * 1024;
 
 /// A slow start is no attack: phones lose packets.
 pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Tells a field that is `null` from one that is left out.
+pub fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
 
 /// What every body has to keep to; put into the app's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -233,7 +233,7 @@ pub struct Desk {
     pub inventory: Inventory,
     /// What can be bought, and for how much.
     pub offers: Offers,
-    /// What sessions want to buy.
+    /// What shoppers want to buy.
     pub carts: Carts,
     /// Whom to ask for money.
     pub providers: Providers,
@@ -331,7 +331,7 @@ impl Desk {
         match wanted {
             Wanted::Items(draft) => Ok(Ok(Cow::Borrowed(draft))),
             Wanted::Cart(checkout) => {
-                let cart = self.carts.read(checkout.session).await?;
+                let cart = self.carts.read(checkout.shopper).await?;
                 let shop = self.carts.shop(&cart).await?;
                 Ok(checkout.draft(&cart, &shop.offers).map(Cow::Owned))
             }

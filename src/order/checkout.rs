@@ -4,7 +4,7 @@ use super::pricing::{Draft, DraftItem};
 use crate::cart::Cart;
 use crate::catalog::Offer;
 use crate::error::{Code, FieldError, Problem};
-use crate::id::{SessionId, VariantId};
+use crate::id::{ShopperId, VariantId};
 use crate::money::Money;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkout {
     /// Whose cart becomes an order.
-    pub session: SessionId,
+    pub shopper: ShopperId,
     /// The order is refused if its total is another one.
     pub expected_total: Option<Money>,
 }
@@ -54,7 +54,7 @@ impl Checkout {
         need(cart.shipping_address.is_some(), "shipping_address");
         match (&cart.email, &cart.shipping_address) {
             (Some(email), Some(shipping_address)) if missing.is_empty() => Ok(Draft {
-                session: Some(self.session),
+                shopper: Some(self.shopper),
                 cart_version: Some(cart.version),
                 items,
                 email: email.clone(),

@@ -2,7 +2,7 @@
 
 use super::order::{Facts, PaymentStatus, Placement, State};
 use crate::error::Problem;
-use crate::id::{OrderId, PaymentId, SessionId};
+use crate::id::{OrderId, PaymentId, ShopperId};
 use crate::idempotency::{Claim, KeyId, Reply, Saved};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
@@ -47,7 +47,7 @@ pub enum Command {
         payment: NewPayment,
         /// The order's secret, for the reply.
         access_token: String,
-        /// At a checkout: the version of the session's cart that was priced, and is emptied.
+        /// At a checkout: the version of the shopper's cart that was priced, and is emptied.
         cart_version: Option<i64>,
     },
     /// Begin another payment of an order.
@@ -119,11 +119,11 @@ impl Command {
         }
     }
 
-    /// The cart that the order empties: its session, and the version that was priced.
-    pub fn cart(&self) -> Option<(SessionId, i64)> {
+    /// The cart that the order empties: its shopper, and the version that was priced.
+    pub fn cart(&self) -> Option<(ShopperId, i64)> {
         match self {
             Command::Place { placement, cart_version, .. } => {
-                placement.session.zip(*cart_version)
+                placement.shopper.zip(*cart_version)
             }
             _ => None,
         }
@@ -182,7 +182,7 @@ pub struct World {
     /// Keys that commands of this batch have taken.
     pub taken: HashSet<KeyId>,
     /// The versions of locked carts.
-    pub carts: HashMap<SessionId, i64>,
+    pub carts: HashMap<ShopperId, i64>,
     /// Locked stock rows; one that does not exist has nothing.
     pub stock: HashMap<StockKey, Locked>,
     /// Locked orders; one that is missing is locked by somebody else (only for `Expire`).
@@ -256,8 +256,8 @@ pub struct Write {
     pub order: OrderWrite,
     /// The commit's part of the order.
     pub facts: Facts,
-    /// The cart that is emptied, by its session, and the version that it had.
-    pub cart: Option<(SessionId, i64)>,
+    /// The cart that is emptied, by its shopper, and the version that it had.
+    pub cart: Option<(ShopperId, i64)>,
     /// The payment's row.
     pub payment: Option<PaymentWrite>,
     /// How the units of all its lines move.

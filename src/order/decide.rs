@@ -10,7 +10,7 @@ use super::command::{
 use super::order::{Facts, Payment, PaymentStatus, Placement, State, Status};
 use super::transition::{self, Transition};
 use crate::error::{Code, Problem};
-use crate::id::{PaymentId, SessionId};
+use crate::id::{PaymentId, ShopperId};
 use crate::idempotency::{Claim, Reply, in_progress, reused};
 use crate::inventory::{Cause, Level, Movement, StockKey};
 use crate::payment::{Answer, Terms};
@@ -116,9 +116,9 @@ impl World {
         placement: &Arc<Placement>,
         payment: &NewPayment,
         access_token: &str,
-        cart: Option<(SessionId, i64)>,
+        cart: Option<(ShopperId, i64)>,
     ) -> Decision {
-        if cart.is_some_and(|(session, version)| self.carts.get(&session) != Some(&version)) {
+        if cart.is_some_and(|(shopper, version)| self.carts.get(&shopper) != Some(&version)) {
             return Decision::refused(Outcome::CartChanged);
         }
         let movement = match payment.terms {
@@ -129,8 +129,8 @@ impl World {
             Ok(()) => {}
             Err(outcome) => return Decision::refused(outcome),
         }
-        if let Some((session, version)) = cart {
-            self.carts.insert(session, version + 1);
+        if let Some((shopper, version)) = cart {
+            self.carts.insert(shopper, version + 1);
         }
         let (status, payment_status, pay_by) = match payment.terms {
             Terms::Invoice => (Status::Confirmed, PaymentStatus::Pending, None),

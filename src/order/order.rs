@@ -1,7 +1,7 @@
 //! The nouns of orders: what is fixed at placement, what changes later, and the totals.
 
 use crate::contact::Address;
-use crate::id::{LineId, OrderId, PaymentId, SessionId};
+use crate::id::{LineId, OrderId, PaymentId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
 use crate::pricing::Totals;
@@ -84,8 +84,8 @@ pub struct Line {
 pub struct Placement {
     /// The id.
     pub id: OrderId,
-    /// The session that placed it, if there was one.
-    pub session: Option<SessionId>,
+    /// The shopper that placed it, if there was one.
+    pub shopper: Option<ShopperId>,
     /// At least one line; each stock row at most once.
     pub lines: Vec<Line>,
     /// Of all amounts.

@@ -4,7 +4,7 @@ use super::order::{Line, Placement};
 use crate::catalog::Offer;
 use crate::contact::Address;
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{LineId, OrderId, SessionId, VariantId};
+use crate::id::{LineId, OrderId, ShopperId, VariantId};
 use crate::inventory::StockKey;
 use crate::money::{Currency, Money};
 use crate::pricing::{Terms, Totals, choose_currency, price_in};
@@ -14,9 +14,9 @@ use std::sync::Arc;
 /// An order as a client asks for it, checked as far as that is possible without the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
-    /// Who places it, if there is a session.
-    pub session: Option<SessionId>,
-    /// At a checkout: the version of the session's cart that this was made of.
+    /// Who places it, if there is a shopper.
+    pub shopper: Option<ShopperId>,
+    /// At a checkout: the version of the shopper's cart that this was made of.
     pub cart_version: Option<i64>,
     /// Each SKU once.
     pub items: Vec<DraftItem>,
@@ -107,7 +107,7 @@ impl Draft {
         let tax_rate = terms.tax_rate;
         let placement = Placement {
             id,
-            session: self.session,
+            shopper: self.shopper,
             lines,
             currency,
             totals,
@@ -191,7 +191,7 @@ mod tests {
             index,
         };
         Draft {
-            session: None,
+            shopper: None,
             cart_version: None,
             currency: expected_total.map(|total| total.currency),
             items: quantities.iter().enumerate().map(item).collect(),

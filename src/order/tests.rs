@@ -8,7 +8,7 @@ use super::decide::{Decision, decide};
 use super::order::{Facts, Line, PaymentStatus, Placement, State, Status};
 use crate::contact::Address;
 use crate::error::Code;
-use crate::id::{LineId, OrderId, PaymentId, SessionId, VariantId};
+use crate::id::{LineId, OrderId, PaymentId, ShopperId, VariantId};
 use crate::idempotency::{Claim, Saved};
 use crate::inventory::{Level, StockKey};
 use crate::payment::{Answer, Terms};
@@ -29,7 +29,7 @@ struct Model {
     rows: Vec<StockKey>,
     stock: HashMap<StockKey, Locked>,
     orders: Vec<(Known, State)>,
-    carts: HashMap<SessionId, i64>,
+    carts: HashMap<ShopperId, i64>,
 }
 
 impl Model {
@@ -67,8 +67,8 @@ impl Model {
                     row.level = row.level.after(movement.delta(line.quantity)).unwrap();
                 }
             }
-            if let Some((session, version)) = write.cart {
-                self.carts.insert(session, version + 1);
+            if let Some((shopper, version)) = write.cart {
+                self.carts.insert(shopper, version + 1);
             }
             let placement = command.placement().clone();
             match &write.order {
@@ -124,7 +124,7 @@ fn placement(lines: &[(StockKey, i64)]) -> Arc<Placement> {
     let text = || "x".to_owned();
     Arc::new(Placement {
         id: OrderId::new(),
-        session: None,
+        shopper: None,
         lines,
         currency: "GBP".parse().unwrap(),
         totals: Totals::of(subtotal, 0, 0).unwrap(),

@@ -6,7 +6,6 @@ use super::store::{self, NewSession, Periods};
 use super::token::{Session, Token, TokenHash};
 use crate::error::{Code, Problem};
 use crate::gather::{Gather, Limits};
-use crate::id::SessionId;
 use crate::postgres::Postgres;
 use crate::supervisor::Supervised;
 use actix::prelude::*;
@@ -66,10 +65,14 @@ impl Sessions {
         self.periods.absolute
     }
 
+    /// How long sessions last.
+    pub fn periods(&self) -> Periods {
+        self.periods
+    }
+
     /// Begins a session. If the answer is lost nobody knows its token, and it just expires.
     pub async fn create(&self) -> Result<(Token, Session), Problem> {
-        let token = Token::of(&rand::random());
-        let new = NewSession { id: SessionId::new(), token_hash: token.hash() };
+        let (token, new) = NewSession::with_token();
         let begun = self.begin.get(new).await?;
         let session = begun.ok_or_else(|| Problem::internal("a session was not begun"))?;
         Ok((token, session))
@@ -86,6 +89,11 @@ impl Sessions {
     /// Ends the session of a token: here at once, elsewhere within a second.
     pub async fn end(&self, token: TokenHash) -> Result<(), Problem> {
         store::end(&self.postgres.writers, &token).await?;
+        self.forget(token).await
+    }
+
+    /// The session of the token was ended in a committed transaction: nobody here finds it again.
+    pub async fn forget(&self, token: TokenHash) -> Result<(), Problem> {
         self.shard(&token).send(Ended(token)).await
     }
 

@@ -2,8 +2,9 @@
 
 use super::actor::Sessions;
 use super::token::{Session, Token, TokenHash};
+use super::unauthorized;
 use crate::error::{Code, Problem};
-use crate::id::SessionId;
+use crate::id::{CustomerId, SessionId, ShopperId};
 use crate::json::JsonOrEmpty;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
@@ -20,28 +21,47 @@ const COOKIE: &str = "doorbuster_session";
 #[derive(Debug, Clone)]
 pub struct CookieOrigins(pub Vec<String>);
 
-/// The session that asks. Extracting it answers 401 if there is none.
+/// The customer or guest whose session asks. Extracting it answers 401 if there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shopper {
-    /// The session.
-    pub session: SessionId,
-    /// The scope of its idempotency keys.
+    /// Whose the cart and the orders are.
+    pub id: ShopperId,
+    /// The scope of their idempotency keys.
     pub scope: String,
 }
 
-/// The session that asks, if any. A bearer token must be good; a stale cookie counts for nothing.
+/// The same, if any session asks. A bearer token must be good; a stale cookie counts for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaybeShopper(pub Option<Shopper>);
 
 /// The session that asks, with what its own routes need.
 pub struct Asking {
-    session: Session,
-    token: TokenHash,
+    /// The session.
+    pub session: Session,
+    /// What it was found by.
+    pub token: TokenHash,
+}
+
+/// The session that asks, if any, for whoever is about to log in: a token that opens nothing
+/// counts for nothing.
+pub struct Former(pub Option<Asking>);
+
+/// The customer whose session asks. Extracting it answers 401 without a session, and 403 with
+/// that of a guest.
+pub struct LoggedIn {
+    /// Who.
+    pub customer: CustomerId,
+    /// In which session.
+    pub session: SessionId,
 }
 
 impl From<&Asking> for Shopper {
     fn from(Asking { session, .. }: &Asking) -> Self {
-        Self { session: session.id, scope: format!("session:{}", session.id) }
+        let scope = match session.customer {
+            Some(customer) => format!("customer:{customer}"),
+            None => format!("session:{}", session.id),
+        };
+        Self { id: session.shopper(), scope }
     }
 }
 
@@ -75,9 +95,34 @@ impl FromRequest for MaybeShopper {
     }
 }
 
-fn unauthorized() -> Problem {
-    let detail = "Send the token of a session: `Authorization: Bearer dbs_…`.";
-    Problem::new(Code::Unauthorized, detail)
+impl FromRequest for Former {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            match asking(&request).await {
+                Err(problem) if problem.code == Code::Unauthorized => Ok(Self(None)),
+                asking => asking.map(Self),
+            }
+        })
+    }
+}
+
+impl FromRequest for LoggedIn {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let asking = Asking::from_request(request, payload);
+        Box::pin(async move {
+            let Session { id, customer, .. } = asking.await?.session;
+            let customer = customer
+                .ok_or_else(|| Problem::new(Code::Forbidden, "Only customers: log in first."))?;
+            Ok(Self { customer, session: id })
+        })
+    }
 }
 
 /// The session of the bearer token, else that of the cookie.
@@ -134,6 +179,22 @@ fn cookie(token: &str, max_age: i64) -> Cookie<'_> {
         .finish()
 }
 
+/// The cookie of a session that has just begun, unless the request comes from a foreign page: it
+/// could exchange its visitor's session for another one.
+pub fn fresh_cookie<'t>(
+    request: &HttpRequest,
+    sessions: &Sessions,
+    token: &'t Token,
+) -> Option<Cookie<'t>> {
+    let max_age = i64::try_from(sessions.lifetime().as_secs()).unwrap_or(i64::MAX);
+    is_own_page(request).then(|| cookie(token.expose(), max_age))
+}
+
+/// Takes the cookie of a session that is over away.
+pub fn no_cookie() -> Cookie<'static> {
+    cookie("", 0)
+}
+
 /// Nothing is needed to begin a session.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -157,15 +218,28 @@ pub struct StartedSession<'a> {
 pub struct SessionBody {
     /// The id; it opens nothing.
     id: SessionId,
-    /// Who has logged in; nobody can yet.
-    #[schema(value_type = Option<Object>, required)]
-    customer: Option<()>,
+    /// Who has logged in; nobody, if it is a guest's.
+    #[schema(required)]
+    customer: Option<CustomerRef>,
     /// When the session began.
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     /// When it is over unless it is used.
     #[serde(with = "time::serde::rfc3339")]
     expires_at: OffsetDateTime,
+}
+
+/// A customer, by id.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CustomerRef {
+    /// The id.
+    id: CustomerId,
+}
+
+impl From<CustomerId> for CustomerRef {
+    fn from(id: CustomerId) -> Self {
+        Self { id }
+    }
 }
 
 /// Begin a session as a guest.
@@ -186,10 +260,8 @@ pub async fn create_session(
     let (token, session) = sessions.create().await?;
     let mut response = HttpResponse::Created();
     response.insert_header((header::LOCATION, "/v1/session"));
-    // Else a foreign page could exchange its visitor's session for another one.
-    if is_own_page(&request) {
-        let max_age = i64::try_from(sessions.lifetime().as_secs()).unwrap_or(i64::MAX);
-        response.cookie(cookie(token.expose(), max_age));
+    if let Some(cookie) = fresh_cookie(&request, &sessions, &token) {
+        response.cookie(cookie);
     }
     let expires_at = session.expires_at;
     Ok(response.json(StartedSession { token: token.expose(), expires_at }))
@@ -202,8 +274,9 @@ pub async fn create_session(
     responses((status = 200, description = "The session", body = SessionBody)),
 )]
 pub async fn get_session(Asking { session, .. }: Asking) -> HttpResponse {
-    let Session { id, created_at, expires_at } = session;
-    HttpResponse::Ok().json(SessionBody { id, customer: None, created_at, expires_at })
+    let Session { id, customer, created_at, expires_at } = session;
+    let customer = customer.map(CustomerRef::from);
+    HttpResponse::Ok().json(SessionBody { id, customer, created_at, expires_at })
 }
 
 /// Log out: the token is worth nothing any more, on every instance within a second.
@@ -217,7 +290,7 @@ pub async fn delete_session(
     sessions: web::Data<Sessions>,
 ) -> Result<HttpResponse, Problem> {
     sessions.end(asking.token).await?;
-    Ok(HttpResponse::NoContent().cookie(cookie("", 0)).finish())
+    Ok(HttpResponse::NoContent().cookie(no_cookie()).finish())
 }
 
 #[cfg(test)]

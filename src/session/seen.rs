@@ -54,7 +54,7 @@ mod tests {
 
     fn session() -> Option<Session> {
         let at = OffsetDateTime::UNIX_EPOCH;
-        Some(Session { id: SessionId::new(), created_at: at, expires_at: at })
+        Some(Session { id: SessionId::new(), customer: None, created_at: at, expires_at: at })
     }
 
     #[test]

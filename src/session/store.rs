@@ -1,9 +1,9 @@
 //! The SQL of sessions. Whether one is over is for PostgreSQL's clock to say.
 
-use super::token::{Session, TokenHash};
+use super::token::{Session, Token, TokenHash};
 use crate::error::Problem;
-use crate::id::SessionId;
-use deadpool_postgres::Pool;
+use crate::id::{CustomerId, SessionId};
+use deadpool_postgres::{Pool, Transaction};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -27,6 +27,15 @@ pub struct NewSession {
     pub token_hash: TokenHash,
 }
 
+impl NewSession {
+    /// A new one, and the token that nobody else knows.
+    pub fn with_token() -> (Token, Self) {
+        let token = Token::of(&rand::random());
+        let new = Self { id: SessionId::new(), token_hash: token.hash() };
+        (token, new)
+    }
+}
+
 /// Begins sessions, many with one statement.
 pub async fn create(
     writers: &Pool,
@@ -37,7 +46,7 @@ pub async fn create(
                SELECT s.id, s.token_hash, now() + make_interval(secs => least($3::float8, $4)),
                    now() + make_interval(secs => $4)
                FROM unnest($1::uuid[], $2::bytea[]) AS s (id, token_hash)
-               RETURNING id, created_at, expires_at";
+               RETURNING id, created_at, expires_at, customer_id";
     let client = writers.get().await?;
     let statement = client.prepare_cached(sql).await?;
     let (ids, hashes): (Vec<Uuid>, Vec<&[u8]>) =
@@ -50,9 +59,14 @@ pub async fn create(
     Ok(sessions.into_iter().filter_map(begun).collect())
 }
 
-/// Reads id, beginning and end from the first three columns.
+/// Reads id, beginning, end and customer from the first four columns.
 fn session(row: &Row) -> Session {
-    Session { id: row.get::<_, Uuid>(0).into(), created_at: row.get(1), expires_at: row.get(2) }
+    Session {
+        id: row.get::<_, Uuid>(0).into(),
+        created_at: row.get(1),
+        expires_at: row.get(2),
+        customer: row.get::<_, Option<Uuid>>(3).map(CustomerId::from),
+    }
 }
 
 /// The sessions of these tokens that are not over, and the tokens whose expiry is due to be moved
@@ -62,7 +76,7 @@ pub async fn find(
     tokens: &[TokenHash],
     periods: Periods,
 ) -> Result<(HashMap<TokenHash, Session>, Vec<TokenHash>), Problem> {
-    let sql = "SELECT id, created_at, expires_at, token_hash,
+    let sql = "SELECT id, created_at, expires_at, customer_id, token_hash,
                    expires_at < least(now() + make_interval(secs => $2::float8 * 0.99), ends_at)
                FROM sessions WHERE token_hash = ANY($1) AND expires_at > now()";
     let client = readers.get().await?;
@@ -71,10 +85,10 @@ pub async fn find(
     let rows = client.query(&statement, &[&hashes, &periods.idle.as_secs_f64()]).await?;
     let (mut found, mut due) = (HashMap::with_capacity(rows.len()), Vec::new());
     for row in &rows {
-        let hash: &[u8] = row.get(3);
+        let hash: &[u8] = row.get(4);
         let hash = TokenHash::try_from(hash).map_err(Problem::internal)?;
         found.insert(hash, session(row));
-        if row.get(4) {
+        if row.get(5) {
             due.push(hash);
         }
     }
@@ -105,4 +119,72 @@ pub async fn end(writers: &Pool, token: &TokenHash) -> Result<(), Problem> {
     let statement = client.prepare_cached(sql).await?;
     client.execute(&statement, &[&&token[..]]).await?;
     Ok(())
+}
+
+/// The session that was ended when somebody logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The session.
+    pub id: SessionId,
+    /// Whose it was; nobody's, if a guest's.
+    pub customer: Option<CustomerId>,
+}
+
+/// In the transaction of a customer's logging in: ends the session that they came with, if it is
+/// not over, and begins a new one, so that nobody who knew the old token is logged in, too.
+pub async fn log_in(
+    transaction: &Transaction<'_>,
+    former: Option<&TokenHash>,
+    new: &NewSession,
+    customer: CustomerId,
+    periods: Periods,
+) -> Result<(Option<Ended>, Session), Problem> {
+    // By the clock, not by when this transaction began: another login may have ended it since.
+    let sql = "UPDATE sessions SET expires_at = now(), ends_at = now()
+               WHERE token_hash = $1 AND expires_at > clock_timestamp()
+               RETURNING id, customer_id";
+    let former = former.map(|hash| &hash[..]);
+    let ended = transaction.query_opt(sql, &[&former]).await?.map(|row| Ended {
+        id: row.get::<_, Uuid>(0).into(),
+        customer: row.get::<_, Option<Uuid>>(1).map(CustomerId::from),
+    });
+    let sql = "INSERT INTO sessions (id, token_hash, customer_id, expires_at, ends_at)
+               VALUES ($1, $2, $3, now() + make_interval(secs => least($4::float8, $5)),
+                   now() + make_interval(secs => $5))
+               RETURNING id, created_at, expires_at, customer_id";
+    let (idle, absolute) = (periods.idle.as_secs_f64(), periods.absolute.as_secs_f64());
+    let (id, hash, customer) = (new.id.uuid(), &new.token_hash[..], customer.uuid());
+    let row = transaction.query_one(sql, &[&id, &hash, &customer, &idle, &absolute]).await?;
+    Ok((ended, session(&row)))
+}
+
+/// The customer's sessions that are not over, newest first; at most 100.
+pub async fn list(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, Problem> {
+    let sql = "SELECT id, created_at, expires_at, customer_id FROM sessions
+               WHERE customer_id = $1 AND expires_at > now()
+               ORDER BY created_at DESC, id DESC LIMIT 100";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &[&customer.uuid()]).await?;
+    Ok(rows.iter().map(session).collect())
+}
+
+/// Ends the customer's sessions: all, or one of them. Tells the tokens of those that were ended.
+pub async fn log_out(
+    writers: &Pool,
+    customer: CustomerId,
+    only: Option<SessionId>,
+) -> Result<Vec<TokenHash>, Problem> {
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT id FROM sessions WHERE customer_id = $1 AND expires_at > now()
+                       AND ($2::uuid IS NULL OR id = $2)
+                   ORDER BY id FOR UPDATE)
+               UPDATE sessions s SET expires_at = now(), ends_at = now()
+               FROM own WHERE s.id = own.id RETURNING s.token_hash";
+    let client = writers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let only = only.map(SessionId::uuid);
+    let rows = client.query(&statement, &[&customer.uuid(), &only]).await?;
+    let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
+    rows.iter().map(hash).collect()
 }

@@ -1,6 +1,6 @@
 //! The secret that opens a session, and the session that it opens.
 
-use crate::id::SessionId;
+use crate::id::{CustomerId, SessionId, ShopperId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -43,10 +43,19 @@ impl Token {
 pub struct Session {
     /// The id.
     pub id: SessionId,
+    /// Who has logged in; nobody, if it is a guest's.
+    pub customer: Option<CustomerId>,
     /// When it began.
     pub created_at: OffsetDateTime,
     /// When it is over unless it is used.
     pub expires_at: OffsetDateTime,
+}
+
+impl Session {
+    /// Whose the cart and the orders are.
+    pub fn shopper(&self) -> ShopperId {
+        self.customer.map_or_else(|| self.id.uuid(), CustomerId::uuid).into()
+    }
 }
 
 #[cfg(test)]

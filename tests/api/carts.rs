@@ -433,7 +433,7 @@ async fn verify_finds_a_cart_that_is_not_well_formed() {
         "items = items || items",
         "items = jsonb_set(items, '{0,quantity}', '0')",
         "items = jsonb_set(items, '{0,variant_id}', to_jsonb(gen_random_uuid()::text))",
-        "session_id = gen_random_uuid()",
+        "shopper_id = gen_random_uuid()",
     ] {
         client.batch_execute("CREATE TABLE kept AS TABLE carts").await.unwrap();
         client.batch_execute(&format!("UPDATE carts SET {damage}")).await.unwrap();

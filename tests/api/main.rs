@@ -14,6 +14,7 @@ mod categories;
 mod checkout;
 mod collections;
 mod command_line;
+mod customers;
 mod exports;
 mod freshness;
 mod idempotency;

@@ -4,7 +4,7 @@ use super::scan::{Source, name_at, words};
 use super::tree::{Finding, file_name, hold, none, planted, read, shipped};
 use crate::{UNDESCRIBED_HANDLERS, VERBS};
 
-const TABLE: &str = "src/http/mod.rs";
+const TABLE: &str = "src/http/table.rs";
 const DOCUMENT: &str = "src/http/openapi.rs";
 
 /// A handler where it is named: by its module at the top and its own name, so that it does not

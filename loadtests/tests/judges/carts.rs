@@ -216,7 +216,7 @@ async fn a_stored_cart_that_is_another_one_is_named() {
     expect(&read().await.unwrap(), &["cart 7: is not in the database"], "no row");
     for (version, items, expected) in cases {
         let cart = format!(
-            "DELETE FROM carts; INSERT INTO carts (session_id, version, items)
+            "DELETE FROM carts; INSERT INTO carts (shopper_id, version, items)
             VALUES ('00000000-0000-0000-0000-0000000000aa', {version}, '{items}')"
         );
         client.batch_execute(&cart).await.unwrap();

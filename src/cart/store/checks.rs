@@ -6,12 +6,13 @@ use crate::verify::Check;
 pub const CHECKS: &[Check] = &[
     Check {
         id: "I4",
-        rule: "a cart is well formed and belongs to a session",
-        sql: "SELECT format('cart of session %s, which does not exist', c.session_id)
-              FROM carts c LEFT JOIN sessions s ON s.id = c.session_id WHERE s.id IS NULL
+        rule: "a cart is well formed and belongs to a shopper",
+        sql: "SELECT format('cart of %s, who is neither a session nor a customer', c.shopper_id)
+              FROM carts c WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = c.shopper_id)
+                  AND NOT EXISTS (SELECT FROM customers u WHERE u.id = c.shopper_id)
               UNION ALL
-              SELECT format('cart of session %s: a line or a variant stands there twice',
-                  c.session_id)
+              SELECT format('cart of shopper %s: a line or a variant stands there twice',
+                  c.shopper_id)
               FROM carts c, LATERAL (
                   SELECT count(*) AS lines, count(DISTINCT i->>'id') AS ids,
                       count(DISTINCT i->>'variant_id') AS variants
@@ -21,7 +22,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         id: "I4",
         rule: "a cart's lines are variants in quantities from 1 to 1,000,000",
-        sql: "SELECT format('cart of session %s: %s of variant %s', c.session_id, i->>'quantity',
+        sql: "SELECT format('cart of shopper %s: %s of variant %s', c.shopper_id, i->>'quantity',
                   i->>'variant_id')
               FROM carts c CROSS JOIN jsonb_array_elements(c.items) i
               LEFT JOIN variants v ON v.id = (i->>'variant_id')::uuid

@@ -10,9 +10,11 @@
 //! doubt. Sets older than any entry's deadline are dropped.
 
 mod checks;
+mod merge;
 mod statements;
 
 pub use checks::CHECKS;
+pub use merge::merge;
 pub use statements::{EMPTY, LOCK};
 
 use super::cart::{Cart, Item, Shop};
@@ -20,7 +22,7 @@ use super::decide::{Answer, Command, Decisions, Locked, World, decide};
 use crate::catalog::Offers;
 use crate::contact::Address;
 use crate::error::Problem;
-use crate::id::{SessionId, VariantId};
+use crate::id::{ShopperId, VariantId};
 use crate::idempotency::{Claims, KeyId, Saved};
 use crate::journal::{Form, Transaction, Weight, Work};
 use crate::postgres::Postgres;
@@ -54,21 +56,22 @@ pub struct Entry {
     pub permit: OwnedSemaphorePermit,
 }
 
-/// What is removed: carts whose session is over, then those sessions.
+/// What is removed: carts of guests whose session is over, then those sessions.
 pub const SWEEPS: &[Sweep] = &[
     Sweep {
         table: "carts",
         since: "updated_at",
         // Not at once: whoever found the session just before may be moving its expiry on.
-        only: "NOT EXISTS (SELECT FROM sessions s WHERE s.id = carts.session_id
-                   AND s.expires_at > now() - interval '1 minute')",
+        only: "NOT EXISTS (SELECT FROM sessions s WHERE s.id = carts.shopper_id
+                   AND s.expires_at > now() - interval '1 minute')
+               AND NOT EXISTS (SELECT FROM customers c WHERE c.id = carts.shopper_id)",
         // A look-up that was remembered may still have changed it.
         keep: |_| std::time::Duration::from_secs(60),
     },
     Sweep {
         table: "sessions",
         since: "expires_at",
-        only: "NOT EXISTS (SELECT FROM carts c WHERE c.session_id = sessions.id)",
+        only: "NOT EXISTS (SELECT FROM carts c WHERE c.shopper_id = sessions.id)",
         keep: |_| std::time::Duration::from_secs(60 * 60),
     },
 ];
@@ -145,7 +148,7 @@ impl Work for CartCommits {
                 return refuse(problem);
             }
         };
-        let carts = stored.iter().map(|stored| (stored.session, stored.locked())).collect();
+        let carts = stored.iter().map(|stored| (stored.shopper, stored.locked())).collect();
         let decisions = decide(&commands, World { carts, keys, shop });
         if decisions.changed.is_empty() && decisions.saved.is_empty() {
             transaction.roll_back().await?;
@@ -178,10 +181,10 @@ async fn lock(
     let claimed = || commands.iter().filter_map(|c| c.claim.as_ref().map(|claim| (claim, c.id)));
     let Claims { scopes, keys, hashes, resources } =
         &Claims::of(claimed().map(|(claim, id)| (claim, Some(id))));
-    let sessions: BTreeSet<Uuid> = commands.iter().map(|c| c.session.uuid()).collect();
-    let sessions: Vec<Uuid> = sessions.into_iter().collect();
+    let shoppers: BTreeSet<Uuid> = commands.iter().map(|c| c.shopper.uuid()).collect();
+    let shoppers: Vec<Uuid> = shoppers.into_iter().collect();
     let take: Params<'_> = &[scopes, keys, hashes, resources, mark];
-    let (make, locked): (Params<'_>, Params<'_>) = (&[&sessions, mark], &[&sessions]);
+    let (make, locked): (Params<'_>, Params<'_>) = (&[&shoppers, mark], &[&shoppers]);
     let asked: Params<'_> = &[scopes, keys];
     // Sent in this order without waiting in between; every answer counts.
     let (begun, taken, made, rows, now, known) = tokio::join!(
@@ -210,10 +213,10 @@ async fn write(
 ) -> Result<(), Error> {
     let client = transaction.client;
     let columns = Columns::of(decisions, stored, transaction.lane, now);
-    let Columns { session, version, items, currency, email, address, option, applied } = &columns;
-    let count = i64::try_from(session.len()).unwrap_or(i64::MAX);
+    let Columns { shopper, version, items, currency, email, address, option, applied } = &columns;
+    let count = i64::try_from(shopper.len()).unwrap_or(i64::MAX);
     let carts: Params<'_> =
-        &[session, version, items, currency, email, address, option, applied, &count];
+        &[shopper, version, items, currency, email, address, option, applied, &count];
     let saved = || decisions.saved.iter();
     let scope: Vec<&str> = saved().map(|((scope, _), _)| &**scope).collect();
     let key: Vec<&str> = saved().map(|((_, key), _)| &**key).collect();
@@ -246,9 +249,10 @@ async fn write(
 
 /// A row of `carts`.
 struct Stored {
-    session: SessionId,
+    shopper: ShopperId,
     cart: Cart,
     applied: Vec<Slot>,
+    is_merged: bool,
 }
 
 /// The changes that a lane made to a cart last.
@@ -268,21 +272,28 @@ struct StoredItem {
     quantity: i64,
 }
 
+impl From<&Item> for StoredItem {
+    fn from(item: &Item) -> Self {
+        let (id, variant_id) = (item.id.uuid(), item.variant.uuid());
+        Self { id, variant_id, quantity: item.quantity }
+    }
+}
+
 impl Stored {
     fn read(row: &Row) -> Result<Self, Problem> {
-        let (session, cart) = read(row)?;
+        let (shopper, cart) = read(row)?;
         let applied = serde_json::from_value(row.get(7)).map_err(Problem::internal)?;
-        Ok(Self { session, cart, applied })
+        Ok(Self { shopper, cart, applied, is_merged: row.get(8) })
     }
 
     fn locked(&self) -> Locked {
         let applied = self.applied.iter().flat_map(|slot| &slot.changes).copied().collect();
-        Locked { cart: self.cart.clone(), applied }
+        Locked { cart: self.cart.clone(), applied, is_merged: self.is_merged }
     }
 }
 
-/// Reads session and cart from the first seven columns of [`LOCK`].
-pub fn read(row: &Row) -> Result<(SessionId, Cart), Problem> {
+/// Reads shopper and cart from the first seven columns of [`LOCK`].
+pub fn read(row: &Row) -> Result<(ShopperId, Cart), Problem> {
     let items: Vec<StoredItem> = serde_json::from_value(row.get(2)).map_err(Problem::internal)?;
     let items = items.into_iter().map(|StoredItem { id, variant_id, quantity }| Item {
         id: id.into(),
@@ -306,7 +317,7 @@ pub fn read(row: &Row) -> Result<(SessionId, Cart), Problem> {
 /// Changed carts, column by column, as `unnest` takes them.
 #[derive(Default)]
 struct Columns<'d> {
-    session: Vec<Uuid>,
+    shopper: Vec<Uuid>,
     version: Vec<i64>,
     items: Vec<String>,
     currency: Vec<Option<&'d str>>,
@@ -318,20 +329,16 @@ struct Columns<'d> {
 
 impl<'d> Columns<'d> {
     fn of(decisions: &'d Decisions, stored: &[Stored], lane: Uuid, now: OffsetDateTime) -> Self {
-        let before: HashMap<SessionId, &[Slot]> =
-            stored.iter().map(|stored| (stored.session, &*stored.applied)).collect();
+        let before: HashMap<ShopperId, &[Slot]> =
+            stored.iter().map(|stored| (stored.shopper, &*stored.applied)).collect();
         let mut columns = Self::default();
-        for (session, (cart, changes)) in &decisions.changed {
-            let items = cart.items.iter().map(|item| StoredItem {
-                id: item.id.uuid(),
-                variant_id: item.variant.uuid(),
-                quantity: item.quantity,
-            });
-            let before = before.get(session).copied().unwrap_or_default().iter();
+        for (shopper, (cart, changes)) in &decisions.changed {
+            let items = cart.items.iter().map(StoredItem::from);
+            let before = before.get(shopper).copied().unwrap_or_default().iter();
             let kept = before.filter(|slot| slot.lane != lane && slot.at + APPLIED_MAX > now);
             let mut applied: Vec<Slot> = kept.cloned().collect();
             applied.push(Slot { lane, at: now, changes: changes.clone() });
-            columns.session.push(session.uuid());
+            columns.shopper.push(shopper.uuid());
             columns.version.push(cart.version);
             columns.items.push(json(&items.collect::<Vec<_>>()));
             columns.currency.push(cart.currency.as_ref().map(|currency| currency.as_str()));
@@ -349,13 +356,13 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The carts of these sessions; one that has none is left out.
+/// The carts of these shoppers; one that has none is left out.
 pub async fn carts(
     postgres: &Postgres,
-    sessions: &[SessionId],
-) -> Result<HashMap<SessionId, Cart>, Problem> {
-    let sessions: Vec<Uuid> = sessions.iter().map(|session| session.uuid()).collect();
+    shoppers: &[ShopperId],
+) -> Result<HashMap<ShopperId, Cart>, Problem> {
+    let shoppers: Vec<Uuid> = shoppers.iter().map(|shopper| shopper.uuid()).collect();
     let client = postgres.readers.get().await?;
     let statement = client.prepare_cached(READ).await?;
-    client.query(&statement, &[&sessions]).await?.iter().map(read).collect()
+    client.query(&statement, &[&shoppers]).await?.iter().map(read).collect()
 }

@@ -9,21 +9,22 @@ use crate::journal::statements;
 
 /// Reads carts.
 pub const READ: &str = "
-    SELECT session_id, version, items, currency, email, shipping_address, shipping_option
-    FROM carts WHERE session_id = ANY($1)";
+    SELECT shopper_id, version, items, currency, email, shipping_address, shipping_option
+    FROM carts WHERE shopper_id = ANY($1)";
 
 /// Locks carts, sorted.
 pub const LOCK: &str = "
-    SELECT session_id, version, items, currency, email, shipping_address, shipping_option, applied
-    FROM carts WHERE session_id = ANY($1) ORDER BY session_id FOR UPDATE";
+    SELECT shopper_id, version, items, currency, email, shipping_address, shipping_option, applied,
+        merged_into IS NOT NULL
+    FROM carts WHERE shopper_id = ANY($1) ORDER BY shopper_id FOR UPDATE";
 
 /// Empties locked carts ($1) of these versions ($2) for orders made of them. E-mail and address
 /// stay for the next one. Fails unless there are as many as expected ($3).
 pub const EMPTY: &str = "
     WITH emptied AS (
         UPDATE carts c SET items = '[]', version = c.version + 1, updated_at = now()
-        FROM unnest($1::uuid[], $2::bigint[]) AS o (session_id, version)
-        WHERE c.session_id = o.session_id AND c.version = o.version
+        FROM unnest($1::uuid[], $2::bigint[]) AS o (shopper_id, version)
+        WHERE c.shopper_id = o.shopper_id AND c.version = o.version
             AND current_setting('doorbuster.batch', true) = $4
         RETURNING 1)
     SELECT expect_rows(count(*), $3) FROM emptied";
@@ -32,7 +33,7 @@ statements! {
     take_keys: Claims::TAKE;
     known_keys: Saved::LOOK_UP;
     make: "
-        INSERT INTO carts (session_id) SELECT s.id FROM unnest($1::uuid[]) AS s (id)
+        INSERT INTO carts (shopper_id) SELECT s.id FROM unnest($1::uuid[]) AS s (id)
         WHERE current_setting('doorbuster.batch', true) = $2
         ORDER BY s.id ON CONFLICT DO NOTHING";
     lock: LOCK;
@@ -44,8 +45,8 @@ statements! {
                 shipping_option = n.option, applied = n.applied::jsonb, updated_at = now()
             FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[],
                         $6::text[], $7::text[], $8::text[])
-                 AS n (session_id, version, items, currency, email, address, option, applied)
-            WHERE c.session_id = n.session_id RETURNING 1)
+                 AS n (shopper_id, version, items, currency, email, address, option, applied)
+            WHERE c.shopper_id = n.shopper_id RETURNING 1)
         SELECT expect_rows(count(*), $9) FROM changed";
     save_replies: "
         WITH changed AS (

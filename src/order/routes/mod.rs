@@ -12,7 +12,7 @@ use super::store;
 use crate::auth::OrderAccess;
 use crate::contact::{Address, Email, TEXT_MAX, is_email};
 use crate::error::{Code, FieldError, Problem, Violations};
-use crate::id::{OrderId, PaymentId, SessionId};
+use crate::id::{OrderId, PaymentId, ShopperId};
 use crate::idempotency::{ANONYMOUS, Claim};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::{Json, JsonOrEmpty};
@@ -143,7 +143,7 @@ impl PlaceOrder {
         }
     }
 
-    fn draft(self, session: Option<SessionId>) -> Draft {
+    fn draft(self, shopper: Option<ShopperId>) -> Draft {
         let items = self.items.into_iter().enumerate().map(|(index, item)| DraftItem {
             sku: item.sku,
             variant: None,
@@ -152,7 +152,7 @@ impl PlaceOrder {
         });
         let expected_total = self.expected_total.map(Money::from);
         Draft {
-            session,
+            shopper,
             cart_version: None,
             items: Draft::merge(items.collect()),
             email: self.email,
@@ -207,8 +207,8 @@ pub async fn place_order(
     let claim = Claim::required(&request, scope(&shopper), &body.hash)?;
     body.value.check()?;
     let payment = body.value.payment.payment(&providers, "/payment")?;
-    let session = shopper.0.map(|shopper| shopper.session);
-    let draft = Box::new(body.value.draft(session));
+    let shopper = shopper.0.map(|shopper| shopper.id);
+    let draft = Box::new(body.value.draft(shopper));
     Ok(orders.place(claim, Wanted::Items(draft), payment).await?.into())
 }
 
@@ -235,11 +235,11 @@ pub async fn checkout_cart(
     let claim = Claim::required(&request, &shopper.scope, &body.hash)?;
     let payment = body.value.payment.payment(&providers, "/payment")?;
     let expected_total = body.value.expected_total.map(Money::from);
-    let checkout = Checkout { session: shopper.session, expected_total };
+    let checkout = Checkout { shopper: shopper.id, expected_total };
     Ok(orders.place(claim, Wanted::Cart(checkout), payment).await?.into())
 }
 
-/// The session's orders, newest first.
+/// My orders, newest first: those of the customer, or of the guest's session.
 #[utoipa::path(
     get, path = "/v1/orders", tag = "orders", params(PageQuery),
     security(("session" = []), ("session_cookie" = [])),
@@ -253,12 +253,12 @@ pub async fn list_session_orders(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let page = query.page()?;
-    let (session, readers) = (shopper.session, &postgres.readers);
-    let orders = store::list_of_session(readers, session, page.after, page.fetch()).await?;
+    let (shopper, readers) = (shopper.id, &postgres.readers);
+    let orders = store::list_of_shopper(readers, shopper, page.after, page.fetch()).await?;
     Ok(shown_page(page, orders))
 }
 
-/// One order, for the session that placed it and whoever holds its secret.
+/// One order, for the shopper that placed it and whoever holds its secret.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = OrderId, Path)),
@@ -333,7 +333,7 @@ fn shown_page(page: Page, orders: Vec<Order>) -> HttpResponse {
     shown(&List { items, next_cursor: list.next_cursor })
 }
 
-/// The order, for whoever holds its secret and for the session that placed it. To everybody else
+/// The order, for whoever holds its secret and for the shopper that placed it. To everybody else
 /// it looks unknown.
 async fn found(
     postgres: &Postgres,
@@ -342,8 +342,8 @@ async fn found(
 ) -> Result<Order, Problem> {
     let order = match (access.is_opened, &shopper.0) {
         (true, _) => store::find(&postgres.readers, access.order).await?,
-        (false, Some(Shopper { session, .. })) => {
-            store::find_of_session(&postgres.readers, access.order, *session).await?
+        (false, Some(Shopper { id, .. })) => {
+            store::find_of_shopper(&postgres.readers, access.order, *id).await?
         }
         (false, None) => None,
     };

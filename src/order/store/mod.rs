@@ -15,7 +15,7 @@ mod trips;
 
 pub use checks::CHECKS;
 pub use read::{
-    Unsettled, candidates_for_expiry, find, find_of_session, known, list_of_session,
+    Unsettled, candidates_for_expiry, find, find_of_shopper, hand_over, known, list_of_shopper,
     take_unsettled,
 };
 pub use search::{Filter, search};

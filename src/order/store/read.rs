@@ -5,11 +5,11 @@ use super::super::order::{Facts, Line, Order, PaymentStatus, Placement, State, S
 use super::trips::payment;
 use crate::contact::Address;
 use crate::error::Problem;
-use crate::id::{OrderId, PaymentId, SessionId};
+use crate::id::{OrderId, PaymentId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
 use crate::pricing::Totals;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,33 +21,46 @@ pub async fn find(readers: &Pool, id: OrderId) -> Result<Option<Order>, Problem>
     Ok(load(readers, &[id.uuid()], None).await?.pop())
 }
 
-/// The order, if the session placed it.
-pub async fn find_of_session(
+/// The order, if the shopper placed it.
+pub async fn find_of_shopper(
     readers: &Pool,
     id: OrderId,
-    session: SessionId,
+    shopper: ShopperId,
 ) -> Result<Option<Order>, Problem> {
-    Ok(load(readers, &[id.uuid()], Some(session)).await?.pop())
+    Ok(load(readers, &[id.uuid()], Some(shopper)).await?.pop())
 }
 
-/// The session's newest orders before `before`, newest first.
-pub async fn list_of_session(
+/// The shopper's newest orders before `before`, newest first.
+pub async fn list_of_shopper(
     readers: &Pool,
-    session: SessionId,
+    shopper: ShopperId,
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Order>, Problem> {
     let sql = "SELECT id FROM orders
-               WHERE session_id = $1 AND ($2::uuid IS NULL OR id < $2)
+               WHERE shopper_id = $1 AND ($2::uuid IS NULL OR id < $2)
                ORDER BY id DESC LIMIT $3";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &[&session.uuid(), &before, &limit]).await?;
+    let rows = client.query(&statement, &[&shopper.uuid(), &before, &limit]).await?;
     drop(client);
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut orders = load(readers, &ids, Some(session)).await?;
+    let mut orders = load(readers, &ids, Some(shopper)).await?;
     orders.reverse();
     Ok(orders)
+}
+
+/// In the transaction of a customer's logging in: what was ordered as a guest is the customer's.
+pub async fn hand_over(
+    transaction: &Transaction<'_>,
+    guest: ShopperId,
+    customer: ShopperId,
+) -> Result<(), Problem> {
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT id FROM orders WHERE shopper_id = $1 ORDER BY id FOR UPDATE)
+               UPDATE orders o SET shopper_id = $2 FROM own WHERE o.id = own.id";
+    transaction.execute(sql, &[&guest.uuid(), &customer.uuid()]).await?;
+    Ok(())
 }
 
 /// What never changes of an order, as its commands carry it.
@@ -62,16 +75,16 @@ impl From<Order> for Known {
     }
 }
 
-/// The orders of these ids that exist, in the order of their ids; those of one session, or all.
+/// The orders of these ids that exist, in the order of their ids; those of one shopper, or all.
 pub async fn load(
     readers: &Pool,
     ids: &[Uuid],
-    session: Option<SessionId>,
+    shopper: Option<ShopperId>,
 ) -> Result<Vec<Order>, Problem> {
     const ORDERS: &str = "
         SELECT id, status, payment_status, fulfillment_status, number, currency, subtotal,
-            discount, shipping, tax, total, email, shipping_address, pay_by, created_at, session_id
-        FROM orders WHERE id = ANY($1) AND ($2::uuid IS NULL OR session_id = $2)
+            discount, shipping, tax, total, email, shipping_address, pay_by, created_at, shopper_id
+        FROM orders WHERE id = ANY($1) AND ($2::uuid IS NULL OR shopper_id = $2)
         ORDER BY id";
     const LINES: &str = "
         SELECT order_id, id, variant_id, location_id, sku, title, quantity, unit_price, total,
@@ -91,10 +104,10 @@ pub async fn load(
         transaction.prepare_cached(PAYMENTS),
     )?;
     let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids];
-    let session = session.map(|session| session.uuid());
-    let of_session: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids, &session];
+    let shopper = shopper.map(|shopper| shopper.uuid());
+    let of_shopper: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids, &shopper];
     let (orders, lines, payments) = tokio::try_join!(
-        transaction.query(&orders, of_session),
+        transaction.query(&orders, of_shopper),
         transaction.query(&lines, params),
         transaction.query(&payments, params),
     )?;
@@ -143,7 +156,7 @@ fn order(
     Ok(Order {
         placement: Placement {
             id: row.get::<_, Uuid>(0).into(),
-            session: row.get::<_, Option<Uuid>>(15).map(SessionId::from),
+            shopper: row.get::<_, Option<Uuid>>(15).map(ShopperId::from),
             lines,
             currency,
             totals: Totals {

@@ -35,7 +35,7 @@ pub struct Rows<'d> {
 #[derive(Default)]
 pub struct Orders<'d> {
     pub id: Vec<Uuid>,
-    pub session: Vec<Option<Uuid>>,
+    pub shopper: Vec<Option<Uuid>>,
     pub number: Vec<i64>,
     pub status: Vec<&'static str>,
     pub payment_status: Vec<&'static str>,
@@ -149,8 +149,8 @@ impl<'d> Rows<'d> {
                 state
             }
         };
-        if let Some((session, version)) = write.cart {
-            self.carts.insert(session.uuid(), version);
+        if let Some((shopper, version)) = write.cart {
+            self.carts.insert(shopper.uuid(), version);
         }
         match &write.payment {
             Some(PaymentWrite::Insert(payment, status)) => {
@@ -194,7 +194,7 @@ impl<'d> Orders<'d> {
     fn push(&mut self, command: &'d Command, write: &Write, state: &State) {
         let placement = command.placement();
         self.id.push(placement.id.uuid());
-        self.session.push(placement.session.map(|session| session.uuid()));
+        self.shopper.push(placement.shopper.map(|shopper| shopper.uuid()));
         self.number.push(write.facts.number);
         self.status.push(state.status.as_str());
         self.payment_status.push(state.payment_status.as_str());

@@ -41,16 +41,16 @@ statements! {
         WITH placed AS (
             INSERT INTO orders (id, number, status, payment_status, fulfillment_status, currency,
                 subtotal, discount, shipping, tax, total, email, shipping_address, pay_by,
-                created_at, session_id)
+                created_at, shopper_id)
             SELECT o.id, o.number, o.status, o.payment_status, 'unfulfilled', o.currency,
                 o.subtotal, o.discount, o.shipping, o.tax, o.total, o.email, o.address::jsonb,
-                o.pay_by, o.created_at, o.session_id
+                o.pay_by, o.created_at, o.shopper_id
             FROM unnest($3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::text[],
                         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
                         $13::text[], $14::text[], $15::timestamptz[], $16::timestamptz[],
                         $17::uuid[])
                  AS o (id, number, status, payment_status, currency, subtotal, discount, shipping,
-                       tax, total, email, address, pay_by, created_at, session_id)
+                       tax, total, email, address, pay_by, created_at, shopper_id)
             WHERE current_setting('doorbuster.batch', true) = $1),
         lines AS (
             INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title, quantity,

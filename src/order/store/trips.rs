@@ -4,7 +4,7 @@ use super::super::command::{Command, Locked};
 use super::super::order::{Payment, PaymentStatus, State, Status};
 use super::rows::{Keys, Rows};
 use super::statements::Statements;
-use crate::id::{OrderId, SessionId};
+use crate::id::{OrderId, ShopperId};
 use crate::idempotency::{Claims, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
 use crate::journal::{Form, Transaction};
@@ -33,7 +33,7 @@ pub struct Found {
     /// Keys that were taken before.
     pub keys: HashMap<KeyId, Saved>,
     /// The versions of the carts.
-    pub carts: HashMap<SessionId, i64>,
+    pub carts: HashMap<ShopperId, i64>,
     /// The stock rows.
     pub stock: HashMap<StockKey, Locked>,
     /// The orders that exist, and are not locked by somebody else if they are to expire.
@@ -63,7 +63,7 @@ pub async fn lock(
     let asked_params: Params<'_> = &[&asked.scopes, &asked.keys];
     let stock_params: Params<'_> = &[&variants, &locations];
     let carts: Vec<Uuid> =
-        commands.iter().filter_map(|c| c.cart()).map(|(session, _)| session.uuid()).collect();
+        commands.iter().filter_map(|c| c.cart()).map(|(shopper, _)| shopper.uuid()).collect();
     let carts_params: Params<'_> = &[&carts];
     let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);
     let payment_params: Params<'_> = &[&all];
@@ -212,16 +212,16 @@ async fn empty_carts(
     form: Form,
 ) -> Result<(), Error> {
     let (client, mark) = (transaction.client, &transaction.mark);
-    let (sessions, versions): (Vec<Uuid>, Vec<i64>) = rows.carts.iter().unzip();
-    let unlocked = if form == Form::Optimistic { sessions.len() } else { 0 };
-    let expected = count(sessions.len());
-    let lock: Params<'_> = &[&sessions];
-    let empty: Params<'_> = &[&sessions, &versions, &expected, mark];
+    let (shoppers, versions): (Vec<Uuid>, Vec<i64>) = rows.carts.iter().unzip();
+    let unlocked = if form == Form::Optimistic { shoppers.len() } else { 0 };
+    let expected = count(shoppers.len());
+    let lock: Params<'_> = &[&shoppers];
+    let empty: Params<'_> = &[&shoppers, &versions, &expected, mark];
     // UPDATE … FROM locks in no order, so a sorted lock goes before it.
     let (locked, emptied) = tokio::join!(
         biased;
         query(client, &statements.lock_carts, unlocked, lock),
-        query(client, &statements.empty_carts, sessions.len(), empty),
+        query(client, &statements.empty_carts, shoppers.len(), empty),
     );
     locked?;
     emptied?;
@@ -245,7 +245,7 @@ async fn insert(
     let params: Params<'_> = &[
         &transaction.mark, &rows.now,
         &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
-        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.session,
+        &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.shopper,
         &l.order, &l.id, &l.variant, &l.location, &l.sku, &l.title, &l.quantity, &l.unit_price,
         &l.total, &l.tax_rate,
         &p.order, &p.id, &p.provider, &p.token, &p.status, &p.amount, &p.currency, &p.key_scope,

@@ -1,0 +1,51 @@
+//! A guest's cart becomes a part of the customer's.
+
+use super::statements::LOCK;
+use super::{Stored, StoredItem, json};
+use crate::cart::Cart;
+use crate::error::Problem;
+use crate::id::ShopperId;
+use deadpool_postgres::Transaction;
+use uuid::Uuid;
+
+/// Adds the guest's lines to the customer's cart, in the transaction of their logging in, and
+/// closes the guest's: whoever still changes it learns that the session is over.
+pub async fn merge(
+    transaction: &Transaction<'_>,
+    guest: ShopperId,
+    customer: ShopperId,
+) -> Result<(), Problem> {
+    let both = [guest.uuid(), customer.uuid()];
+    // Also where there is none yet, so that none can be made meanwhile.
+    let make = "INSERT INTO carts (shopper_id) SELECT s.id FROM unnest($1::uuid[]) AS s (id)
+                ORDER BY s.id ON CONFLICT DO NOTHING";
+    transaction.execute(make, &[&&both[..]]).await?;
+    let (mut theirs, mut own) = (Cart::default(), Cart::default());
+    for row in transaction.query(LOCK, &[&&both[..]]).await? {
+        let stored = Stored::read(&row)?;
+        *if stored.shopper == guest { &mut theirs } else { &mut own } = stored.cart;
+    }
+    let merged = own.merged(&theirs);
+    if merged != own {
+        save(transaction, customer.uuid(), &merged).await?;
+    }
+    let close = "UPDATE carts SET items = '[]', version = version + 1, merged_into = $2,
+                     currency = NULL, email = NULL, shipping_address = NULL,
+                     shipping_option = NULL, updated_at = now()
+                 WHERE shopper_id = $1";
+    transaction.execute(close, &[&guest.uuid(), &customer.uuid()]).await?;
+    Ok(())
+}
+
+async fn save(transaction: &Transaction<'_>, id: Uuid, cart: &Cart) -> Result<(), Problem> {
+    let sql = "UPDATE carts SET version = version + 1, items = $2::text::jsonb, currency = $3,
+                   email = $4, shipping_address = $5::text::jsonb, shipping_option = $6,
+                   updated_at = now()
+               WHERE shopper_id = $1";
+    let items = json(&cart.items.iter().map(StoredItem::from).collect::<Vec<_>>());
+    let currency = cart.currency.as_ref().map(|currency| currency.as_str());
+    let address = cart.shipping_address.as_ref().map(json);
+    let (email, option) = (&cart.email, &cart.shipping_option);
+    transaction.execute(sql, &[&id, &items, &currency, email, &address, option]).await?;
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! Customers: people with an account.
+//!
+//! Logging in turns a guest's session into a customer's: the token is replaced, the cart becomes
+//! a part of the customer's, and so do the orders. Passwords are hashed by threads of their own.
+
+#[allow(clippy::module_inception)]
+mod customer;
+mod passwords;
+pub mod routes;
+mod store;
+
+pub use customer::Customer;
+pub use passwords::Passwords;

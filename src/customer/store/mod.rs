@@ -1,0 +1,150 @@
+//! The SQL of customers. Each statement about one of them names whose it is.
+
+pub mod addresses;
+
+use super::customer::{Customer, email_key};
+use crate::cart;
+use crate::error::{Code, Problem};
+use crate::id::{CustomerId, ShopperId};
+use crate::order;
+use crate::postgres::IDLE_MAX;
+use crate::session::{self, NewSession, Periods, Session, TokenHash};
+use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+/// The columns that [`read`] reads.
+const COLUMNS: &str =
+    "id, email, email_verified_at IS NOT NULL, name, phone, version, created_at";
+
+fn read(row: &Row) -> Customer {
+    Customer {
+        id: row.get::<_, Uuid>(0).into(),
+        email: row.get(1),
+        is_email_verified: row.get(2),
+        name: row.get(3),
+        phone: row.get(4),
+        version: row.get(5),
+        created_at: row.get(6),
+    }
+}
+
+/// Someone who registers.
+pub struct NewCustomer {
+    /// Where to write to.
+    pub email: String,
+    /// The hash of the password.
+    pub password_hash: String,
+    /// How to address them.
+    pub name: Option<String>,
+    /// How to call them.
+    pub phone: Option<String>,
+}
+
+/// Adds a customer; `conflict` if the address has an account already.
+pub async fn create(writers: &Pool, new: &NewCustomer) -> Result<Customer, Problem> {
+    let sql = format!(
+        "INSERT INTO customers (id, email, email_key, password_hash, name, phone)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING {COLUMNS}"
+    );
+    let NewCustomer { email, password_hash, name, phone } = new;
+    let (id, key) = (CustomerId::new().uuid(), email_key(email));
+    let client = writers.get().await?;
+    let statement = client.prepare_cached(&sql).await?;
+    let row = client.query_one(&statement, &[&id, email, &key, password_hash, name, phone]).await;
+    match row {
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            let detail = "This e-mail address has an account: log in.";
+            Err(Problem::new(Code::Conflict, detail))
+        }
+        row => Ok(read(&row?)),
+    }
+}
+
+/// The customer.
+pub async fn find(readers: &Pool, id: CustomerId) -> Result<Customer, Problem> {
+    let sql = format!("SELECT {COLUMNS} FROM customers WHERE id = $1");
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(&sql).await?;
+    let row = client.query_opt(&statement, &[&id.uuid()]).await?;
+    // The session is believed for a moment longer than the account exists.
+    Ok(read(&row.ok_or_else(session::unauthorized)?))
+}
+
+/// Locks the customer, lets `change` change the profile, and saves it if it did.
+pub async fn update(
+    writers: &Pool,
+    id: CustomerId,
+    change: impl FnOnce(&mut Customer) -> Result<(), Problem>,
+) -> Result<Customer, Problem> {
+    let mut client = writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let sql = format!("SELECT {COLUMNS} FROM customers WHERE id = $1 FOR UPDATE");
+    let row = transaction.query_opt(&sql, &[&id.uuid()]).await?;
+    let before = read(&row.ok_or_else(session::unauthorized)?);
+    let mut after = before.clone();
+    change(&mut after)?;
+    if after == before {
+        return Ok(before);
+    }
+    let sql = "UPDATE customers SET name = $2, phone = $3, version = version + 1,
+                   updated_at = now()
+               WHERE id = $1 RETURNING version";
+    let row = transaction.query_one(sql, &[&id.uuid(), &after.name, &after.phone]).await?;
+    transaction.commit().await?;
+    Ok(Customer { version: row.get(0), ..after })
+}
+
+/// What an account is opened with.
+pub struct Lock {
+    /// Whose.
+    pub customer: CustomerId,
+    /// The hash of the password.
+    pub password_hash: String,
+}
+
+/// The account with this address.
+pub async fn lock_of(readers: &Pool, email: &str) -> Result<Option<Lock>, Problem> {
+    let sql = "SELECT id, password_hash FROM customers WHERE email_key = $1";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let row = client.query_opt(&statement, &[&email_key(email)]).await?;
+    Ok(row.map(|row| Lock { customer: row.get::<_, Uuid>(0).into(), password_hash: row.get(1) }))
+}
+
+/// Logs a customer in whose password was right: in one transaction the session that they came with
+/// ends, a new one begins, and what the guest put into the cart and ordered is theirs. `None` if
+/// the password was changed meanwhile.
+pub async fn log_in(
+    writers: &Pool,
+    lock: &Lock,
+    former: Option<&TokenHash>,
+    new: &NewSession,
+    periods: Periods,
+) -> Result<Option<Session>, Problem> {
+    let mut client = writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
+    let (id, hash) = (lock.customer.uuid(), &lock.password_hash);
+    if transaction.query_opt(sql, &[&id, hash]).await?.is_none() {
+        return Ok(None);
+    }
+    let (ended, session) =
+        session::log_in(&transaction, former, new, lock.customer, periods).await?;
+    if let Some(ended) = ended.filter(|ended| ended.customer.is_none()) {
+        let guest = ShopperId::from(ended.id.uuid());
+        cart::store::merge(&transaction, guest, session.shopper()).await?;
+        order::store::hand_over(&transaction, guest, session.shopper()).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(session))
+}
+
+async fn begin(client: &mut deadpool_postgres::Object) -> Result<Transaction<'_>, Problem> {
+    let transaction = client.transaction().await?;
+    // Nobody keeps locks for ever, and nobody waits for them for ever.
+    let limits = format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'");
+    transaction.batch_execute(&limits).await?;
+    Ok(transaction)
+}
