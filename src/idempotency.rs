@@ -6,7 +6,7 @@
 
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};
-use crate::postgres::{Class, IDLE_MAX, Postgres, class, unknown_outcome};
+use crate::postgres::{Class, Postgres, begin, class, unknown_outcome};
 use crate::retention::Sweep;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
@@ -287,10 +287,7 @@ where
     F: AsyncFnOnce(&Transaction<'_>) -> Result<Reply, Problem>,
 {
     let mut client = writers.get().await?;
-    let transaction = client.transaction().await?;
-    // Nobody keeps locks for ever, and nobody waits for them for ever.
-    let limits = format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'");
-    transaction.batch_execute(&limits).await?;
+    let transaction = begin(&mut client).await?;
     if let Some(claim) = claim
         && let Some(saved) = take(&transaction, claim).await?
     {

@@ -9,5 +9,4 @@ mod passwords;
 pub mod routes;
 mod store;
 
-pub use customer::Customer;
 pub use passwords::Passwords;

@@ -6,6 +6,8 @@ use crate::error::{Code, FieldError, Problem};
 use crate::metrics;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +25,7 @@ type Job = Box<dyn FnOnce(&Argon2<'static>) + Send>;
 #[derive(Clone)]
 pub struct Passwords {
     jobs: SyncSender<Job>,
-    /// The hash of something that nobody knows.
+    /// The hash of no password.
     decoy: Arc<str>,
 }
 
@@ -41,9 +43,7 @@ impl Passwords {
             started
                 .map_err(|error| format!("no thread for passwords can be started: {error}"))?;
         }
-        let nobody_knows: [u8; 32] = rand::random();
-        let decoy = hash(&argon, &nobody_knows).map_err(|problem| problem.to_string())?;
-        Ok(Self { jobs, decoy: decoy.into() })
+        Ok(Self { jobs, decoy: decoy().into() })
     }
 
     /// The PHC string of a new password for the account with this address, unless it is one that
@@ -105,6 +105,13 @@ fn argon() -> Result<Argon2<'static>, String> {
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None);
     let params = params.map_err(|error| format!("argon2 refuses its parameters: {error}"))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Like the hash of a password, so that looking at it takes as long.
+fn decoy() -> String {
+    let (salt, hash): ([u8; 16], [u8; 32]) = rand::random();
+    let [salt, hash] = [&salt[..], &hash].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${salt}${hash}")
 }
 
 fn hash(argon: &Argon2<'_>, password: &[u8]) -> Result<String, Problem> {

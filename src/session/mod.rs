@@ -11,7 +11,7 @@ mod store;
 mod token;
 
 pub use actor::Sessions;
-pub use store::{Ended, NewSession, Periods, list, log_in, log_out};
+pub use store::{NewSession, Periods, list, log_in, log_out};
 pub use token::{Session, Token, TokenHash};
 
 use crate::error::{Code, Problem};

@@ -121,41 +121,35 @@ pub async fn end(writers: &Pool, token: &TokenHash) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The session that was ended when somebody logged in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
-    /// The session.
-    pub id: SessionId,
-    /// Whose it was; nobody's, if a guest's.
-    pub customer: Option<CustomerId>,
-}
-
 /// In the transaction of a customer's logging in: ends the session that they came with, if it is
-/// not over, and begins a new one, so that nobody who knew the old token is logged in, too.
+/// not over, and begins a new one, so that nobody who knew the old token is logged in, too. Tells
+/// the session that ended, if it was a guest's.
 pub async fn log_in(
     transaction: &Transaction<'_>,
     former: Option<&TokenHash>,
     new: &NewSession,
     customer: CustomerId,
     periods: Periods,
-) -> Result<(Option<Ended>, Session), Problem> {
+) -> Result<(Option<SessionId>, Session), Problem> {
     // By the clock, not by when this transaction began: another login may have ended it since.
     let sql = "UPDATE sessions SET expires_at = now(), ends_at = now()
                WHERE token_hash = $1 AND expires_at > clock_timestamp()
                RETURNING id, customer_id";
     let former = former.map(|hash| &hash[..]);
-    let ended = transaction.query_opt(sql, &[&former]).await?.map(|row| Ended {
-        id: row.get::<_, Uuid>(0).into(),
-        customer: row.get::<_, Option<Uuid>>(1).map(CustomerId::from),
-    });
+    let statement = transaction.prepare_cached(sql).await?;
+    let ended = transaction.query_opt(&statement, &[&former]).await?;
+    let guest = ended.filter(|row| row.get::<_, Option<Uuid>>(1).is_none());
+    let guest = guest.map(|row| row.get::<_, Uuid>(0).into());
     let sql = "INSERT INTO sessions (id, token_hash, customer_id, expires_at, ends_at)
                VALUES ($1, $2, $3, now() + make_interval(secs => least($4::float8, $5)),
                    now() + make_interval(secs => $5))
                RETURNING id, created_at, expires_at, customer_id";
     let (idle, absolute) = (periods.idle.as_secs_f64(), periods.absolute.as_secs_f64());
     let (id, hash, customer) = (new.id.uuid(), &new.token_hash[..], customer.uuid());
-    let row = transaction.query_one(sql, &[&id, &hash, &customer, &idle, &absolute]).await?;
-    Ok((ended, session(&row)))
+    let statement = transaction.prepare_cached(sql).await?;
+    let row =
+        transaction.query_one(&statement, &[&id, &hash, &customer, &idle, &absolute]).await?;
+    Ok((guest, session(&row)))
 }
 
 /// The customer's sessions that are not over, newest first; at most 100.

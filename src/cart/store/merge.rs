@@ -1,7 +1,7 @@
 //! A guest's cart becomes a part of the customer's.
 
 use super::statements::LOCK;
-use super::{Stored, StoredItem, json};
+use super::{Stored, items, json};
 use crate::cart::Cart;
 use crate::error::Problem;
 use crate::id::ShopperId;
@@ -19,9 +19,11 @@ pub async fn merge(
     // Also where there is none yet, so that none can be made meanwhile.
     let make = "INSERT INTO carts (shopper_id) SELECT s.id FROM unnest($1::uuid[]) AS s (id)
                 ORDER BY s.id ON CONFLICT DO NOTHING";
-    transaction.execute(make, &[&&both[..]]).await?;
+    let make = transaction.prepare_cached(make).await?;
+    transaction.execute(&make, &[&&both[..]]).await?;
     let (mut theirs, mut own) = (Cart::default(), Cart::default());
-    for row in transaction.query(LOCK, &[&&both[..]]).await? {
+    let lock = transaction.prepare_cached(LOCK).await?;
+    for row in transaction.query(&lock, &[&&both[..]]).await? {
         let stored = Stored::read(&row)?;
         *if stored.shopper == guest { &mut theirs } else { &mut own } = stored.cart;
     }
@@ -33,7 +35,8 @@ pub async fn merge(
                      currency = NULL, email = NULL, shipping_address = NULL,
                      shipping_option = NULL, updated_at = now()
                  WHERE shopper_id = $1";
-    transaction.execute(close, &[&guest.uuid(), &customer.uuid()]).await?;
+    let close = transaction.prepare_cached(close).await?;
+    transaction.execute(&close, &[&guest.uuid(), &customer.uuid()]).await?;
     Ok(())
 }
 
@@ -42,10 +45,11 @@ async fn save(transaction: &Transaction<'_>, id: Uuid, cart: &Cart) -> Result<()
                    email = $4, shipping_address = $5::text::jsonb, shipping_option = $6,
                    updated_at = now()
                WHERE shopper_id = $1";
-    let items = json(&cart.items.iter().map(StoredItem::from).collect::<Vec<_>>());
+    let statement = transaction.prepare_cached(sql).await?;
+    let items = items(cart);
     let currency = cart.currency.as_ref().map(|currency| currency.as_str());
     let address = cart.shipping_address.as_ref().map(json);
     let (email, option) = (&cart.email, &cart.shipping_option);
-    transaction.execute(sql, &[&id, &items, &currency, email, &address, option]).await?;
+    transaction.execute(&statement, &[&id, &items, &currency, email, &address, option]).await?;
     Ok(())
 }

@@ -333,14 +333,13 @@ impl<'d> Columns<'d> {
             stored.iter().map(|stored| (stored.shopper, &*stored.applied)).collect();
         let mut columns = Self::default();
         for (shopper, (cart, changes)) in &decisions.changed {
-            let items = cart.items.iter().map(StoredItem::from);
             let before = before.get(shopper).copied().unwrap_or_default().iter();
             let kept = before.filter(|slot| slot.lane != lane && slot.at + APPLIED_MAX > now);
             let mut applied: Vec<Slot> = kept.cloned().collect();
             applied.push(Slot { lane, at: now, changes: changes.clone() });
             columns.shopper.push(shopper.uuid());
             columns.version.push(cart.version);
-            columns.items.push(json(&items.collect::<Vec<_>>()));
+            columns.items.push(items(cart));
             columns.currency.push(cart.currency.as_ref().map(|currency| currency.as_str()));
             columns.email.push(cart.email.as_deref());
             columns.address.push(cart.shipping_address.as_ref().map(json));
@@ -349,6 +348,11 @@ impl<'d> Columns<'d> {
         }
         columns
     }
+}
+
+/// The lines of a cart as they are stored.
+fn items(cart: &Cart) -> String {
+    json(&cart.items.iter().map(StoredItem::from).collect::<Vec<_>>())
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -1,9 +1,9 @@
 //! The SQL of saved addresses. A customer with addresses has one that is the default.
 
-use super::begin;
 use crate::contact::Address;
 use crate::error::{Code, Problem};
 use crate::id::{AddressId, CustomerId};
+use crate::postgres::begin;
 use crate::session;
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;

@@ -7,9 +7,9 @@ use crate::cart;
 use crate::error::{Code, Problem};
 use crate::id::{CustomerId, ShopperId};
 use crate::order;
-use crate::postgres::IDLE_MAX;
+use crate::postgres::begin;
 use crate::session::{self, NewSession, Periods, Session, TokenHash};
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -127,24 +127,17 @@ pub async fn log_in(
     let transaction = begin(&mut client).await?;
     let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
     let (id, hash) = (lock.customer.uuid(), &lock.password_hash);
-    if transaction.query_opt(sql, &[&id, hash]).await?.is_none() {
+    let statement = transaction.prepare_cached(sql).await?;
+    if transaction.query_opt(&statement, &[&id, hash]).await?.is_none() {
         return Ok(None);
     }
-    let (ended, session) =
+    let (guest, session) =
         session::log_in(&transaction, former, new, lock.customer, periods).await?;
-    if let Some(ended) = ended.filter(|ended| ended.customer.is_none()) {
-        let guest = ShopperId::from(ended.id.uuid());
+    if let Some(guest) = guest {
+        let guest = ShopperId::from(guest.uuid());
         cart::store::merge(&transaction, guest, session.shopper()).await?;
         order::store::hand_over(&transaction, guest, session.shopper()).await?;
     }
     transaction.commit().await?;
     Ok(Some(session))
-}
-
-async fn begin(client: &mut deadpool_postgres::Object) -> Result<Transaction<'_>, Problem> {
-    let transaction = client.transaction().await?;
-    // Nobody keeps locks for ever, and nobody waits for them for ever.
-    let limits = format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'");
-    transaction.batch_execute(&limits).await?;
-    Ok(transaction)
 }

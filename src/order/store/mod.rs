@@ -7,6 +7,7 @@
 
 mod checks;
 pub mod export;
+mod hand_over;
 mod read;
 mod rows;
 mod search;
@@ -14,8 +15,9 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
+pub use hand_over::hand_over;
 pub use read::{
-    Unsettled, candidates_for_expiry, find, find_of_shopper, hand_over, known, list_of_shopper,
+    Unsettled, candidates_for_expiry, find, find_of_shopper, known, list_of_shopper,
     take_unsettled,
 };
 pub use search::{Filter, search};

@@ -9,7 +9,7 @@ use crate::id::{OrderId, PaymentId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
 use crate::pricing::Totals;
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Pool;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,19 +48,6 @@ pub async fn list_of_shopper(
     let mut orders = load(readers, &ids, Some(shopper)).await?;
     orders.reverse();
     Ok(orders)
-}
-
-/// In the transaction of a customer's logging in: what was ordered as a guest is the customer's.
-pub async fn hand_over(
-    transaction: &Transaction<'_>,
-    guest: ShopperId,
-    customer: ShopperId,
-) -> Result<(), Problem> {
-    let sql = "WITH own AS MATERIALIZED (
-                   SELECT id FROM orders WHERE shopper_id = $1 ORDER BY id FOR UPDATE)
-               UPDATE orders o SET shopper_id = $2 FROM own WHERE o.id = own.id";
-    transaction.execute(sql, &[&guest.uuid(), &customer.uuid()]).await?;
-    Ok(())
 }
 
 /// What never changes of an order, as its commands carry it.
