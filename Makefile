@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test lint bench instructions loadtest retention-load schemathesis peers openapi ci services
+.PHONY: help run rush test lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,20 @@ retention-load: services ## orders while millions of old rows are removed, and w
 
 schemathesis: services ## schemathesis with all its checks against a running instance
 	scripts/schemathesis/run.sh
+
+slow-clients: services ## 5,000 idle and 500 dribbling connections, and orders meanwhile
+	cargo build --release --workspace
+	PROFILE=release scripts/slow-clients.sh
+
+login-storm: services ## 200 clients that log in again and again, and orders meanwhile
+	cargo build --release --workspace
+	PROFILE=release scripts/login-storm.sh
+
+deny: ## licences, bans and sources of all dependencies
+	scripts/deny.sh
+
+sbom: ## what the program is made of (CycloneDX), into the target folder
+	python3 scripts/sbom.py > $${CARGO_TARGET_DIR:-target}/doorbuster.cdx.json
 
 peers: services ## the same journeys, race and reads on doorbuster, Vendure and Medusa (Node 20, npm)
 	cargo build --release

@@ -25,6 +25,12 @@ DOORBUSTER__POSTGRES__URL=$(url_of postgres_url)
 DOORBUSTER__ADMIN__SECRET_KEY="sk_$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
 export DOORBUSTER__POSTGRES__URL DOORBUSTER__ADMIN__SECRET_KEY
 export DOORBUSTER__LOG__FILTER=${DOORBUSTER__LOG__FILTER:-warn}
+# All clients come from this machine: as wide as limits can be, but counted as ever.
+wide='1000000/second burst 1000000'
+export DOORBUSTER__LIMITS__PER_ADDRESS=${DOORBUSTER__LIMITS__PER_ADDRESS:-$wide}
+export DOORBUSTER__LIMITS__PER_CREDENTIAL=${DOORBUSTER__LIMITS__PER_CREDENTIAL:-$wide}
+export DOORBUSTER__LIMITS__SESSIONS_PER_ADDRESS=${DOORBUSTER__LIMITS__SESSIONS_PER_ADDRESS:-$wide}
+export DOORBUSTER__LIMITS__ORDERS_PER_ADDRESS=${DOORBUSTER__LIMITS__ORDERS_PER_ADDRESS:-$wide}
 "$target/doorbuster" migrate
 for n in $(seq "$instances"); do
     DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$target/doorbuster" serve > "$data/serve.$n" &

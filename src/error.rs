@@ -3,6 +3,7 @@
 //! What went wrong inside is logged once, where it is turned into a [`Problem`]; the client
 //! gets the code, a sentence and a request id.
 
+use crate::rate_limit::Standing;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
@@ -82,6 +83,8 @@ codes! {
     DiscountNotApplicable = 422 "discount_not_applicable" "The discount does not apply";
     /// The key belongs to another request.
     IdempotencyKeyReused = 422 "idempotency_key_reused" "The Idempotency-Key was used before";
+    /// The client has asked for too much; `Retry-After` says when to come again.
+    RateLimited = 429 "rate_limited" "Too many requests";
     /// A defect of ours; the request id finds it in the logs.
     Internal = 500 "internal" "Something went wrong on our side";
     /// More work than can be done; nothing was begun.
@@ -152,12 +155,15 @@ pub struct Problem {
     pub total: Option<crate::money::Money>,
     /// `method_not_allowed`: the methods that are.
     pub allow: Option<String>,
+    /// `rate_limited`: the limit, and when there is room again.
+    pub standing: Option<Box<Standing>>,
 }
 
 impl Problem {
     /// A problem with a sentence about this occurrence.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), total: None, allow: None }
+        let (errors, total, allow, standing) = (Vec::new(), None, None, None);
+        Self { code, detail: detail.into(), errors, total, allow, standing }
     }
 
     /// Unknown, malformed and somebody else's all look the same.
@@ -194,6 +200,9 @@ impl Problem {
     /// Seconds after which trying again makes sense, for the codes that promise it.
     pub fn retry_after(&self) -> Option<u32> {
         match self.code {
+            Code::RateLimited => {
+                Some(self.standing.as_ref().map_or(1, |standing| standing.wait_seconds))
+            }
             Code::Overloaded | Code::StorageUnavailable | Code::RequestInProgress => Some(1),
             _ => None,
         }
@@ -259,6 +268,11 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if let Some(seconds) = self.retry_after() {
             response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(standing) = &self.standing {
+            standing.headers().into_iter().for_each(|header| {
+                response.insert_header(header);
+            });
         }
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));

@@ -42,6 +42,14 @@ kinds! {
     SessionId(SessionKind) = "sess";
     /// A customer.
     CustomerId(CustomerKind) = "cus";
+    /// One of the staff.
+    StaffId(StaffKind) = "staff";
+    /// An API key.
+    ApiKeyId(ApiKeyKind) = "key";
+    /// An entry of the audit log.
+    AuditId(AuditKind) = "aud";
+    /// A mail.
+    MailId(MailKind) = "mail";
     /// A saved address.
     AddressId(AddressKind) = "addr";
     /// Whose a cart and orders are: a customer, or the session of a guest.

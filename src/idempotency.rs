@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -267,6 +268,70 @@ pub fn look_ups(postgres: &Postgres) -> Gather<KeyId, Saved> {
             Ok(rows.iter().map(Saved::read).collect())
         }
     })
+}
+
+/// Keys of a guest that follow into an account, at most.
+const HANDED_OVER_MAX: i64 = 1_000;
+
+/// A guest has logged in: the keys that have their reply are the customer's, so that a request that
+/// is repeated is answered and not carried out again. Those that the customer has stay theirs.
+pub async fn hand_over(
+    transaction: &Transaction<'_>,
+    guest: &str,
+    customer: &str,
+) -> Result<(), Problem> {
+    // Nobody is waited for: who is still working on a key answers whoever asked.
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT key FROM idempotency_keys g
+                   WHERE scope = $1 AND status IS NOT NULL AND NOT EXISTS (
+                       SELECT FROM idempotency_keys c WHERE c.scope = $2 AND c.key = g.key)
+                   ORDER BY key LIMIT $3 FOR UPDATE OF g SKIP LOCKED)
+               UPDATE idempotency_keys g SET scope = $2 FROM own
+               WHERE g.scope = $1 AND g.key = own.key";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&guest, &customer, &HANDED_OVER_MAX]).await?;
+    Ok(())
+}
+
+/// Whose keys these were is gone. Those that placed an order stand for it without their reply, so
+/// that no order is without its key; the others go. Keys that wait for a payment are left.
+pub async fn erase(transaction: &Transaction<'_>, scope: &str) -> Result<(), Problem> {
+    let lock = "SELECT FROM idempotency_keys WHERE scope = $1 ORDER BY key FOR UPDATE";
+    transaction.query(lock, &[&scope]).await?;
+    let sql = "UPDATE idempotency_keys SET scope = 'erased', key = resource_id::text, body = '{}'
+               WHERE scope = $1 AND status IS NOT NULL AND location LIKE '/v1/orders/%'";
+    transaction.execute(sql, &[&scope]).await?;
+    let sql = "DELETE FROM idempotency_keys WHERE scope = $1 AND status IS NOT NULL";
+    transaction.execute(sql, &[&scope]).await?;
+    Ok(())
+}
+
+/// A key as its owner may look it up.
+pub struct Held {
+    /// Its name.
+    pub key: String,
+    /// The status of the saved reply.
+    pub status: Option<i16>,
+    /// What it made.
+    pub location: Option<String>,
+    /// When it was used.
+    pub created_at: OffsetDateTime,
+}
+
+/// Everything that is held of keys of a scope, but for the replies, which show what is held
+/// elsewhere.
+pub async fn held(readers: &Pool, scope: &str) -> Result<Vec<Held>, Problem> {
+    let sql = "SELECT key, status, location, created_at FROM idempotency_keys
+               WHERE scope = $1 ORDER BY key";
+    let client = readers.get().await?;
+    let rows = client.query(sql, &[&scope]).await?;
+    let held = rows.iter().map(|row| Held {
+        key: row.get(0),
+        status: row.get(1),
+        location: row.get(2),
+        created_at: row.get(3),
+    });
+    Ok(held.collect())
 }
 
 /// The key stands for another request.

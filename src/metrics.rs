@@ -28,6 +28,8 @@ const CACHE_INVALIDATIONS: &str = "doorbuster_cache_invalidations_total";
 const REDIS_BREAKER: &str = "doorbuster_redis_breaker_open";
 const RETENTION_REMOVED: &str = "doorbuster_retention_removed_total";
 const RETENTION_STEP: &str = "doorbuster_retention_step_seconds";
+const RATE_LIMITED: &str = "doorbuster_rate_limited_total";
+const MAILS: &str = "doorbuster_mails_total";
 const EXPORTED: &str = "doorbuster_exported_rows_total";
 
 /// Every metric's name, unit and help, as the documents list them.
@@ -55,6 +57,12 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),
     (RETENTION_REMOVED, Unit::Count, "Rows removed because their time was over, by table"),
     (RETENTION_STEP, Unit::Seconds, "Time of one step of removing, by table"),
+    (
+        RATE_LIMITED,
+        Unit::Count,
+        "Requests refused because the client asked for too much, by limit",
+    ),
+    (MAILS, Unit::Count, "Tries to send a mail, by how they ended"),
     (EXPORTED, Unit::Count, "Rows given out by exports"),
 ];
 
@@ -215,6 +223,32 @@ pub fn redis_breaker(is_open: bool) {
 pub fn retention_step(table: &'static str, removed: u64, took: Duration) {
     counter!(RETENTION_REMOVED, "table" => table).increment(removed);
     histogram!(RETENTION_STEP, "table" => table).record(took.as_secs_f64());
+}
+
+/// A client was refused by this limit.
+pub fn rate_limited(limit: &'static str) {
+    counter!(RATE_LIMITED, "limit" => limit).increment(1);
+}
+
+/// How a try to send a mail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailOutcome {
+    /// The server has taken it.
+    Sent,
+    /// It is tried again.
+    Failed,
+    /// It failed once too often.
+    GivenUp,
+}
+
+/// A mail was tried.
+pub fn mail(outcome: MailOutcome) {
+    let outcome = match outcome {
+        MailOutcome::Sent => "sent",
+        MailOutcome::Failed => "failed",
+        MailOutcome::GivenUp => "given_up",
+    };
+    counter!(MAILS, "outcome" => outcome).increment(1);
 }
 
 /// So many rows were given out.

@@ -15,6 +15,8 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V4__sessions_and_carts", include_str!("../migrations/0004_sessions_and_carts.sql")),
     ("V5__checkout", include_str!("../migrations/0005_checkout.sql")),
     ("V6__customers", include_str!("../migrations/0006_customers.sql")),
+    ("V7__mail", include_str!("../migrations/0007_mail.sql")),
+    ("V8__staff", include_str!("../migrations/0008_staff.sql")),
 ];
 
 /// The key of the advisory lock ("doorbust" in ASCII).
@@ -48,6 +50,29 @@ pub async fn check(postgres: &Postgres) -> Result<(), String> {
             found.map_or("none".to_owned(), |version| version.to_string()),
             MIGRATIONS.len(),
         )),
+    }
+}
+
+/// Lets a role serve, and do nothing else: rows of this schema's tables, no schema, no rows of
+/// those that only grow but new ones. Tables of later migrations get the same; what only grows
+/// there is known to the next call.
+///
+/// Errors are sentences for the operator: the role does not exist or may do more than that.
+pub async fn grant(postgres: &Postgres, role: &str) -> Result<(), String> {
+    let mut client = connect(postgres).await?;
+    let refused = |error: tokio_postgres::Error| format!("the role {role}: {}", describe(&error));
+    let transaction = client.transaction().await.map_err(refused)?;
+    let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    transaction.batch_execute(&lock).await.map_err(refused)?;
+    let quoted = transaction.query_one("SELECT quote_ident($1)", &[&role]).await;
+    let quoted: String = quoted.map_err(refused)?.get(0);
+    let grants = include_str!("../config/role-grants.sql").replace(":role", &quoted);
+    transaction.batch_execute(&grants).await.map_err(refused)?;
+    let excess = include_str!("../config/role-excess.sql");
+    let excess = transaction.query_one(excess, &[&role]).await.map_err(refused)?;
+    match excess.get::<_, Option<String>>(0) {
+        None => transaction.commit().await.map_err(refused),
+        Some(excess) => Err(format!("the role {role} may do more than serve: {excess}")),
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod tidy {
     mod codes;
+    mod dependencies;
     mod documents;
+    mod evidence;
     mod layers;
     mod manifests;
     mod migrations;
@@ -40,7 +42,8 @@ const MAY_PRINT: &[&str] = &["src/main.rs", "src/cli/", "src/embedded/"];
 
 /// Where SQL may stand besides the stores of features.
 const MAY_HOLD_SQL: &[&str] = &[
-    "src/auth.rs",
+    "src/audit.rs",
+    "src/auth/",
     "src/embedded/",
     "src/idempotency.rs",
     "src/migrate.rs",
@@ -61,8 +64,8 @@ const OPEN_REGISTERS: &[&str] = &["metrics", "migrate"];
 
 /// What handlers do. Their names are a verb and a noun, and are the ids of the operations.
 const VERBS: &[&str] = &[
-    "add", "cancel", "checkout", "create", "delete", "get", "list", "pay", "place", "remove",
-    "update",
+    "accept", "add", "cancel", "checkout", "claim", "confirm", "create", "delete", "get", "list",
+    "pay", "place", "remove", "rotate", "update", "verify",
 ];
 
 /// Handlers that serve pages for people, which the OpenAPI document does not describe.
@@ -80,4 +83,6 @@ const CHECKSUMS: &[(&str, u64)] = &[
     ("0004_sessions_and_carts.sql", 0xc8dde11dd8e98d0c),
     ("0005_checkout.sql", 0xa51c762001f88c6c),
     ("0006_customers.sql", 0xe33319221d1355d3),
+    ("0007_mail.sql", 0x28e1847851a23bb1),
+    ("0008_staff.sql", 0xc3be7b4f516d38b1),
 ];

@@ -13,6 +13,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// All buyers come from this machine: limits of an address, and of the admin's key, are as wide as
+/// they can be, but count as ever.
+const WIDE: [&str; 4] =
+    ["PER_ADDRESS", "PER_CREDENTIAL", "SESSIONS_PER_ADDRESS", "ORDERS_PER_ADDRESS"];
+
 /// How long a process may take to say that it is ready.
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to end when it is asked to.
@@ -104,6 +109,11 @@ impl Fleet {
         // Standard input stays open as long as this process lives, however it dies.
         command.arg("--until-stdin-closes").stdin(Stdio::piped());
         command.env("DOORBUSTER__SERVER__BIND", "127.0.0.1:0");
+        for limit in WIDE.map(|limit| format!("DOORBUSTER__LIMITS__{limit}")) {
+            if std::env::var_os(&limit).is_none() {
+                command.env(limit, "1000000/second burst 1000000");
+            }
+        }
         let (child, line) = first_line(&mut command);
         self.instances.extend(child);
         let line = line.context("doorbuster serve")?;

@@ -37,7 +37,7 @@ export const shops = {
     async install({ binaries, log }) {
       this.program = path.join(binaries, 'doorbuster');
       this.version = (await finish([this.program, '--version'], { log })).split(' ').at(-1);
-      this.settings = `one process, its defaults, production, ${path.basename(binaries)} build`;
+      this.settings = `one process, its defaults but for limits of an address, production, ${path.basename(binaries)} build`;
     },
     env({ postgresUrl, redisUrl, port }) {
       return {
@@ -48,6 +48,10 @@ export const shops = {
         DOORBUSTER__ADMIN__SECRET_KEY: this.password,
         DOORBUSTER__PAYMENT__TEST_PROVIDER: 'false',
         DOORBUSTER__LOG__FILTER: 'warn',
+        // One address plays all clients.
+        DOORBUSTER__LIMITS__PER_ADDRESS: '1000000/second burst 1000000',
+        DOORBUSTER__LIMITS__ORDERS_PER_ADDRESS: '1000000/second burst 1000000',
+        DOORBUSTER__LIMITS__SESSIONS_PER_ADDRESS: '1000000/second burst 1000000',
       };
     },
     async setUp(context) {

@@ -11,6 +11,7 @@ URL = os.environ["URL_1"]
 ADMIN = {"Authorization": f"Bearer {os.environ['DOORBUSTER__ADMIN__SECRET_KEY']}"}
 ADDRESS = {"name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "country": "GB"}
 PAYMENT = {"provider": "manual"}
+ADDRESSES = "/v1/customers/me/addresses"
 
 
 def post(path, body, headers=ADMIN):
@@ -99,6 +100,21 @@ class Shopper:
         case.headers.update(bearer(data))
         if "/items/{id}" in case.operation.path and is_generated(case, "item"):
             case.path_parameters["id"] = item(data)
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(path_regex="^/v1/customers/me")
+class Customer:
+    """A customer for each request: some of them log out everywhere."""
+
+    def get(self, case, context):
+        account = {"email": f"{uuid.uuid4()}@example.com", "password": "analytical engine"}
+        post("/v1/customers", account, {})
+        return requests.post(URL + "/v1/session/login", json=account, timeout=10).json()["token"]
+
+    def set(self, case, data, context):
+        case.headers.update(bearer(data))
+        if "/addresses/{id}" in case.operation.path and is_generated(case, "addr"):
+            case.path_parameters["id"] = post(ADDRESSES, {"address": ADDRESS}, bearer(data))["id"]
 
 
 @schemathesis.auth(refresh_interval=None).apply_to(path_regex="^/v1/orders/{id}")

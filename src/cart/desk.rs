@@ -12,6 +12,7 @@ use crate::idempotency::Reply;
 use crate::journal::Journal;
 use crate::postgres::{Postgres, unknown_outcome};
 use crate::pricing::Terms;
+use crate::session::unauthorized;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Carts {
     journal: Journal<Entry>,
-    reads: Gather<ShopperId, Cart>,
+    reads: Gather<ShopperId, Option<Cart>>,
     offers: Offers,
     permits: Arc<Semaphore>,
     options: Options,
@@ -61,9 +62,11 @@ impl Carts {
         Self { journal, reads, offers, permits, options }
     }
 
-    /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed.
+    /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed. A guest who
+    /// has logged in has none any more, whoever still believes that session.
     pub async fn read(&self, shopper: ShopperId) -> Result<Cart, Problem> {
-        Ok(self.reads.get(shopper).await?.unwrap_or_default())
+        let found = self.reads.get(shopper).await?;
+        found.unwrap_or_else(|| Some(Cart::default())).ok_or_else(unauthorized)
     }
 
     /// The cart and what it costs now.

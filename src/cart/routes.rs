@@ -10,7 +10,7 @@ use crate::error::{FieldError, Problem, Violations};
 use crate::id::{ItemId, VariantId};
 use crate::idempotency::{Claim, Reply};
 use crate::inventory::QUANTITY_MAX;
-use crate::json::{Json, nullable};
+use crate::json::{Field, Json};
 use crate::money::{Currency, Money};
 use crate::pricing::Terms;
 use crate::session::routes::Shopper;
@@ -86,21 +86,21 @@ pub struct UpdateItem {
 }))]
 pub struct UpdateCart {
     /// Who buys.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Email>)]
-    email: Option<Option<String>>,
+    email: Field<String>,
     /// Where it goes.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Address>)]
-    shipping_address: Option<Option<Address>>,
+    shipping_address: Field<Address>,
     /// `standard` is the only one so far.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, pattern = "^standard$")]
-    shipping_option: Option<Option<String>>,
+    shipping_option: Field<String>,
     /// What it is priced in; without one, the shop's currency if all lines are sold in it.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<Currency>)]
-    currency: Option<Option<Currency>>,
+    currency: Field<Currency>,
 }
 
 /// The ways to send the cart.
@@ -175,6 +175,9 @@ impl NewItem {
 impl UpdateCart {
     fn details(self) -> Result<Details, Problem> {
         let Self { email, shipping_address, shipping_option, currency } = self;
+        let (email, currency) = (email.optional(), currency.optional());
+        let shipping_address = shipping_address.optional();
+        let shipping_option = shipping_option.optional();
         let mut violations = Violations::default();
         if let Some(Some(email)) = &email {
             violations.require(is_email(email), "/email", "must be an e-mail address");

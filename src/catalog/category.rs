@@ -1,10 +1,10 @@
 //! Categories: a tree that products stand in.
 
 use super::draft::Wrong;
-use super::field::Field;
 use super::{product, slug};
 use crate::error::{Code, FieldError, Problem};
 use crate::id::CategoryId;
+use crate::json::Field;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use utoipa::ToSchema;

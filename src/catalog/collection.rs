@@ -1,10 +1,10 @@
 //! Collections: products that are shown together, in an order of the shop's choice.
 
 use super::draft::Wrong;
-use super::field::Field;
 use super::product;
 use crate::error::Problem;
 use crate::id::{CollectionId, ProductId};
+use crate::json::Field;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;

@@ -2,10 +2,10 @@
 //! shall be. What is the same afterwards needs no write.
 
 use super::draft::{PriceDraft, VariantDraft, Wrong, segment};
-use super::field::Field;
 use super::product::{self, AdminProduct, AdminVariant, Media, Status, VariantStatus};
 use crate::error::Problem;
 use crate::id::{CategoryId, VariantId};
+use crate::json::Field;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;

@@ -13,6 +13,11 @@ use std::process::ExitCode;
 
 /// Starts the private pair, loads the demo catalog if there is no product yet, and serves.
 pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, String> {
+    if sources.are_production() {
+        return Err("`dev` is for a desk: in production use `serve`, which takes no key from a \
+                    folder and no page of any origin"
+            .to_owned());
+    }
     actix_web::rt::System::new().block_on(async {
         let stop = Stop::listen()?;
         let listener = listen(SocketAddr::from(([127, 0, 0, 1], port)))?;
@@ -27,6 +32,9 @@ pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, Str
             set("server.notice_seconds", "0");
             set("postgres.url", &pair.postgres_url);
             set("admin.secret_key", &admin_key);
+            let mails = std::path::absolute(data.join("mails"));
+            let mails = mails.map_err(|error| error.to_string())?;
+            set("mail.url", &format!("file://{}", mails.display()));
             if let Some(url) = &pair.redis_url {
                 set("redis.url", url);
             }
@@ -68,6 +76,7 @@ fn banner(address: SocketAddr, admin_key: &str, data: &Path, pair: &Pair) -> Str
   Readiness    http://{address}/readyz
   PostgreSQL   private, running (data in {data})
   Redis        {redis}
+  Mails        files in {data}/mails
   Admin key    {admin_key}
 
   Place an order:

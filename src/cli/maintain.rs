@@ -1,10 +1,12 @@
-//! `migrate`, `import` and `verify`: work on a database without serving.
+//! `migrate`, `import`, `staff` and `verify`: work on a database without serving.
 
 use super::Database;
 use doorbuster::app::{DatabaseRuntime, postgres_options};
+use doorbuster::auth::Admin;
 use doorbuster::catalog::{ImportOptions, import_file, load_demo};
 use doorbuster::config::Sources;
 use doorbuster::postgres::Postgres;
+use doorbuster::staff::{Invitation, NewStaff, invite};
 use doorbuster::{migrate, verify};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,15 +26,26 @@ where
     runtime.handle().block_on(work(postgres))
 }
 
-/// Brings the schema up to this binary's version.
-pub fn migrate(sources: Sources, database: &Database) -> Result<ExitCode, String> {
+/// Brings the schema up to this binary's version, and lets that role serve.
+pub fn migrate(
+    sources: Sources,
+    database: &Database,
+    role: Option<&str>,
+) -> Result<ExitCode, String> {
     let applied = with_database(sources, database, async |postgres: Postgres| {
-        migrate::run(&postgres).await
+        let applied = migrate::run(&postgres).await?;
+        if let Some(role) = role {
+            migrate::grant(&postgres, role).await?;
+        }
+        Ok(applied)
     })?;
     match applied {
         0 => println!("The schema is up to date."),
         1 => println!("Applied 1 migration."),
         count => println!("Applied {count} migrations."),
+    }
+    if let Some(role) = role {
+        println!("The role {role} may serve.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,6 +65,28 @@ pub fn import_catalog(
     })?;
     println!("{report}");
     Ok(if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Invites somebody to the staff.
+pub fn create_staff(
+    sources: Sources,
+    database: &Database,
+    new: &NewStaff,
+) -> Result<ExitCode, String> {
+    let invitation = Invitation::by_hand();
+    let staff = with_database(sources, database, async |postgres: Postgres| {
+        migrate::check(&postgres).await?;
+        let admin = Admin::command_line("create_staff");
+        invite(&postgres, &admin, &invitation, new).await.map_err(|problem| problem.detail)
+    })?;
+    let (email, role, token) = (staff.email, staff.role, invitation.expose());
+    println!("{email} is invited as {role}. Within three days, choose a password with");
+    println!();
+    println!("  POST /v1/admin/invitations/accept");
+    println!("  {{\"token\": \"{token}\", \"password\": \"…\"}}");
+    println!();
+    println!("and log in with POST /v1/admin/session/login.");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Loads the demo catalog into an empty shop.

@@ -8,6 +8,7 @@ mod serve;
 use clap::{Args, Parser, Subcommand};
 use doorbuster::config::{Config, Sources};
 use doorbuster::embedded;
+use doorbuster::staff::NewStaff;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,10 +41,19 @@ enum Command {
         until_stdin_closes: bool,
     },
     /// Bring the database's schema up to this version.
-    Migrate(Database),
+    Migrate {
+        #[command(flatten)]
+        database: Database,
+        /// A role that may serve from then on: rows, but no schema.
+        #[arg(long, value_name = "ROLE")]
+        grant_to: Option<String>,
+    },
     /// Load data from a file.
     #[command(subcommand)]
     Import(Import),
+    /// Let the first owner in.
+    #[command(subcommand)]
+    Staff(Staff),
     /// Check the invariants: exit code 0 clean, 1 violated, 2 could not check.
     Verify {
         #[command(flatten)]
@@ -98,6 +108,24 @@ enum Import {
 }
 
 #[derive(Subcommand)]
+enum Staff {
+    /// Invite somebody, and print the token with which they choose a password.
+    Create {
+        /// What they will log in with.
+        #[arg(long)]
+        email: String,
+        /// How to address them.
+        #[arg(long)]
+        name: String,
+        /// What they may do.
+        #[arg(long, default_value = "owner")]
+        role: String,
+        #[command(flatten)]
+        database: Database,
+    },
+}
+
+#[derive(Subcommand)]
 enum Configuration {
     /// Print every setting with its value and where it came from.
     Print,
@@ -129,11 +157,16 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         Command::Dev(dev) => self::dev::run(sources, dev.port, &dev.data),
         Command::Serve { until_stdin_closes } => serve::run(&sources, until_stdin_closes),
-        Command::Migrate(database) => maintain::migrate(sources, &database),
+        Command::Migrate { database, grant_to } => {
+            maintain::migrate(sources, &database, grant_to.as_deref())
+        }
         Command::Import(Import::Catalog { file, stock, dry_run, database }) => {
             maintain::import_catalog(sources, &database, &file, stock, dry_run)
         }
         Command::Import(Import::Demo(database)) => maintain::import_demo(sources, &database),
+        Command::Staff(Staff::Create { email, name, role, database }) => {
+            maintain::create_staff(sources, &database, &NewStaff { email, name, role })
+        }
         Command::Verify { database, json } => return maintain::verify(sources, &database, json),
         Command::Rush(rush) => return rush.run(has_settings),
         Command::Config(Configuration::Print) => load(&sources).map(|config| {

@@ -4,12 +4,18 @@
 //! all of them at once, each with the place where the value was given.
 
 mod layers;
+mod limits;
 mod listing;
+mod people;
 mod read;
+mod strength;
 #[cfg(test)]
 mod tests;
 
 use crate::money::Currency;
+use crate::rate_limit::Rates;
+use ipnet::IpNet;
+use lettre::message::Mailbox;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,6 +31,14 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// What the command line says, by dotted key (`server.bind`).
     pub overrides: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// Whether they say `env = "production"`, whatever else may be wrong with them.
+    pub fn are_production(&self) -> bool {
+        let env = layers::merge(self).0.remove("env");
+        env.and_then(|value| value.into_string().ok()).is_some_and(|env| env == "production")
+    }
 }
 
 /// All settings.
@@ -47,6 +61,10 @@ pub struct Config {
     pub cart: Cart,
     /// `[customer]`
     pub customer: Customer,
+    /// Staff.
+    pub staff: Staff,
+    /// Mail.
+    pub mail: Mail,
     /// Placing orders.
     pub order: Order,
     /// Group commit.
@@ -81,6 +99,12 @@ pub struct Server {
     pub bind: SocketAddr,
     /// Worker threads, at least one: 0 in the settings has become the number of cores.
     pub workers: usize,
+    /// In which a connection's first request must have said what it wants.
+    pub head_timeout: Duration,
+    /// For which a connection stays open without a request.
+    pub keep_alive: Duration,
+    /// After which a connection ends whose client takes nothing of its answer.
+    pub stall: Duration,
     /// In which a request's body must have arrived.
     pub body_timeout: Duration,
     /// Bytes a second that a body must keep up after its first second.
@@ -93,6 +117,8 @@ pub struct Server {
     pub notice: Duration,
     /// Origins allowed by CORS; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// `[postgres]`
@@ -159,6 +185,26 @@ pub struct Customer {
     pub password_threads: usize,
     /// Passwords that may wait for them.
     pub password_queue_max: usize,
+}
+
+/// `[staff]`
+#[derive(Debug, Clone)]
+pub struct Staff {
+    /// After its last use a session of staff lasts for this long.
+    pub session_idle: Duration,
+    /// After its beginning it lasts for this long at most.
+    pub session_absolute: Duration,
+}
+
+/// `[mail]`
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// How mails leave, possibly with a password; empty: not at all.
+    pub url: Secret,
+    /// Who writes.
+    pub from: Mailbox,
+    /// Where the storefront is.
+    pub link_base: String,
 }
 
 /// `[cart]`
@@ -239,6 +285,8 @@ pub struct Retention {
     pub idempotency_keys: Duration,
     /// Events.
     pub outbox: Duration,
+    /// Mails.
+    pub mails: Duration,
 }
 
 /// `[limits]`
@@ -250,6 +298,8 @@ pub struct Limits {
     pub exports_max: usize,
     /// After which an export ends whose client takes nothing.
     pub export_stall: Duration,
+    /// For how much a client may ask.
+    pub rates: Rates,
 }
 
 /// `[log]`

@@ -2,9 +2,13 @@
 
 use super::layers::{self, Values};
 use super::listing::{line, listing, shown};
-use super::{Admin, Cache, Cart, Config, Customer, Env, Inventory, Journal, Limits, Log};
+use super::strength;
+use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Log};
 use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
+use super::{limits, people};
+use crate::mail::Way;
 use ::config::{Value, ValueKind};
+use actix_web::http::Uri;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -38,7 +42,7 @@ impl Reader {
     }
 
     /// Notes that the value at `key` is not what was expected.
-    fn expected(&mut self, key: &'static str, expected: &str) {
+    pub(super) fn expected(&mut self, key: &'static str, expected: &str) {
         let value = self.values.get(key);
         let origin = value.and_then(Value::origin).unwrap_or("nowhere");
         let found = match value {
@@ -52,12 +56,12 @@ impl Reader {
         self.faulty.insert(key);
     }
 
-    fn kind(&mut self, key: &'static str) -> Option<&ValueKind> {
+    pub(super) fn kind(&mut self, key: &'static str) -> Option<&ValueKind> {
         self.read.insert(key);
         self.values.get(key).map(|value| &value.kind)
     }
 
-    fn number<T>(&mut self, key: &'static str, range: RangeInclusive<i64>) -> T
+    pub(super) fn number<T>(&mut self, key: &'static str, range: RangeInclusive<i64>) -> T
     where
         T: TryFrom<i64> + Default,
     {
@@ -72,7 +76,7 @@ impl Reader {
         })
     }
 
-    fn seconds(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Duration {
+    pub(super) fn seconds(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Duration {
         Duration::from_secs(self.number(key, range))
     }
 
@@ -80,7 +84,7 @@ impl Reader {
         Duration::from_millis(self.number(key, range))
     }
 
-    fn flag(&mut self, key: &'static str) -> bool {
+    pub(super) fn flag(&mut self, key: &'static str) -> bool {
         match self.kind(key) {
             Some(&ValueKind::Boolean(flag)) => flag,
             _ => {
@@ -91,7 +95,7 @@ impl Reader {
     }
 
     /// A text that `parse` takes.
-    fn text<T>(
+    pub(super) fn text<T>(
         &mut self,
         key: &'static str,
         expected: &str,
@@ -107,7 +111,7 @@ impl Reader {
         parsed
     }
 
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         key: &'static str,
         expected: &str,
@@ -185,7 +189,7 @@ fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     text == "*"
         || host.is_some_and(|host| {
-            let uri = text.parse::<actix_web::http::Uri>();
+            let uri = text.parse::<Uri>();
             uri.is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
                 && !host.contains(['/', '?', '#', '@'])
         })
@@ -205,18 +209,16 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
     let token_secret = r.secret("order.token_secret", visible_only, visible);
     let order = order(r, token_secret);
     let session = session(r);
-    let customer = customer(r);
+    let customer = people::customer(r);
+    let staff = people::staff(r);
+    let mail = people::mail(r);
     let cart = Cart { in_flight_max: r.number("cart.in_flight_max", 1..=10_000_000) };
     let (journal, inventory, mut payment) = (journal(r), inventory(r), payment(r));
     // What nobody asked for is simply off in production; who asks for it is refused.
     let is_unasked = r.is_default("payment.test_provider");
     payment.test_provider &= env != Some(Env::Production) || !is_unasked;
     let (retention, log) = (retention(r), log(r));
-    let limits = Limits {
-        enabled: r.flag("limits.enabled"),
-        exports_max: r.number("limits.exports_max", 1..=100),
-        export_stall: r.seconds("limits.export_stall_seconds", 1..=3_600),
-    };
+    let limits = limits::limits(r);
     Some(Config {
         env: env.unwrap_or(Env::Development),
         server,
@@ -227,6 +229,8 @@ pub(super) fn config(r: &mut Reader) -> Option<Config> {
         session,
         cart,
         customer,
+        staff,
+        mail: mail?,
         order: order?,
         journal,
         inventory,
@@ -249,12 +253,16 @@ fn server(r: &mut Reader) -> Server {
     Server {
         bind: bind.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
         workers,
+        head_timeout: r.seconds("server.head_timeout_seconds", 1..=600),
+        keep_alive: r.seconds("server.keep_alive_seconds", 1..=600),
+        stall: r.seconds("server.stall_seconds", 1..=600),
         body_timeout: r.seconds("server.body_timeout_seconds", 1..=600),
         body_rate_min_bytes: r.number("server.body_rate_min_bytes", 0..=1_000_000),
         connections_max: r.number("server.connections_max", 1..=1_000_000),
         notice: r.seconds("server.notice_seconds", 0..=300),
         drain: r.seconds("server.drain_seconds", 0..=3600),
         cors_origins: r.origins("server.cors_origins"),
+        trusted_proxies: limits::networks(r, "server.trusted_proxies"),
     }
 }
 
@@ -288,13 +296,6 @@ fn session(r: &mut Reader) -> Session {
         idle: r.seconds("session.idle_seconds", 60..=3650 * DAY),
         absolute: r.seconds("session.absolute_seconds", 60..=3650 * DAY),
         shards: r.number("session.shards", 1..=64),
-    }
-}
-
-fn customer(r: &mut Reader) -> Customer {
-    Customer {
-        password_threads: r.number("customer.password_threads", 1..=64),
-        password_queue_max: r.number("customer.password_queue_max", 1..=100_000),
     }
 }
 
@@ -356,11 +357,13 @@ fn retention(r: &mut Reader) -> Retention {
     // The contract promises a day for keys.
     let idempotency_keys = hours("retention.idempotency_key_hours", 24..=8_760);
     let outbox = hours("retention.outbox_hours", 24..=8_760);
+    let mails = hours("retention.mail_hours", 24..=8_760);
     Retention {
         enabled: r.flag("retention.enabled"),
         interval: r.millis("retention.interval_ms", 10..=3_600_000),
         idempotency_keys,
         outbox,
+        mails,
     }
 }
 
@@ -429,17 +432,35 @@ pub(super) fn check_together(config: &Config, r: &mut Reader) {
 }
 
 fn check_production(config: &Config, r: &mut Reader) {
-    let long_enough = |secret: &Secret| secret.expose().chars().count() >= 32;
-    let token_secret = &config.order.token_secret;
+    let (admin_key, token_secret) = (&config.admin.secret_key, &config.order.token_secret);
+    for (keys, secret) in
+        [(["env", "admin.secret_key"], admin_key), (["env", "order.token_secret"], token_secret)]
+    {
+        // Without one, tokens are derived from what the database keeps, and nobody is staff.
+        if let Some(weakness) = strength::weakness(secret.expose()).filter(|_| !secret.is_empty())
+        {
+            r.together(&keys, false, &format!("in production {} {weakness}", keys[1]));
+        }
+    }
     r.together(
         &["env", "admin.secret_key"],
-        long_enough(&config.admin.secret_key),
-        "in production admin.secret_key must have at least 32 characters",
+        !admin_key.is_empty(),
+        "in production admin.secret_key must be set: nobody else opens /v1/admin",
     );
     r.together(
-        &["env", "order.token_secret"],
-        token_secret.is_empty() || long_enough(token_secret),
-        "in production order.token_secret must be empty or have at least 32 characters",
+        &["env", "admin.secret_key", "order.token_secret"],
+        admin_key.is_empty() || admin_key != token_secret,
+        "in production admin.secret_key and order.token_secret must differ",
+    );
+    let database = config.postgres.url.expose().parse::<tokio_postgres::Config>();
+    let is_guessable = |database: tokio_postgres::Config| {
+        let password = database.get_password();
+        password.is_some_and(|password| strength::is_first_tried(database.get_user(), password))
+    };
+    r.together(
+        &["env", "postgres.url"],
+        !database.is_ok_and(is_guessable),
+        "in production the password in postgres.url must not be one that everybody tries first",
     );
     r.together(
         &["env", "payment.test_provider"],
@@ -447,8 +468,18 @@ fn check_production(config: &Config, r: &mut Reader) {
         "in production payment.test_provider must be false: it takes no money",
     );
     r.together(
+        &["env", "mail.url"],
+        !Way::is_folder(config.mail.url.expose()),
+        "in production mail.url must not be a folder: nobody gets those mails",
+    );
+    r.together(
         &["env", "server.cors_origins"],
         config.server.cors_origins.iter().all(|origin| origin != "*"),
         "in production server.cors_origins must name the origins, not \"*\"",
+    );
+    r.together(
+        &["env", "limits.enabled"],
+        config.limits.enabled,
+        "in production limits.enabled must be true: it is off only to measure",
     );
 }

@@ -4,6 +4,7 @@ use super::layers::DEFAULTS;
 use super::listing::masked;
 use super::read::parts_per_million;
 use super::*;
+use crate::rate_limit::{Rate, Rule};
 use proptest::prelude::*;
 
 fn environment(pairs: &[(&str, &str)]) -> Sources {
@@ -239,22 +240,44 @@ fn neither_print_nor_debug_shows_a_secret() {
 
 #[test]
 fn production_refuses_what_is_only_safe_on_a_desk() {
-    let problems = problems(&[
+    let wrong = problems(&[
         ("DOORBUSTER__ENV", "production"),
         ("DOORBUSTER__ADMIN__SECRET_KEY", "short"),
+        ("DOORBUSTER__ORDER__TOKEN_SECRET", "change-me-change-me-change-me-change-me"),
+        ("DOORBUSTER__POSTGRES__URL", "postgres://shop:postgres@db:5432/shop"),
         ("DOORBUSTER__PAYMENT__TEST_PROVIDER", "true"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "*"),
+        ("DOORBUSTER__LIMITS__ENABLED", "false"),
+        ("DOORBUSTER__MAIL__URL", "file:///tmp/mails"),
     ]);
-    assert_eq!(problems.len(), 3, "{problems:?}");
-    assert!(problems.iter().all(|problem| problem.starts_with("in production ")));
-    assert!(!problems.concat().contains("short"));
+    assert_eq!(wrong.len(), 7, "{wrong:?}");
+    assert!(wrong.iter().all(|problem| problem.starts_with("in production ")));
+    let said = wrong.concat();
+    assert!(!["short", "change-me", "shop:postgres"].iter().any(|secret| said.contains(secret)));
+    let missing = problems(&[("DOORBUSTER__ENV", "production")]);
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].starts_with("in production admin.secret_key must be set"), "{missing:?}");
+    let key = "sk_6f1c0f7b3ad94e28b7516a0d9c2e4b85";
+    let twice = problems(&[
+        ("DOORBUSTER__ENV", "production"),
+        ("DOORBUSTER__ADMIN__SECRET_KEY", key),
+        ("DOORBUSTER__ORDER__TOKEN_SECRET", key),
+    ]);
+    assert!(twice[0].contains("must differ"), "{twice:?}");
     let config = load(&[
         ("DOORBUSTER__ENV", "production"),
-        ("DOORBUSTER__ADMIN__SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+        ("DOORBUSTER__ADMIN__SECRET_KEY", key),
+        ("DOORBUSTER__POSTGRES__URL", "postgres://shop:9c2e4b85b7516a0d@db:5432/shop"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "https://shop.example"),
     ])
     .unwrap();
     assert!(!config.payment.test_provider);
+}
+
+#[test]
+fn sources_say_that_they_are_production_even_if_they_are_wrong() {
+    assert!(environment(&[("DOORBUSTER__ENV", "production")]).are_production());
+    assert!(!environment(&[("DOORBUSTER__ADMIN__SECRET_KEY", "x")]).are_production());
 }
 
 #[test]
@@ -265,6 +288,24 @@ fn keys_are_kept_for_at_least_the_day_that_clients_are_promised() {
     }
     let kept = load(&[("DOORBUSTER__RETENTION__IDEMPOTENCY_KEY_HOURS", "24")]).unwrap();
     assert_eq!(kept.retention.idempotency_keys, Duration::from_secs(86_400));
+}
+
+#[test]
+fn mail_that_cannot_leave_is_noticed_at_the_start() {
+    let problems = problems(&[
+        ("DOORBUSTER__MAIL__URL", "smtps//shop:hunter2@mail.example"),
+        ("DOORBUSTER__MAIL__FROM", "the shop"),
+        ("DOORBUSTER__MAIL__LINK_BASE", "shop.example"),
+    ]);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(!problems.concat().contains("hunter2"), "{problems:?}");
+    let config = load(&[
+        ("DOORBUSTER__MAIL__URL", "smtps://shop:hunter2@mail.example"),
+        ("DOORBUSTER__MAIL__FROM", "Mugs <shop@mugs.example>"),
+    ]);
+    let config = config.unwrap();
+    assert_eq!(config.mail.from.name.as_deref(), Some("Mugs"));
+    assert!(config.print().contains("mail.url = \"smtps://shop:***@mail.example\""));
 }
 
 #[test]
@@ -321,4 +362,29 @@ proptest! {
     fn no_file_makes_loading_panic(text in "[a-z\\[\\]=\". 0-9\n#']{0,80}") {
         let _ = Config::load(&File::new(&text).sources());
     }
+}
+
+#[test]
+fn rates_are_read_as_they_are_said_and_networks_as_they_are_written() {
+    let config = load(&[
+        ("DOORBUSTER__LIMITS__PER_ADDRESS", "none"),
+        ("DOORBUSTER__LIMITS__PER_EMAIL", "7/minute burst 9"),
+        ("DOORBUSTER__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7, fd00::/8"),
+    ])
+    .unwrap();
+    let rates = &config.limits.rates;
+    assert_eq!(rates.get(Rule::Address), None);
+    assert_eq!(rates.get(Rule::Email), Rate::parse("7/minute burst 9"));
+    assert!(rates.get(Rule::Guesses).is_some(), "the default");
+    let networks = config.server.trusted_proxies.iter().map(ToString::to_string);
+    assert_eq!(networks.collect::<Vec<_>>(), ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8"]);
+    let problems = load(&[
+        ("DOORBUSTER__LIMITS__PER_ADDRESS", "many"),
+        ("DOORBUSTER__SERVER__TRUSTED_PROXIES", "proxy.example"),
+    ])
+    .unwrap_err()
+    .problems;
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.starts_with("limits.per_address")));
+    assert!(problems.iter().any(|problem| problem.starts_with("server.trusted_proxies")));
 }

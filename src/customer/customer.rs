@@ -61,7 +61,7 @@ pub fn is_guessable(password: &str, email: &str) -> bool {
 }
 
 /// Notes what is wrong with a name or a telephone number.
-pub fn check_text(text: Option<&String>, pointer: &str, violations: &mut Violations) {
+pub fn check_text(text: Option<&str>, pointer: &str, violations: &mut Violations) {
     let is_fine =
         text.is_none_or(|text| !text.trim().is_empty() && text.chars().count() <= TEXT_MAX);
     violations.require(is_fine, pointer, "must have 1 to 200 characters");

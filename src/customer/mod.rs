@@ -5,8 +5,14 @@
 
 #[allow(clippy::module_inception)]
 mod customer;
+mod eraser;
+mod mails;
 mod passwords;
 pub mod routes;
 mod store;
 
+pub use customer::{check_email, check_password, check_text, email_key};
+pub use eraser::Eraser;
+pub use mails::MAILS;
 pub use passwords::Passwords;
+pub use store::SWEEPS;

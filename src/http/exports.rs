@@ -1,11 +1,11 @@
 //! Exports: every feature's tables, in one shape.
 
-use crate::auth::Admin;
+use crate::auth::{Admin, Scope};
 use crate::error::Problem;
 use crate::export::{self, Exports, Format, Page};
 use crate::postgres::Postgres;
 use crate::query::{Params, Period};
-use crate::{catalog, inventory, order};
+use crate::{audit, catalog, inventory, order};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use std::future::Future;
@@ -20,7 +20,8 @@ use std::future::Future;
     get, path = "/v1/admin/exports/{name}", tag = "admin",
     params(
         ("name" = String, Path, description = "`orders`, `order-lines`, `products`, \
-            `stock-levels` or `stock-ledger`", example = "orders"),
+            `stock-levels`, `stock-ledger`, or `audit-log`, which needs `audit:read`, too",
+            example = "orders"),
         ("format" = Option<String>, Query, pattern = "^(csv|ndjson)$",
             description = "`csv`, unless told, or `ndjson`", example = "csv"),
         ("created_from" = Option<OffsetDateTime>, Query,
@@ -36,7 +37,7 @@ use std::future::Future;
     ), headers(("Content-Disposition" = String)))),
 )]
 pub async fn get_export(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     name: web::Path<String>,
     mut params: Params,
@@ -44,7 +45,7 @@ pub async fn get_export(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let format = params.parsed("format", "must be csv or ndjson")?.unwrap_or(Format::Csv);
-    let has_times = ["orders", "order-lines", "stock-ledger"].contains(&&**name);
+    let has_times = ["orders", "order-lines", "stock-ledger", "audit-log"].contains(&&**name);
     let created = if has_times { params.created()? } else { Period::default() };
     params.finish()?;
     let file = File { request, name: &name, format, exports: &exports };
@@ -69,6 +70,11 @@ pub async fn get_export(
         "stock-ledger" => {
             use inventory::store::export::{LEDGER, ledger};
             file.send(LEDGER, move |after| ledger(readers.clone(), created, after)).await
+        }
+        "audit-log" => {
+            admin.require(Scope::AuditRead)?;
+            file.send(audit::EXPORT, move |after| audit::export(readers.clone(), created, after))
+                .await
         }
         _ => Err(Problem::not_found("export")),
     }

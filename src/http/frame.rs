@@ -1,24 +1,29 @@
 //! The outermost middleware: what every answer has, whatever happened inside.
 
+use super::connections::Connection;
+use super::policy::check_channel;
+use super::slices::sliced;
 use crate::error::{Code, Problem};
 use crate::metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::uri::Authority;
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, Handler, HttpMessage};
+use actix_web::{Error, FromRequest, Handler, HttpMessage, HttpRequest};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the answer its request id, its problem body, its security headers and its metrics.
 pub async fn frame<B: MessageBody + 'static>(
@@ -27,12 +32,18 @@ pub async fn frame<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let started = Instant::now();
     let id = request_id(request.headers());
+    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    connection.iter().for_each(|connection| connection.asked());
     let has_body = has_body(request.headers());
     if has_body {
         let payload = request.take_payload();
         request.set_payload(Payload::from(Box::pin(Unread(Some(payload))) as BoxedBody));
     }
-    let mut response = next.call(request).await?.map_into_left_body();
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let mut response = match gate(request.request()).await {
+        Ok(()) => sliced(next.call(request).await?),
+        Err(problem) => request.error_response(problem).map_into_right_body(),
+    };
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
         if has_body && is_early(problem.code) {
@@ -43,6 +54,9 @@ pub async fn frame<B: MessageBody + 'static>(
     let is_page = response.request().path().starts_with("/docs");
     decorate(response.headers_mut(), &id, is_page);
     record(&response, &id, started);
+    connection
+        .iter()
+        .for_each(|connection| connection.answered(response.response().body().size()));
     Ok(response)
 }
 
@@ -117,6 +131,28 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
+/// What is refused before any route is looked for.
+async fn gate(request: &HttpRequest) -> Result<(), Problem> {
+    ambiguity(request.headers())?;
+    check_channel(request).await
+}
+
+/// What a proxy in front might understand in another way than we do.
+fn ambiguity(headers: &HeaderMap) -> Result<(), Problem> {
+    let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    let is_host = host.len() <= 255
+        && !host.contains(&b'@')
+        && (host.is_empty() || Authority::try_from(host).is_ok());
+    let once = [header::AUTHORIZATION, HeaderName::from_static("x-order-token")];
+    let twice = once.iter().find(|name| headers.get_all(*name).nth(1).is_some());
+    let detail = match (is_host, twice) {
+        (true, None) => return Ok(()),
+        (false, _) => "`Host` is not the name of a host.".to_owned(),
+        (true, Some(name)) => format!("Send `{name}` once."),
+    };
+    Err(Problem::new(Code::InvalidRequest, detail))
+}
+
 fn has_body(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     length || headers.contains_key(header::TRANSFER_ENCODING)
@@ -124,7 +160,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 
 /// Errors that may come before the body was read.
 fn is_early(code: Code) -> bool {
-    matches!(code.status().as_u16(), 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415)
+    matches!(code.status().as_u16(), 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429)
 }
 
 /// The problem behind an error response, also behind one that the framework made.
@@ -180,6 +216,11 @@ fn decorate(headers: &mut HeaderMap, id: &HeaderValue, is_page: bool) {
         (header::CONTENT_SECURITY_POLICY, policy),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // CORS says so to everybody; who may not read has nothing to bring.
+    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
+        headers.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,16 +1,23 @@
 //! How requests come in: the routes of the table, and the order of the middleware.
 //!
 //! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
-//! headers, panics), then CORS, then the routes.
+//! headers, panics), then CORS, then the routes, each behind its limits (`http/limits.rs`) and its
+//! policy (`http/policy.rs`). Large answers leave in slices (`http/slices.rs`).
 
+mod connections;
 mod exports;
 mod frame;
+mod limits;
 mod openapi;
 mod operations;
+mod policy;
+mod slices;
 mod table;
 
+pub use connections::watch;
 pub use openapi::document;
 pub use operations::Operations;
+pub use policy::Policy;
 pub use table::{BODY_CODES, Endpoint, endpoints};
 
 use crate::config::Config;
@@ -21,6 +28,7 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
 use frame::Pattern;
+use policy::guarded;
 
 pub use frame::frame;
 
@@ -39,7 +47,9 @@ pub fn routes(services: &mut web::ServiceConfig) {
             web::resource(path).app_data(BodyLimit(body_max)).app_data(Pattern(path));
         let mut allowed = Vec::new();
         for endpoint in group {
-            resource = resource.route((endpoint.route)().guard(method(&endpoint.method)));
+            let route = guarded((endpoint.route)(), endpoint.policy, endpoint.operation);
+            let route = route.guard(method(&endpoint.method));
+            resource = resource.route(limits::limited(route, endpoint));
             allowed.push(endpoint.method.as_str());
             if endpoint.method == Method::GET {
                 allowed.push("HEAD");
@@ -100,6 +110,9 @@ pub fn cors(origins: &[String]) -> Cors {
             "etag",
             "idempotent-replayed",
             "location",
+            "ratelimit-limit",
+            "ratelimit-remaining",
+            "ratelimit-reset",
             "retry-after",
             "x-request-id",
         ])
@@ -107,7 +120,7 @@ pub fn cors(origins: &[String]) -> Cors {
     for origin in origins {
         // Only pages of origins that are named may bring the session's cookie.
         cors = match origin.as_str() {
-            "*" => cors.allow_any_origin(),
+            "*" => cors.allow_any_origin().send_wildcard(),
             named => cors.allowed_origin(named).supports_credentials(),
         };
     }

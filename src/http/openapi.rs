@@ -4,7 +4,7 @@
 mod modifiers;
 
 use crate::error::{Code, ProblemBody};
-use crate::{cart, catalog, customer, inventory, order, session};
+use crate::{cart, catalog, customer, inventory, order, session, staff};
 use modifiers::{Bodies, Errors, Headers, Security};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
@@ -55,6 +55,15 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         customer::routes::create_customer,
         customer::routes::get_customer,
         customer::routes::update_customer,
+        customer::routes::everything::delete_customer,
+        customer::routes::everything::get_customer_export,
+        customer::routes::orders::claim_order,
+        customer::routes::proofs::verify_email,
+        customer::routes::proofs::create_verification,
+        customer::routes::proofs::create_password_reset,
+        customer::routes::proofs::confirm_password_reset,
+        customer::routes::proofs::update_password,
+        customer::routes::proofs::update_email,
         customer::routes::login::list_customer_sessions,
         customer::routes::login::delete_customer_sessions,
         customer::routes::login::delete_customer_session,
@@ -77,6 +86,32 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         order::routes::cancel_order,
         order::routes::admin::list_orders,
         order::routes::admin::get_admin_order,
+        staff::routes::session::create_staff_login,
+        staff::routes::session::get_staff_session,
+        staff::routes::session::delete_staff_session,
+        staff::routes::session::update_staff_password,
+        staff::routes::factor::create_totp,
+        staff::routes::factor::confirm_totp,
+        staff::routes::factor::remove_totp,
+        staff::routes::list_staff,
+        staff::routes::create_staff,
+        staff::routes::accept_invitation,
+        staff::routes::get_staff,
+        staff::routes::update_staff,
+        staff::routes::delete_staff,
+        staff::routes::create_invitation,
+        staff::routes::roles::list_roles,
+        staff::routes::roles::create_role,
+        staff::routes::roles::get_role,
+        staff::routes::roles::update_role,
+        staff::routes::roles::delete_role,
+        staff::routes::keys::list_api_keys,
+        staff::routes::keys::create_api_key,
+        staff::routes::keys::get_api_key,
+        staff::routes::keys::update_api_key,
+        staff::routes::keys::delete_api_key,
+        staff::routes::keys::rotate_api_key,
+        staff::routes::audit::list_audit_entries,
         super::exports::get_export,
         super::operations::get_index,
         super::operations::get_livez,

@@ -3,6 +3,7 @@
 use super::actor::Inventory;
 use super::stock::{DEFAULT_LOCATION, Level, QUANTITY_MAX, StockKey};
 use super::store::{self, Adjusted, LedgerEntry, Stocked};
+use crate::audit::{Change, record};
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::error::{Code, FieldError, Problem, Violations};
@@ -204,6 +205,7 @@ pub async fn create_stock_adjustment(
     let mut adjusted = None;
     let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {
         let (key, level, adjustment) = adjust(transaction, &body.value).await?;
+        record(transaction, &admin, &Change::made(adjustment.id, &adjustment)?).await?;
         let reply = serde_json::to_vec(&adjustment).map_err(Problem::internal)?;
         adjusted = Some(((key, level.available), Instant::now()));
         let location = format!("/v1/admin/stock/adjustments/{}", adjustment.id);

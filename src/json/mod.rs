@@ -3,10 +3,13 @@
 //! A body is parsed twice: into a value that has no ambiguities (`json/value.rs`), then into the
 //! operation's type with errors in the API's own words (`json/read.rs`).
 
+mod field;
 mod read;
 #[cfg(test)]
 mod tests;
 mod value;
+
+pub use field::Field;
 
 use crate::error::{Code, Problem};
 use actix_web::dev::Payload;
@@ -17,7 +20,6 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,15 +31,6 @@ pub const ORDER_BODY_MAX: usize = 256 * 1024;
 
 /// A slow start is no attack: phones lose packets.
 pub const GRACE: Duration = Duration::from_secs(5);
-
-/// Tells a field that is `null` from one that is left out.
-pub fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::deserialize(deserializer).map(Some)
-}
 
 /// What every body has to keep to; put into the app's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! `SessionActor` shards own the look-ups of tokens: each remembers for a moment what it read, and
 //! reads many tokens together.
 
-use super::seen::Seen;
+use super::session::Session;
 use super::store::{self, NewSession, Periods};
-use super::token::{Session, Token, TokenHash};
+use crate::auth::{Token, TokenHash};
 use crate::error::{Code, Problem};
 use crate::gather::{Gather, Limits};
 use crate::postgres::Postgres;
+use crate::seen::Seen;
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use std::sync::Arc;
@@ -132,7 +133,7 @@ struct Ended(TokenHash);
 
 struct SessionActor {
     reads: Gather<TokenHash, Session>,
-    seen: Seen,
+    seen: Seen<Session>,
 }
 
 impl Actor for SessionActor {

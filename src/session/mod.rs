@@ -6,15 +6,29 @@
 
 mod actor;
 pub mod routes;
-mod seen;
+#[allow(clippy::module_inception)]
+mod session;
 mod store;
-mod token;
 
 pub use actor::Sessions;
-pub use store::{NewSession, Periods, list, log_in, log_out};
-pub use token::{Session, Token, TokenHash};
+pub use session::Session;
+pub use store::{NewSession, Periods, Which, erase, held, list, log_in, log_out};
 
 use crate::error::{Code, Problem};
+use crate::id::{CustomerId, SessionId};
+
+/// The scope of a customer's idempotency keys.
+pub fn customer_scope(customer: CustomerId) -> String {
+    format!("customer:{customer}")
+}
+
+/// The scope of a guest's idempotency keys.
+pub fn guest_scope(session: SessionId) -> String {
+    format!("session:{session}")
+}
+
+/// What the tokens of sessions begin with.
+const TOKEN: &str = "dbs_";
 
 /// There is no session, or it is over.
 pub fn unauthorized() -> Problem {

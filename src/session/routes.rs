@@ -1,27 +1,31 @@
 //! Sessions over HTTP, and what other routes learn of who is asking.
 
 use super::actor::Sessions;
-use super::token::{Session, Token, TokenHash};
-use super::unauthorized;
+use super::session::Session;
+use super::{TOKEN, customer_scope, guest_scope, unauthorized};
+use crate::auth::{Token, TokenHash, bearer, let_in};
 use crate::error::{Code, Problem};
 use crate::id::{CustomerId, SessionId, ShopperId};
 use crate::json::JsonOrEmpty;
+use crate::rate_limit::{Ask, RateLimits, Rule};
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
+use std::future::{Ready, ready};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-const COOKIE: &str = "doorbuster_session";
+/// The name of the cookie that holds a token.
+pub const COOKIE: &str = "doorbuster_session";
 
 /// The origins besides our own whose pages may change something with the cookie.
 #[derive(Debug, Clone)]
 pub struct CookieOrigins(pub Vec<String>);
 
-/// The customer or guest whose session asks. Extracting it answers 401 if there is none.
+/// The customer or guest whose session asks; the route's policy has found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shopper {
     /// Whose the cart and the orders are.
@@ -35,6 +39,7 @@ pub struct Shopper {
 pub struct MaybeShopper(pub Option<Shopper>);
 
 /// The session that asks, with what its own routes need.
+#[derive(Debug, Clone, Copy)]
 pub struct Asking {
     /// The session.
     pub session: Session,
@@ -46,8 +51,7 @@ pub struct Asking {
 /// counts for nothing.
 pub struct Former(pub Option<Asking>);
 
-/// The customer whose session asks. Extracting it answers 401 without a session, and 403 with
-/// that of a guest.
+/// The customer whose session asks; the route's policy has found it.
 pub struct LoggedIn {
     /// Who.
     pub customer: CustomerId,
@@ -55,33 +59,45 @@ pub struct LoggedIn {
     pub session: SessionId,
 }
 
+impl LoggedIn {
+    /// The scope of the customer's idempotency keys.
+    pub fn scope(&self) -> String {
+        customer_scope(self.customer)
+    }
+}
+
 impl From<&Asking> for Shopper {
     fn from(Asking { session, .. }: &Asking) -> Self {
         let scope = match session.customer {
-            Some(customer) => format!("customer:{customer}"),
-            None => format!("session:{}", session.id),
+            Some(customer) => customer_scope(customer),
+            None => guest_scope(session.id),
         };
         Self { id: session.shopper(), scope }
     }
 }
 
+impl Asking {
+    /// Looks for the session that asks; `unauthorized` if there is none.
+    pub fn find(request: &HttpRequest) -> LocalBoxFuture<'_, Result<Self, Problem>> {
+        Box::pin(async { asking(request).await?.ok_or_else(unauthorized) })
+    }
+}
+
 impl FromRequest for Asking {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move { asking(&request).await?.ok_or_else(unauthorized) })
+        ready(let_in(request))
     }
 }
 
 impl FromRequest for Shopper {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let asking = Asking::from_request(request, payload);
-        Box::pin(async move { Ok(Self::from(&asking.await?)) })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(let_in::<Asking>(request).map(|asking| Self::from(&asking)))
     }
 }
 
@@ -112,16 +128,15 @@ impl FromRequest for Former {
 
 impl FromRequest for LoggedIn {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+    type Future = Ready<Result<Self, Problem>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let asking = Asking::from_request(request, payload);
-        Box::pin(async move {
-            let Session { id, customer, .. } = asking.await?.session;
-            let customer = customer
-                .ok_or_else(|| Problem::new(Code::Forbidden, "Only customers: log in first."))?;
-            Ok(Self { customer, session: id })
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let asking = let_in::<Asking>(request);
+        ready(asking.and_then(|Asking { session, .. }| {
+            let guest = || Problem::internal("the policy of the route lets guests in");
+            let customer = session.customer.ok_or_else(guest)?;
+            Ok(Self { customer, session: session.id })
+        }))
     }
 }
 
@@ -132,16 +147,16 @@ async fn asking(request: &HttpRequest) -> Result<Option<Asking>, Problem> {
         sessions.ok_or_else(|| Problem::internal("the sessions are not registered"))?;
     let find = async |token: Option<Token>| -> Result<Option<Asking>, Problem> {
         let Some(token) = token.map(|token| token.hash()) else { return Ok(None) };
-        Ok(sessions.find(token).await?.map(|session| Asking { session, token }))
+        let Some(session) = sessions.find(token).await? else { return Ok(None) };
+        limit(request, session.customer)?;
+        Ok(Some(Asking { session, token }))
     };
-    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let sent = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let found = find(sent.and_then(|(_, token)| Token::parse(token.trim_start()))).await?;
-        return found.map(Some).ok_or_else(unauthorized);
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let token = bearer(request.headers()).and_then(|token| Token::parse(TOKEN, token));
+        return find(token).await?.map(Some).ok_or_else(unauthorized);
     }
     let cookie = request.cookie(COOKIE);
-    let found = find(cookie.and_then(|cookie| Token::parse(cookie.value()))).await?;
+    let found = find(cookie.and_then(|cookie| Token::parse(TOKEN, cookie.value()))).await?;
     // Browsers send the cookie by themselves, so a change must come from a page that may ask for
     // it. Where they do not name the origin, SameSite=Lax has kept foreign pages out.
     if found.is_some() && !request.method().is_safe() && !is_own_page(request) {
@@ -149,6 +164,15 @@ async fn asking(request: &HttpRequest) -> Result<Option<Asking>, Problem> {
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(found)
+}
+
+/// A customer has a limit in all sessions together.
+fn limit(request: &HttpRequest, customer: Option<CustomerId>) -> Result<(), Problem> {
+    let limits = request.app_data::<web::Data<RateLimits>>();
+    if let Some((limits, customer)) = limits.zip(customer) {
+        limits.take_now(Ask { rule: Rule::Customer, of: customer.uuid().as_bytes() })?;
+    }
+    Ok(())
 }
 
 /// Whether the request does not come from a page of a foreign origin.

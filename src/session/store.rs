@@ -1,12 +1,14 @@
 //! The SQL of sessions. Whether one is over is for PostgreSQL's clock to say.
 
-use super::token::{Session, Token, TokenHash};
+use super::TOKEN;
+use super::session::Session;
+use crate::auth::{Token, TokenHash};
 use crate::error::Problem;
 use crate::id::{CustomerId, SessionId};
 use deadpool_postgres::{Pool, Transaction};
 use std::collections::HashMap;
 use std::time::Duration;
-use tokio_postgres::Row;
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 /// How long sessions last.
@@ -30,7 +32,7 @@ pub struct NewSession {
 impl NewSession {
     /// A new one, and the token that nobody else knows.
     pub fn with_token() -> (Token, Self) {
-        let token = Token::of(&rand::random());
+        let token = Token::fresh(TOKEN);
         let new = Self { id: SessionId::new(), token_hash: token.hash() };
         (token, new)
     }
@@ -163,22 +165,57 @@ pub async fn list(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, 
     Ok(rows.iter().map(session).collect())
 }
 
-/// Ends the customer's sessions: all, or one of them. Tells the tokens of those that were ended.
+/// Which sessions of a customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    All,
+    /// One of them.
+    Only(SessionId),
+    /// All but one.
+    AllBut(SessionId),
+}
+
+/// Ends sessions of the customer. Tells the tokens of those that were ended.
 pub async fn log_out(
-    writers: &Pool,
+    client: &impl GenericClient,
     customer: CustomerId,
-    only: Option<SessionId>,
+    which: Which,
 ) -> Result<Vec<TokenHash>, Problem> {
     let sql = "WITH own AS MATERIALIZED (
                    SELECT id FROM sessions WHERE customer_id = $1 AND expires_at > now()
-                       AND ($2::uuid IS NULL OR id = $2)
+                       AND ($2::uuid IS NULL OR (id = $2) = $3)
                    ORDER BY id FOR UPDATE)
                UPDATE sessions s SET expires_at = now(), ends_at = now()
                FROM own WHERE s.id = own.id RETURNING s.token_hash";
-    let client = writers.get().await?;
-    let statement = client.prepare_cached(sql).await?;
-    let only = only.map(SessionId::uuid);
-    let rows = client.query(&statement, &[&customer.uuid(), &only]).await?;
+    let (one, is_meant) = match which {
+        Which::All => (None, true),
+        Which::Only(id) => (Some(id.uuid()), true),
+        Which::AllBut(id) => (Some(id.uuid()), false),
+    };
+    let rows = client.query(sql, &[&customer.uuid(), &one, &is_meant]).await?;
     let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
     rows.iter().map(hash).collect()
+}
+
+/// Whose sessions these were is gone, and so are they. Tells their tokens.
+pub async fn erase(
+    transaction: &Transaction<'_>,
+    customer: CustomerId,
+) -> Result<Vec<TokenHash>, Problem> {
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT id FROM sessions WHERE customer_id = $1 ORDER BY id FOR UPDATE)
+               DELETE FROM sessions s USING own WHERE s.id = own.id RETURNING s.token_hash";
+    let rows = transaction.query(sql, &[&customer.uuid()]).await?;
+    let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
+    rows.iter().map(hash).collect()
+}
+
+/// Everything that is held of the customer's sessions, also of those that are over.
+pub async fn held(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, Problem> {
+    let sql = "SELECT id, created_at, expires_at, customer_id FROM sessions
+               WHERE customer_id = $1 ORDER BY id";
+    let client = readers.get().await?;
+    let rows = client.query(sql, &[&customer.uuid()]).await?;
+    Ok(rows.iter().map(session).collect())
 }

@@ -1,43 +1,11 @@
 //! Customers: registering, logging in and out, and what is theirs, over several instances.
 
-use crate::harness::{Answer, App, fresh_key, gbp, order_of};
+use crate::harness::{Answer, App, PASSWORD, fresh_key, gbp, order_of};
+use crate::harness::{get_as as get, log_in, my, register, try_to_log_in};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-const PASSWORD: &str = "difference engine";
-
-async fn register(app: &App, email: &str) -> Answer {
-    let body = json!({"email": email, "password": PASSWORD, "name": "Ada Lovelace"});
-    Answer::of(app.request(Method::POST, "/v1/customers").json(&body)).await
-}
-
-/// Tries to log in, with the session of this token if there is one.
-async fn try_to_log_in(app: &App, former: Option<&str>, email: &str, password: &str) -> Answer {
-    let body = json!({"email": email, "password": password});
-    let request = app.request(Method::POST, "/v1/session/login").json(&body);
-    let request = match former {
-        Some(token) => request.bearer_auth(token),
-        None => request,
-    };
-    Answer::of(request).await
-}
-
-/// Logs in and tells the new token.
-async fn log_in(app: &App, former: Option<&str>, email: &str) -> String {
-    let answer = try_to_log_in(app, former, email, PASSWORD).await;
-    answer.ok(200)["token"].as_str().unwrap().to_owned()
-}
-
-async fn my(app: &App, token: &str, method: Method, path: &str, body: &Value) -> Answer {
-    let request = app.request(method, &format!("/v1/customers/me{path}")).bearer_auth(token);
-    Answer::of(if body.is_null() { request } else { request.json(body) }).await
-}
-
-async fn get(app: &App, token: &str, path: &str) -> Answer {
-    Answer::of(app.request(Method::GET, path).bearer_auth(token)).await
-}
 
 fn quantities(cart: &Value) -> Vec<(&str, i64)> {
     let items = cart["items"].as_array().unwrap().iter();
@@ -340,4 +308,69 @@ async fn more_passwords_than_may_wait_are_refused_and_the_others_are_not_harmed(
     }
     let done = answers.iter().filter(|answer| answer.status == 200).count();
     assert!(done > 0 && done + refused.len() == 30, "{done} and {}", refused.len());
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_after_logging_in_is_answered_and_not_carried_out_again() {
+    let app = App::start().await;
+    app.stocked("A", 100, 100).await;
+    register(&app, "ada@example.com").await.ok(201);
+    let place = async |token: &str, key: &str, quantity: i64| {
+        let placing = app.placing(key, &order_of(&[("A", quantity)]));
+        Answer::of(placing.bearer_auth(token)).await
+    };
+    let own = log_in(&app, None, "ada@example.com").await;
+    let guest = app.session().await;
+    let first = place(&guest, "lost", 1).await.ok(201);
+    // The same key for two requests: the customer's stays theirs.
+    let mine = place(&own, "both", 2).await.ok(201);
+    place(&guest, "both", 3).await.ok(201);
+    let token = log_in(&app, Some(&guest), "ada@example.com").await;
+    let again = place(&token, "lost", 1).await;
+    assert_eq!(again.ok(201), first);
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(place(&token, "both", 2).await.ok(201), mine);
+    place(&token, "both", 3).await.problem(422, "idempotency_key_reused");
+    assert_eq!(app.database.number("SELECT count(*) FROM orders").await, 3);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn an_address_is_saved_once_for_one_key() {
+    let app = App::start().await;
+    register(&app, "ada@example.com").await.ok(201);
+    let token = log_in(&app, None, "ada@example.com").await;
+    let save = async |city: &str| {
+        let request = app.request(Method::POST, "/v1/customers/me/addresses");
+        let request = request.bearer_auth(&token).header("Idempotency-Key", "one");
+        Answer::of(request.json(&json!({"address": address(city)}))).await
+    };
+    let saves = join_all((0..5).map(|_| save("London"))).await;
+    let ids: Vec<Value> = saves.iter().map(|saved| saved.ok(201)["id"].clone()).collect();
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let location = format!("/v1/customers/me/addresses/{}", ids[0].as_str().unwrap());
+    assert!(saves.iter().all(|saved| saved.header("location") == Some(&*location)));
+    save("Paris").await.problem(422, "idempotency_key_reused");
+    let list = my(&app, &token, Method::GET, "/addresses", &Value::Null).await.ok(200);
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_guest_who_has_logged_in_has_no_cart_any_more_wherever_they_are_still_believed() {
+    let app = App::start().await;
+    app.stocked("A", 100, 100).await;
+    let other = App::with(&app.database, &[]).await;
+    register(&app, "ada@example.com").await.ok(201);
+    for _ in 0..3 {
+        let guest = app.session().await;
+        app.add_to_cart(&guest, &json!({"sku": "A", "quantity": 1})).await.ok(200);
+        other.cart(&guest).await;
+        log_in(&app, Some(&guest), "ada@example.com").await;
+        let shown = Answer::of(other.shopping(&guest, Method::GET, "", &Value::Null)).await;
+        shown.problem(401, "unauthorized");
+        let pay = json!({"payment": {"provider": "manual"}});
+        let checkout = other.shopping(&guest, Method::POST, "/checkout", &pay);
+        let checkout = checkout.header("Idempotency-Key", fresh_key());
+        Answer::of(checkout).await.problem(401, "unauthorized");
+    }
 }

@@ -131,3 +131,26 @@ async fn every_error_names_its_codes_and_every_code_is_somewhere() {
     let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(named, all);
 }
+
+#[tokio::test]
+async fn every_limited_operation_says_what_is_left_and_that_it_may_refuse() {
+    let document = Document::served().await;
+    let mut limited = 0;
+    for (name, operation) in document.operations() {
+        let responses = operation["responses"].as_object().unwrap();
+        assert_eq!(responses.contains_key("429"), name.contains(" /v1/"), "{name}");
+        limited += usize::from(responses.contains_key("429"));
+        let said = responses.iter().filter(|(status, _)| {
+            name.contains(" /v1/") && (status.starts_with('2') || *status == "429")
+        });
+        for (status, response) in said {
+            for header in ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"] {
+                let described = document.resolved(&response["headers"][header]);
+                assert_eq!(described["schema"]["type"], "integer", "{name} {status} {header}");
+            }
+            let waits = response["headers"].get("Retry-After").is_some();
+            assert_eq!(waits, status == "429", "{name} {status}");
+        }
+    }
+    assert!(limited > 40, "only {limited}");
+}

@@ -114,6 +114,37 @@ impl Database {
         self.connect().await.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// The columns that hold one of these texts anywhere, in all tables.
+    pub async fn holders(&self, texts: &[&str]) -> Vec<String> {
+        let client = self.connect().await;
+        let sql = "SELECT c.table_name::text, c.column_name::text, c.data_type::text
+                   FROM information_schema.columns c JOIN information_schema.tables t
+                       USING (table_schema, table_name)
+                   WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE'";
+        let mut holders = Vec::new();
+        for row in client.query(sql, &[]).await.unwrap() {
+            let (table, column, kind): (&str, &str, &str) = (row.get(0), row.get(1), row.get(2));
+            let shown = match kind {
+                "bytea" => format!("encode({column}, 'escape')"),
+                _ => format!("{column}::text"),
+            };
+            for text in texts {
+                let holds = format!("position(lower($1::text) IN lower({shown})) > 0");
+                let sql = format!("SELECT count(*) FROM {table} WHERE {holds}");
+                let found: i64 = client.query_one(&sql, &[text]).await.unwrap().get(0);
+                if found > 0 {
+                    holders.push(format!("{table}.{column}: {text}"));
+                }
+            }
+        }
+        holders
+    }
+
+    /// Runs statements.
+    pub async fn execute(&self, sql: &str) {
+        self.connect().await.batch_execute(sql).await.unwrap();
+    }
+
     /// `doorbuster verify` on this database: its exit code and its report.
     pub fn verify(&self) -> (i32, serde_json::Value) {
         let output = Command::new(env!("CARGO_BIN_EXE_doorbuster"))

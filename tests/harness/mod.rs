@@ -3,10 +3,14 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::zombie_processes)]
 
 mod client;
+mod customer;
 mod database;
+mod mail;
 mod outage;
 mod process;
 
 pub use client::*;
+pub use customer::*;
 pub use database::{Database, Pair, services};
+pub use mail::{Letterbox, Mail, MailServer};
 pub use process::{ADMIN_KEY, App};

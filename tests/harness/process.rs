@@ -2,6 +2,7 @@
 
 use super::Database;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub struct App {
     pub database: Database,
     pub http: reqwest::Client,
     child: Child,
+    log: Option<PathBuf>,
 }
 
 impl App {
@@ -36,12 +38,32 @@ impl App {
     pub async fn reaching(url: &str, database: &Database, settings: &[(&str, &str)]) -> Self {
         let mut command = Self::command(url);
         command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
+        Self::spawn(command, database, None)
+    }
+
+    /// A server with a database of its own whose words are kept: see [`App::log`].
+    pub async fn watched(settings: &[(&str, &str)]) -> Self {
+        let database = Database::new().await;
+        let mut command = Self::command(&database.url);
+        command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
+        let path = std::env::temp_dir().join(format!("{}.log", uuid::Uuid::now_v7()));
+        command.stderr(std::fs::File::create(&path).unwrap());
+        Self::spawn(command, &database, Some(path))
+    }
+
+    fn spawn(mut command: Command, database: &Database, log: Option<PathBuf>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("doorbuster: serving ").expect("it did not start");
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { url: url.to_owned(), database: database.clone(), http, child }
+        Self { url: url.to_owned(), database: database.clone(), http, child, log }
+    }
+
+    /// What a watched server has said on standard error.
+    pub fn log(&self) -> String {
+        let path = self.log.as_ref().expect("a watched server");
+        String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
     }
 
     /// The command of a server, not started yet.
@@ -89,5 +111,6 @@ impl Drop for App {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.log.iter().for_each(|path| drop(std::fs::remove_file(path)));
     }
 }

@@ -15,7 +15,7 @@ enum Role {
     Store,
     Actor,
     Routes,
-    /// Puts rules and store to work: import, offers, desk, reaper, demo, passwords.
+    /// Puts rules and store to work: import, offers, desk, reaper, demo, passwords …
     Worker,
     /// Talks to a payment provider, so it waits and knows the clock.
     Provider,
@@ -28,9 +28,8 @@ fn role(source: &Source) -> Role {
         "store" => Role::Store,
         "actor" => Role::Actor,
         "routes" => Role::Routes,
-        "import" | "offers" | "reaper" | "demo" | "storefront" | "desk" | "passwords" => {
-            Role::Worker
-        }
+        "import" | "offers" | "reaper" | "demo" | "storefront" | "desk" | "passwords"
+        | "eraser" | "credentials" | "invitation" => Role::Worker,
         _ if source.shipped.contains("impl PaymentProvider for") => Role::Provider,
         _ => Role::Rules,
     }

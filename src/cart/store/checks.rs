@@ -8,7 +8,8 @@ pub const CHECKS: &[Check] = &[
         id: "I4",
         rule: "a cart is well formed and belongs to a shopper",
         sql: "SELECT format('cart of %s, who is neither a session nor a customer', c.shopper_id)
-              FROM carts c WHERE NOT EXISTS (SELECT FROM sessions s WHERE s.id = c.shopper_id)
+              FROM carts c WHERE c.merged_into IS NULL
+                  AND NOT EXISTS (SELECT FROM sessions s WHERE s.id = c.shopper_id)
                   AND NOT EXISTS (SELECT FROM customers u WHERE u.id = c.shopper_id)
               UNION ALL
               SELECT format('cart of shopper %s: a line or a variant stands there twice',

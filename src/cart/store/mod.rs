@@ -10,10 +10,12 @@
 //! doubt. Sets older than any entry's deadline are dropped.
 
 mod checks;
+mod erase;
 mod merge;
 mod statements;
 
 pub use checks::CHECKS;
+pub use erase::erase;
 pub use merge::merge;
 pub use statements::{EMPTY, LOCK};
 
@@ -360,13 +362,20 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// The carts of these shoppers; one that has none is left out.
+/// The carts of these shoppers; one that has none is left out, and nothing stands for one whose
+/// cart has become a part of another.
 pub async fn carts(
     postgres: &Postgres,
     shoppers: &[ShopperId],
-) -> Result<HashMap<ShopperId, Cart>, Problem> {
+) -> Result<HashMap<ShopperId, Option<Cart>>, Problem> {
     let shoppers: Vec<Uuid> = shoppers.iter().map(|shopper| shopper.uuid()).collect();
     let client = postgres.readers.get().await?;
     let statement = client.prepare_cached(READ).await?;
-    client.query(&statement, &[&shoppers]).await?.iter().map(read).collect()
+    let rows = client.query(&statement, &[&shoppers]).await?;
+    let cart = |row: &Row| {
+        let (shopper, cart) = read(row)?;
+        let is_merged: bool = row.get(7);
+        Ok((shopper, (!is_merged).then_some(cart)))
+    };
+    rows.iter().map(cart).collect()
 }

@@ -9,7 +9,8 @@ use crate::journal::statements;
 
 /// Reads carts.
 pub const READ: &str = "
-    SELECT shopper_id, version, items, currency, email, shipping_address, shipping_option
+    SELECT shopper_id, version, items, currency, email, shipping_address, shipping_option,
+        merged_into IS NOT NULL
     FROM carts WHERE shopper_id = ANY($1)";
 
 /// Locks carts, sorted.

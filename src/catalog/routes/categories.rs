@@ -1,7 +1,8 @@
 //! Categories: the tree of the store, and its parts for staff.
 
-use super::commit::{Effect, commit, path_id, raced, show, versioned};
+use super::commit::{Effect, Written, commit, path_id, raced, show, versioned};
 use super::{fresh, to_bytes};
+use crate::audit::Change;
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::category::{Category, CategoryDraft, CategoryPatch, Node, tree};
@@ -108,13 +109,14 @@ pub async fn create_category(
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     let draft = body.value;
-    let reply = commit(&postgres, &storefront, claim.as_ref(), async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let all = store::lock_all(transaction).await?;
         let category = draft.check(CategoryId::new(), &all)?;
         store::insert(transaction, std::slice::from_ref(&category)).await.map_err(raced)?;
         let location = format!("/v1/admin/categories/{}", category.id);
         let reply = Reply::created(Some(location), to_bytes(&category));
-        Ok(Effect { reply, changed: Some(Vec::new()) })
+        let change = Change::made(category.id, &category)?;
+        Ok(Effect { reply, written: Some(Written::beside_products(change)) })
     });
     Ok(versioned(reply.await?))
 }
@@ -152,7 +154,7 @@ pub async fn get_admin_category(
     ))),
 )]
 pub async fn update_category(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
@@ -160,18 +162,19 @@ pub async fn update_category(
     body: Json<CategoryPatch>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "category")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let all = store::lock_all(transaction).await?;
         let before = one(&all, id)?;
         let mut after = body.value.apply(before, &all)?;
         if_match.check(before.version)?;
-        let is_written = after != *before;
-        if is_written {
+        let mut written = None;
+        if after != *before {
             store::update(transaction, &after).await.map_err(raced)?;
             after.version += 1;
+            let change = Change::changed(id, before, &after)?;
+            written = Some(Written::beside_products(change));
         }
-        let reply = Reply::ok(to_bytes(&after));
-        Ok(Effect { reply, changed: is_written.then(Vec::new) })
+        Ok(Effect { reply: Reply::ok(to_bytes(&after)), written })
     });
     Ok(versioned(reply.await?))
 }
@@ -188,22 +191,24 @@ pub async fn update_category(
     responses((status = 204, description = "It is gone")),
 )]
 pub async fn delete_category(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
     if_match: IfMatch,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "category")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let all = store::lock_all(transaction).await?;
-        if_match.check(one(&all, id)?.version)?;
+        let category = one(&all, id)?;
+        if_match.check(category.version)?;
         if all.iter().any(|other| other.parent_id == Some(id)) {
             let detail = "There are categories below it: move or delete them first.";
             return Err(Problem::new(Code::Conflict, detail));
         }
         let products = store::delete(transaction, id).await?;
-        Ok(Effect { reply: Reply::ok(""), changed: Some(products) })
+        let written = Written { change: Change::removed(id, category)?, products };
+        Ok(Effect { reply: Reply::ok(""), written: Some(written) })
     });
     reply.await?;
     Ok(HttpResponse::NoContent().finish())

@@ -1,7 +1,8 @@
 //! Collections: what the store shows of them, and with their products for staff.
 
-use super::commit::{Effect, commit, path_id, raced, show, versioned};
+use super::commit::{Effect, Written, commit, path_id, raced, show, versioned};
 use super::{fresh, to_bytes};
+use crate::audit::Change;
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::collection::{AdminCollection, Collection, CollectionDraft, CollectionPatch};
@@ -113,7 +114,7 @@ pub async fn create_collection(
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     let (id, draft) = (CollectionId::new(), body.value);
-    let reply = commit(&postgres, &storefront, claim.as_ref(), async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let draft = draft.check()?;
         check_products(transaction, &draft.product_ids).await?;
         if !store::insert(transaction, id, &draft).await? {
@@ -123,7 +124,8 @@ pub async fn create_collection(
         let made = store::find(transaction, id).await?.ok_or_else(unknown)?;
         let location = format!("/v1/admin/collections/{id}");
         let reply = Reply::created(Some(location), to_bytes(&made));
-        Ok(Effect { reply, changed: Some(Vec::new()) })
+        let change = Change::made(id, &made)?;
+        Ok(Effect { reply, written: Some(Written::beside_products(change)) })
     });
     Ok(versioned(reply.await?))
 }
@@ -161,7 +163,7 @@ pub async fn get_admin_collection(
     ))),
 )]
 pub async fn update_collection(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
@@ -169,18 +171,19 @@ pub async fn update_collection(
     body: Json<CollectionPatch>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "collection")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let before = store::lock(transaction, id).await?.ok_or_else(unknown)?;
         let mut after = body.value.apply(&before)?;
         if_match.check(before.collection.version)?;
-        let is_written = after != before;
-        if is_written {
+        let mut written = None;
+        if after != before {
             check_products(transaction, &after.product_ids).await?;
             store::update(transaction, &before, &after).await.map_err(raced)?;
             after.collection.version += 1;
+            let change = Change::changed(id, &before, &after)?;
+            written = Some(Written::beside_products(change));
         }
-        let reply = Reply::ok(to_bytes(&after));
-        Ok(Effect { reply, changed: is_written.then(Vec::new) })
+        Ok(Effect { reply: Reply::ok(to_bytes(&after)), written })
     });
     Ok(versioned(reply.await?))
 }
@@ -195,18 +198,19 @@ pub async fn update_collection(
     responses((status = 204, description = "It is gone")),
 )]
 pub async fn delete_collection(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
     if_match: IfMatch,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "collection")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let found = store::lock(transaction, id).await?.ok_or_else(unknown)?;
         if_match.check(found.collection.version)?;
         store::delete(transaction, id).await?;
-        Ok(Effect { reply: Reply::ok(""), changed: Some(Vec::new()) })
+        let written = Written::beside_products(Change::removed(id, &found)?);
+        Ok(Effect { reply: Reply::ok(""), written: Some(written) })
     });
     reply.await?;
     Ok(HttpResponse::NoContent().finish())

@@ -1,6 +1,8 @@
-//! The way of every change of the catalog: one transaction, which ends with the catalog's epoch;
-//! then the storefront is told; then the client is answered.
+//! The way of every change of the catalog: one transaction, which ends with the entry in the audit
+//! log and the catalog's epoch; then the storefront is told; then the client is answered.
 
+use crate::audit::{Change, record};
+use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::store::write::{bump_epoch, variants_of};
 use crate::error::{Code, Problem};
@@ -20,14 +22,30 @@ use type_safe_id::StaticType;
 pub(super) struct Effect {
     /// What the client will be told.
     pub reply: Reply,
-    /// The products that changed; none if nothing was written at all.
-    pub changed: Option<Vec<ProductId>>,
+    /// What was written, if anything was.
+    pub written: Option<Written>,
+}
+
+/// What a transaction wrote.
+pub(super) struct Written {
+    /// For the audit log.
+    pub change: Change,
+    /// The products that the store shows differently.
+    pub products: Vec<ProductId>,
+}
+
+impl Written {
+    /// A change that touches no product.
+    pub fn beside_products(change: Change) -> Self {
+        Self { change, products: Vec::new() }
+    }
 }
 
 /// Runs `effect` in a transaction of its own; at most once for a claim.
 pub(super) async fn commit<F>(
     postgres: &Postgres,
     storefront: &Storefront,
+    admin: &Admin,
     claim: Option<&Claim>,
     effect: F,
 ) -> Result<Reply, Problem>
@@ -37,11 +55,12 @@ where
     let (mut changed, mut variants) = (None, Vec::new());
     let reply = once(&postgres.writers, claim, async |transaction| {
         let effect = effect(transaction).await?;
-        if let Some(products) = &effect.changed {
-            variants = variants_of(transaction, products).await?;
+        if let Some(Written { change, products }) = effect.written {
+            variants = variants_of(transaction, &products).await?;
+            record(transaction, admin, &change).await?;
             bump_epoch(transaction).await?;
+            changed = Some(products);
         }
-        changed = effect.changed;
         Ok(effect.reply)
     });
     let reply = reply.await?;

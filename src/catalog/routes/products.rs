@@ -1,11 +1,11 @@
 //! Products, for staff.
 
-use super::commit::{Effect, commit, path_id, raced, show, versioned};
+use super::commit::{Effect, Written, commit, path_id, raced, show, versioned};
 use super::to_bytes;
+use crate::audit;
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::draft::ProductDraft;
-use crate::catalog::field::Field;
 use crate::catalog::patch::ProductPatch;
 use crate::catalog::product::{self, AdminProduct, NewProduct, Status};
 use crate::catalog::store::admin;
@@ -14,7 +14,7 @@ use crate::catalog::store::write::{Insertion, Taken, insert};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::{CategoryId, ProductId, VariantId};
 use crate::idempotency::{Claim, Reply};
-use crate::json::Json;
+use crate::json::{Field, Json};
 use crate::page::{List, PageQuery};
 use crate::postgres::Postgres;
 use crate::version::IfMatch;
@@ -97,7 +97,7 @@ pub async fn create_product(
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     let draft = body.value;
-    let reply = commit(&postgres, &storefront, claim.as_ref(), async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         create(transaction, draft).await
     });
     Ok(versioned(reply.await?))
@@ -114,7 +114,8 @@ async fn create(transaction: &Transaction<'_>, draft: ProductDraft) -> Result<Ef
     let id = made.first().map(|made| made.id).unwrap_or_default();
     let product = written(transaction, id).await?;
     let reply = Reply::created(Some(format!("/v1/products/{id}")), to_bytes(&product));
-    Ok(Effect { reply, changed: Some(vec![id]) })
+    let written = Written { change: audit::Change::made(id, &product)?, products: vec![id] };
+    Ok(Effect { reply, written: Some(written) })
 }
 
 /// Shows a product, whatever its status.
@@ -160,7 +161,7 @@ pub async fn get_admin_product(
     ))),
 )]
 pub async fn update_product(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
@@ -169,13 +170,13 @@ pub async fn update_product(
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "product")?;
     let patch = body.value;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         if let Field::Value(ids) = &patch.category_ids {
             check_categories(transaction, ids).await?;
         }
         let decide = |before: &AdminProduct| patch.apply(before, VariantId::new);
         let change = change(transaction, id, &if_match, in_list, decide).await?;
-        Ok(change.effect(Reply::ok(to_bytes(&change.product))))
+        change.effect(Reply::ok(to_bytes(&change.product)))
     });
     Ok(versioned(reply.await?))
 }
@@ -193,19 +194,19 @@ pub async fn update_product(
     responses((status = 204, description = "It is archived, or was already")),
 )]
 pub async fn delete_product(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
     if_match: IfMatch,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "product")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let decide = |before: &AdminProduct| {
             Ok(AdminProduct { status: Status::Archived, ..before.clone() })
         };
         let change = change(transaction, id, &if_match, in_list, decide).await?;
-        Ok(change.effect(Reply::ok("")))
+        change.effect(Reply::ok(""))
     });
     reply.await?;
     Ok(HttpResponse::NoContent().finish())
@@ -214,13 +215,19 @@ pub async fn delete_product(
 /// A product after a change.
 pub(super) struct Change {
     pub product: AdminProduct,
-    is_written: bool,
+    /// What it was, if anything was written.
+    before: Option<AdminProduct>,
 }
 
 impl Change {
     /// What the transaction did.
-    pub fn effect(&self, reply: Reply) -> Effect {
-        Effect { reply, changed: self.is_written.then(|| vec![self.product.id]) }
+    pub fn effect(&self, reply: Reply) -> Result<Effect, Problem> {
+        let Self { product, before } = self;
+        let written = before.as_ref().map(|before| {
+            let change = audit::Change::changed(product.id, before, product)?;
+            Ok::<_, Problem>(Written { change, products: vec![product.id] })
+        });
+        Ok(Effect { reply, written: written.transpose()? })
     }
 }
 
@@ -239,13 +246,13 @@ pub(super) async fn change(
     // Behind the request's own errors, as HTTP wants it (RFC 9110, 13.2.1).
     if_match.check(before.version)?;
     if after == before {
-        return Ok(Change { product: before, is_written: false });
+        return Ok(Change { product: before, before: None });
     }
     let taken = admin::update(transaction, &before, &after).await.map_err(raced)?;
     if !taken.is_empty() {
         return Err(conflict(&taken, sku_at));
     }
-    Ok(Change { product: written(transaction, id).await?, is_written: true })
+    Ok(Change { product: written(transaction, id).await?, before: Some(before) })
 }
 
 async fn written(transaction: &Transaction<'_>, id: ProductId) -> Result<AdminProduct, Problem> {

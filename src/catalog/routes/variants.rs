@@ -6,14 +6,13 @@ use super::to_bytes;
 use crate::auth::Admin;
 use crate::catalog::Storefront;
 use crate::catalog::draft::VariantDraft;
-use crate::catalog::field::Field;
 use crate::catalog::patch::{VariantPatch, add};
 use crate::catalog::product::{AdminProduct, OwnedVariant};
 use crate::catalog::store::admin;
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::idempotency::{Claim, Reply};
-use crate::json::Json;
+use crate::json::{Field, Json};
 use crate::postgres::Postgres;
 use crate::version::IfMatch;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -47,12 +46,12 @@ pub async fn create_variant(
     let product = path_id(&request, "product")?;
     let claim = Claim::of(&request, &admin.scope, &body.hash)?;
     let (id, draft, any) = (VariantId::new(), body.value, IfMatch::default());
-    let reply = commit(&postgres, &storefront, claim.as_ref(), async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let decide = |before: &AdminProduct| add(before, &draft, id);
         let change = change(transaction, product, &any, sku, decide).await?;
         let body = to_bytes(&owned(&change.product, id)?);
         let location = format!("/v1/admin/variants/{id}");
-        Ok(change.effect(Reply::created(Some(location), body)))
+        change.effect(Reply::created(Some(location), body))
     });
     Ok(versioned(reply.await?))
 }
@@ -94,7 +93,7 @@ pub async fn get_variant(
     ))),
 )]
 pub async fn update_variant(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
@@ -102,10 +101,10 @@ pub async fn update_variant(
     body: Json<VariantPatch>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "variant")?;
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let change = patch(transaction, id, &if_match, body.value).await?;
         let body = to_bytes(&owned(&change.product, id)?);
-        Ok(change.effect(Reply::ok(body)))
+        change.effect(Reply::ok(body))
     });
     Ok(versioned(reply.await?))
 }
@@ -123,7 +122,7 @@ pub async fn update_variant(
     responses((status = 204, description = "It is archived, or was already")),
 )]
 pub async fn delete_variant(
-    _: Admin,
+    admin: Admin,
     request: HttpRequest,
     postgres: web::Data<Postgres>,
     storefront: web::Data<Storefront>,
@@ -132,9 +131,9 @@ pub async fn delete_variant(
     let id = path_id(&request, "variant")?;
     let archive =
         VariantPatch { status: Field::Value("archived".to_owned()), ..Default::default() };
-    let reply = commit(&postgres, &storefront, None, async |transaction| {
+    let reply = commit(&postgres, &storefront, &admin, None, async |transaction| {
         let change = patch(transaction, id, &if_match, archive).await?;
-        Ok(change.effect(Reply::ok("")))
+        change.effect(Reply::ok(""))
     });
     reply.await?;
     Ok(HttpResponse::NoContent().finish())

@@ -4,11 +4,11 @@ use crate::contact::Address;
 use crate::customer::store::addresses::{self as store, SavedAddress};
 use crate::error::{Problem, Violations};
 use crate::id::AddressId;
+use crate::idempotency::{Claim, Reply, once};
 use crate::json::Json;
 use crate::postgres::Postgres;
 use crate::session::routes::LoggedIn;
-use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -94,25 +94,29 @@ pub async fn list_addresses(
 }
 
 /// Save an address; `conflict` if there are 50 already.
-///
-/// An `Idempotency-Key` is ignored: whoever asks again saves it again.
 #[utoipa::path(
     post, path = "/v1/customers/me/addresses", tag = "customers", request_body = SaveAddress,
+    params(("Idempotency-Key" = Option<String>, Header)),
     security(("session" = []), ("session_cookie" = [])),
     responses((status = 201, description = "The address", body = AddressBody,
-        headers(("Location" = String)))),
+        headers(("Location" = String), ("Idempotent-Replayed" = String)))),
 )]
 pub async fn create_address(
     me: LoggedIn,
+    request: HttpRequest,
     body: Json<SaveAddress>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
+    let claim = Claim::of(&request, &me.scope(), &body.hash)?;
     let SaveAddress { address, is_default } = body.value;
     check(&address)?;
-    let saved = store::add(&postgres.writers, me.customer, &address, is_default).await?;
-    let location = format!("/v1/customers/me/addresses/{}", saved.id);
-    let mut response = HttpResponse::Created();
-    Ok(response.insert_header((LOCATION, location)).json(AddressBody::from(saved)))
+    let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {
+        let saved = store::add(transaction, me.customer, &address, is_default).await?;
+        let location = format!("/v1/customers/me/addresses/{}", saved.id);
+        let body = serde_json::to_vec(&AddressBody::from(saved)).map_err(Problem::internal)?;
+        Ok(Reply::created(Some(location), body))
+    });
+    Ok(reply.await?.into())
 }
 
 /// One of my addresses.

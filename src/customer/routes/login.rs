@@ -1,14 +1,18 @@
 //! Logging in, and the sessions of a customer.
 
+use crate::auth::TokenHash;
 use crate::contact::Email;
+use crate::customer::customer::email_key;
 use crate::customer::passwords::Passwords;
 use crate::customer::store;
 use crate::error::{Code, Problem};
 use crate::id::SessionId;
 use crate::json::Json;
+use crate::peer::Peer;
 use crate::postgres::Postgres;
+use crate::rate_limit::RateLimits;
 use crate::session::routes::{Asking, CustomerRef, Former, LoggedIn, fresh_cookie, no_cookie};
-use crate::session::{self, NewSession, Session, Sessions, TokenHash};
+use crate::session::{self, NewSession, Session, Sessions, Which};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -75,9 +79,10 @@ pub struct CustomerSessions {
 ///
 /// The token is a new one; that of the session which asked, if any did, is worth nothing any more.
 /// What a guest put into the cart is added to the customer's, and their orders are the customer's.
-/// A wrong password and an address without an account are the same. An `Idempotency-Key` is
+/// A wrong password and an address without an account are the same; who is wrong five times in a
+/// row waits before each further try, with `rate_limited`. An `Idempotency-Key` is
 /// ignored: each request gets a secret of its own. Keys that the guest used for orders and carts
-/// are not the customer's: after logging in, look at the orders before repeating one.
+/// are the customer's from then on, so that a request that is repeated is not carried out again.
 #[utoipa::path(
     post, path = "/v1/session/login", tag = "sessions", request_body = LogIn,
     security((), ("session" = []), ("session_cookie" = [])),
@@ -91,19 +96,27 @@ pub async fn create_login(
     sessions: web::Data<Sessions>,
     passwords: web::Data<Passwords>,
     postgres: web::Data<Postgres>,
+    limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
     let LogIn { email, password } = body.value;
     let wrong = || Problem::new(Code::Unauthorized, "The address or the password is wrong.");
+    let peer = Peer::of(&request);
+    let guess = limits.guess(&email_key(&email), peer).await?;
     let lock = store::lock_of(&postgres.readers, &email).await?;
     let hash = lock.as_ref().map(|lock| &*lock.password_hash);
     let is_right = passwords.verify(password, hash).await?;
-    let lock = lock.filter(|_| is_right).ok_or_else(wrong)?;
-    let former = former.map(|Asking { token, .. }| token);
+    let Some(lock) = lock.filter(|_| is_right) else {
+        guess.failed().await;
+        tracing::info!(address = %peer.0, "a login was refused");
+        return Err(wrong());
+    };
+    guess.succeeded().await;
+    let former = former.map(|Asking { session, token }| (token, session));
     let (token, new) = NewSession::with_token();
     let periods = sessions.periods();
     let session = store::log_in(&postgres.writers, &lock, former.as_ref(), &new, periods).await?;
     let Session { expires_at, .. } = session.ok_or_else(wrong)?;
-    if let Some(former) = former {
+    if let Some((former, _)) = former {
         // It is done; the look-up is believed for less than a second.
         if let Err(problem) = sessions.forget(former).await {
             tracing::warn!(%problem, "a session that ended is still remembered");
@@ -146,7 +159,8 @@ pub async fn delete_customer_sessions(
     sessions: web::Data<Sessions>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let ended = session::log_out(&postgres.writers, me.customer, None).await?;
+    let writer = postgres.writers.get().await?;
+    let ended = session::log_out(&**writer, me.customer, Which::All).await?;
     let mut response = gone(&sessions, ended).await?;
     response.add_cookie(&no_cookie()).map_err(Problem::internal)?;
     Ok(response)
@@ -167,14 +181,19 @@ pub async fn delete_customer_session(
 ) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("session");
     let id: SessionId = id.parse().map_err(|_| unknown())?;
-    let ended = session::log_out(&postgres.writers, me.customer, Some(id)).await?;
+    let writer = postgres.writers.get().await?;
+    let ended = session::log_out(&**writer, me.customer, Which::Only(id)).await?;
     if ended.is_empty() {
         return Err(unknown());
     }
     gone(&sessions, ended).await
 }
 
-async fn gone(sessions: &Sessions, ended: Vec<TokenHash>) -> Result<HttpResponse, Problem> {
+/// These sessions are over: nobody here finds them again.
+pub(super) async fn gone(
+    sessions: &Sessions,
+    ended: Vec<TokenHash>,
+) -> Result<HttpResponse, Problem> {
     for token in ended {
         sessions.forget(token).await?;
     }

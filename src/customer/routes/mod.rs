@@ -1,16 +1,21 @@
 //! Customers over HTTP: registering, logging in, and what is theirs.
 
 pub mod addresses;
+pub mod everything;
 pub mod login;
+pub mod orders;
+pub mod proofs;
 
-use super::customer::{Customer, check_email, check_password, check_text};
+use super::customer::{Customer, check_email, check_password, check_text, email_key};
 use super::passwords::Passwords;
 use super::store::{self, NewCustomer};
+use crate::auth::Secrets;
 use crate::contact::Email;
 use crate::error::{Problem, Violations};
 use crate::id::CustomerId;
-use crate::json::{Json, nullable};
+use crate::json::{Field, Json};
 use crate::postgres::Postgres;
+use crate::rate_limit::{Ask, RateLimits, Rule};
 use crate::session::routes::LoggedIn;
 use crate::version::{IfMatch, etag};
 use actix_web::http::header::LOCATION;
@@ -55,13 +60,13 @@ impl fmt::Debug for RegisterCustomer {
 #[schema(example = json!({"name": "Ada King", "phone": null}))]
 pub struct UpdateCustomer {
     /// How to address them.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
-    name: Option<Option<String>>,
+    name: Field<String>,
     /// How to call them.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
-    phone: Option<Option<String>>,
+    phone: Field<String>,
 }
 
 /// A customer.
@@ -98,7 +103,8 @@ impl From<Customer> for CustomerBody {
 
 /// Register.
 ///
-/// `conflict` if the address has an account already. Nobody is logged in by this. An
+/// `conflict` if the address has an account already. Nobody is logged in by this. A mail with a
+/// token to verify the address is on its way. An
 /// `Idempotency-Key` is ignored, because nothing that is made of a password is kept but its slow
 /// hash; whoever asks again learns that there is an account.
 #[utoipa::path(
@@ -109,18 +115,21 @@ impl From<Customer> for CustomerBody {
 pub async fn create_customer(
     body: Json<RegisterCustomer>,
     passwords: web::Data<Passwords>,
+    secrets: web::Data<Secrets>,
     postgres: web::Data<Postgres>,
+    limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
     let RegisterCustomer { email, password, name, phone } = body.value;
     let mut violations = Violations::default();
     check_email(&email, &mut violations);
     check_password(&password, &mut violations);
-    check_text(name.as_ref(), "/name", &mut violations);
-    check_text(phone.as_ref(), "/phone", &mut violations);
+    check_text(name.as_deref(), "/name", &mut violations);
+    check_text(phone.as_deref(), "/phone", &mut violations);
     violations.finish()?;
+    limits.take(&[Ask { rule: Rule::Email, of: email_key(&email).as_bytes() }]).await?;
     let password_hash = passwords.hash(password, email.clone()).await?;
     let new = NewCustomer { email, password_hash, name, phone };
-    let customer = store::create(&postgres.writers, &new).await?;
+    let customer = store::create(&postgres.writers, &secrets, &new).await?;
     let mut response = HttpResponse::Created();
     response.insert_header((LOCATION, "/v1/customers/me"));
     Ok(shown(response, customer))
@@ -156,9 +165,10 @@ pub async fn update_customer(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let UpdateCustomer { name, phone } = body.value;
+    let (name, phone) = (name.optional(), phone.optional());
     let mut violations = Violations::default();
-    check_text(name.as_ref().and_then(Option::as_ref), "/name", &mut violations);
-    check_text(phone.as_ref().and_then(Option::as_ref), "/phone", &mut violations);
+    check_text(name.as_ref().and_then(Option::as_deref), "/name", &mut violations);
+    check_text(phone.as_ref().and_then(Option::as_deref), "/phone", &mut violations);
     violations.finish()?;
     let customer = store::update(&postgres.writers, me.customer, |customer| {
         if_match.check(customer.version)?;

@@ -59,14 +59,12 @@ pub async fn find(
 
 /// Saves an address. The first one is the default by itself.
 pub async fn add(
-    writers: &Pool,
+    transaction: &Transaction<'_>,
     of: CustomerId,
     address: &Address,
     is_default: bool,
 ) -> Result<SavedAddress, Problem> {
-    let mut client = writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    lock(&transaction, of).await?;
+    lock(transaction, of).await?;
     let sql = "SELECT count(*) FROM customer_addresses WHERE customer_id = $1";
     let known: i64 = transaction.query_one(sql, &[&of.uuid()]).await?.get(0);
     if known >= ADDRESSES_MAX {
@@ -75,14 +73,12 @@ pub async fn add(
     }
     let is_default = is_default || known == 0;
     if is_default {
-        clear_default(&transaction, of).await?;
+        clear_default(transaction, of).await?;
     }
     let sql = "INSERT INTO customer_addresses (customer_id, id, address, is_default)
                VALUES ($1, $2, $3, $4) RETURNING id, address, is_default";
     let (id, value) = (AddressId::new().uuid(), json(address)?);
-    let row = transaction.query_one(sql, &[&of.uuid(), &id, &value, &is_default]).await?;
-    transaction.commit().await?;
-    read(&row)
+    read(&transaction.query_one(sql, &[&of.uuid(), &id, &value, &is_default]).await?)
 }
 
 /// Changes what is given. Another one takes being the default from this one, nothing else does.

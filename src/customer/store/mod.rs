@@ -1,18 +1,34 @@
 //! The SQL of customers. Each statement about one of them names whose it is.
 
 pub mod addresses;
+pub mod erasure;
+pub mod tokens;
 
 use super::customer::{Customer, email_key};
+use crate::auth::{Secrets, TokenHash};
 use crate::cart;
 use crate::error::{Code, Problem};
-use crate::id::{CustomerId, ShopperId};
+use crate::id::{CustomerId, OrderId, ShopperId};
+use crate::idempotency;
 use crate::order;
 use crate::postgres::begin;
-use crate::session::{self, NewSession, Periods, Session, TokenHash};
+use crate::retention::Sweep;
+use crate::session::{self, NewSession, Periods, Session};
+use crate::session::{customer_scope, guest_scope};
 use deadpool_postgres::Pool;
+use tokens::Purpose;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
+
+/// What is not kept for ever.
+pub const SWEEPS: &[Sweep] = &[Sweep {
+    table: "customer_tokens",
+    since: "expires_at",
+    only: "true",
+    keep: |_| std::time::Duration::from_secs(60 * 60),
+}];
 
 /// The columns that [`read`] reads.
 const COLUMNS: &str =
@@ -42,24 +58,35 @@ pub struct NewCustomer {
     pub phone: Option<String>,
 }
 
-/// Adds a customer; `conflict` if the address has an account already.
-pub async fn create(writers: &Pool, new: &NewCustomer) -> Result<Customer, Problem> {
+/// Adds a customer, and sends the mail that verifies the address; `conflict` if it has an account
+/// already.
+pub async fn create(
+    writers: &Pool,
+    secrets: &Secrets,
+    new: &NewCustomer,
+) -> Result<Customer, Problem> {
     let sql = format!(
         "INSERT INTO customers (id, email, email_key, password_hash, name, phone)
          VALUES ($1, $2, $3, $4, $5, $6) RETURNING {COLUMNS}"
     );
     let NewCustomer { email, password_hash, name, phone } = new;
-    let (id, key) = (CustomerId::new().uuid(), email_key(email));
-    let client = writers.get().await?;
-    let statement = client.prepare_cached(&sql).await?;
-    let row = client.query_one(&statement, &[&id, email, &key, password_hash, name, phone]).await;
-    match row {
-        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-            let detail = "This e-mail address has an account: log in.";
-            Err(Problem::new(Code::Conflict, detail))
-        }
-        row => Ok(read(&row?)),
-    }
+    let (id, key) = (CustomerId::new(), email_key(email));
+    let mut client = writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let statement = transaction.prepare_cached(&sql).await?;
+    let params: [&(dyn ToSql + Sync); 6] = [&id.uuid(), email, &key, password_hash, name, phone];
+    let row = match transaction.query_one(&statement, &params).await {
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Err(taken()),
+        row => row?,
+    };
+    tokens::send(&transaction, secrets, Some(id), Purpose::VerifyEmail, email).await?;
+    transaction.commit().await?;
+    Ok(read(&row))
+}
+
+/// The address has an account.
+fn taken() -> Problem {
+    Problem::new(Code::Conflict, "This e-mail address has an account: log in.")
 }
 
 /// The customer.
@@ -102,37 +129,62 @@ pub struct Lock {
     pub customer: CustomerId,
     /// The hash of the password.
     pub password_hash: String,
+    /// Its address.
+    pub email: String,
+}
+
+fn read_lock(row: &Row) -> Lock {
+    Lock { customer: row.get::<_, Uuid>(0).into(), password_hash: row.get(1), email: row.get(2) }
 }
 
 /// The account with this address.
 pub async fn lock_of(readers: &Pool, email: &str) -> Result<Option<Lock>, Problem> {
-    let sql = "SELECT id, password_hash FROM customers WHERE email_key = $1";
+    let sql = "SELECT id, password_hash, email FROM customers WHERE email_key = $1";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&email_key(email)]).await?;
-    Ok(row.map(|row| Lock { customer: row.get::<_, Uuid>(0).into(), password_hash: row.get(1) }))
+    Ok(row.as_ref().map(read_lock))
+}
+
+/// The account of this customer.
+pub async fn lock_of_customer(readers: &Pool, id: CustomerId) -> Result<Lock, Problem> {
+    let sql = "SELECT id, password_hash, email FROM customers WHERE id = $1";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let row = client.query_opt(&statement, &[&id.uuid()]).await?;
+    row.as_ref().map(read_lock).ok_or_else(session::unauthorized)
 }
 
 /// Logs a customer in whose password was right: in one transaction the session that they came with
-/// ends, a new one begins, and what the guest put into the cart and ordered is theirs. `None` if
-/// the password was changed meanwhile.
+/// ends, a new one begins, and what the guest put into the cart and ordered is theirs, with the
+/// keys of those requests. `None` if the password was changed meanwhile.
 pub async fn log_in(
     writers: &Pool,
     lock: &Lock,
-    former: Option<&TokenHash>,
+    former: Option<&(TokenHash, Session)>,
     new: &NewSession,
     periods: Periods,
 ) -> Result<Option<Session>, Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
+    if let Some((_, Session { id, customer: None, .. })) = former {
+        let (guest, customer) = (guest_scope(*id), customer_scope(lock.customer));
+        idempotency::hand_over(&transaction, &guest, &customer).await?;
+    }
     let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
     let (id, hash) = (lock.customer.uuid(), &lock.password_hash);
     let statement = transaction.prepare_cached(sql).await?;
     if transaction.query_opt(&statement, &[&id, hash]).await?.is_none() {
         return Ok(None);
     }
-    let (guest, session) =
-        session::log_in(&transaction, former, new, lock.customer, periods).await?;
+    let (guest, session) = session::log_in(
+        &transaction,
+        former.map(|(token, _)| token),
+        new,
+        lock.customer,
+        periods,
+    )
+    .await?;
     if let Some(guest) = guest {
         let guest = ShopperId::from(guest.uuid());
         cart::store::merge(&transaction, guest, session.shopper()).await?;
@@ -140,4 +192,24 @@ pub async fn log_in(
     }
     transaction.commit().await?;
     Ok(Some(session))
+}
+
+/// A guest's order becomes the customer's, if it was placed with their verified address. Tells
+/// whether it has.
+pub async fn claim(writers: &Pool, id: CustomerId, order: OrderId) -> Result<bool, Problem> {
+    let mut client = writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    // Neither the address changes meanwhile, nor is the customer erased.
+    let sql = "SELECT email_key, email_verified_at IS NOT NULL FROM customers WHERE id = $1
+               FOR SHARE";
+    let row = transaction.query_opt(sql, &[&id.uuid()]).await?;
+    let row = row.ok_or_else(session::unauthorized)?;
+    if !row.get::<_, bool>(1) {
+        return Err(Problem::new(Code::Forbidden, "Verify the account's e-mail address first."));
+    }
+    let is_theirs = |email: &str| email_key(email) == row.get::<_, &str>(0);
+    let shopper = id.uuid().into();
+    let is_claimed = order::store::claim(&transaction, order, shopper, is_theirs).await?;
+    transaction.commit().await?;
+    Ok(is_claimed)
 }

@@ -1,20 +1,22 @@
 //! What many operations of the document share: errors, headers, credentials, shapes of bodies.
 
 use crate::error::Code;
-use crate::http::{BODY_CODES, Endpoint, endpoints};
+use crate::http::{BODY_CODES, Endpoint, Policy, endpoints};
 use actix_web::http::Method;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::Modify;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::schema::{AdditionalProperties, AllOfBuilder, ArrayItems};
-use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder};
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, OneOfBuilder, SchemaFormat};
 use utoipa::openapi::schema::{Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder};
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder,
 };
+
+const ADMIN: &str = "A secret key `sk_…`, or the token `dba_…` of one of the staff";
 
 /// The credentials that there are.
 pub struct Security;
@@ -29,7 +31,7 @@ impl Modify for Security {
         let cookie = "The same token; a bearer token goes before it";
         let secret = "`access_token` of an order; what it does not open is not found";
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("admin_key", bearer("The secret key `sk_…`"));
+        components.add_security_scheme("admin_key", bearer(ADMIN));
         components.add_security_scheme("session", bearer("The token `dbs_…` of a session"));
         let cookie = ApiKey::Cookie(named("doorbuster_session", cookie));
         components.add_security_scheme("session_cookie", SecurityScheme::ApiKey(cookie));
@@ -38,11 +40,18 @@ impl Modify for Security {
     }
 }
 
-/// Adds to each operation the errors that the route table names, and those of any request.
+/// Adds to each operation what the route table says of it: its scope, its errors, and those of
+/// any request.
 pub struct Errors;
 
 impl Modify for Errors {
     fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in STANDING {
+            let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+            let header = HeaderBuilder::new().schema(Some(number)).description(Some(description));
+            components.headers.insert(name.to_owned(), RefOr::T(header.build()));
+        }
         for endpoint in endpoints() {
             let Some(path) = document.paths.paths.get_mut(endpoint.path) else { continue };
             let operation = match endpoint.method {
@@ -52,6 +61,14 @@ impl Modify for Errors {
                 _ => path.post.as_mut(),
             };
             let Some(operation) = operation else { continue };
+            if let Policy::Scope(scope) = endpoint.policy {
+                let told = operation.description.take().unwrap_or_default();
+                let needs = format!("{told}\n\nNeeds the scope `{scope}`.");
+                operation.description = Some(needs.trim().to_owned());
+            }
+            if endpoint.is_limited() {
+                tell_standing(operation);
+            }
             for (status, codes) in by_status(&endpoint) {
                 let responses = &mut operation.responses.responses;
                 let response = responses.entry(status.to_string());
@@ -65,9 +82,11 @@ fn by_status(endpoint: &Endpoint) -> BTreeMap<u16, Vec<Code>> {
     let has_body = [Method::POST, Method::PATCH].contains(&endpoint.method);
     let body_codes = if has_body { BODY_CODES } else { &[] };
     let storage = endpoint.path.starts_with("/v1/").then_some(&Code::StorageUnavailable);
+    let limited = endpoint.is_limited().then_some(&Code::RateLimited);
     let any = [Code::MethodNotAllowed, Code::Internal];
     let mut statuses: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in endpoint.codes.iter().chain(body_codes).chain(storage).chain(&any) {
+    for code in endpoint.codes.iter().chain(body_codes).chain(storage).chain(limited).chain(&any)
+    {
         statuses.entry(code.status().as_u16()).or_default().push(*code);
     }
     statuses
@@ -97,6 +116,7 @@ fn problem(status: u16, codes: &[Code]) -> Response {
         409 if codes.contains(&Code::RequestInProgress) => {
             header(response, "Retry-After", "Seconds; with `request_in_progress`")
         }
+        429 => standing(header(response, "Retry-After", "Seconds")),
         503 => header(response, "Retry-After", "Seconds"),
         _ => response,
     }
@@ -107,6 +127,28 @@ fn header(response: ResponseBuilder, name: &str, description: &str) -> ResponseB
     let text = ObjectBuilder::new().schema_type(Type::String);
     let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
     response.header(name, header)
+}
+
+/// What a client is told of the limit of which least is left.
+const STANDING: [(&str, &str); 3] = [
+    ("RateLimit-Limit", "Requests at once, of the limit of which least is left"),
+    ("RateLimit-Remaining", "How many of them are left"),
+    ("RateLimit-Reset", "Seconds until all of them are there again"),
+];
+
+fn standing(response: ResponseBuilder) -> ResponseBuilder {
+    STANDING.into_iter().fold(response, |response, (name, _)| {
+        response.header_ref(name, Ref::new(format!("#/components/headers/{name}")))
+    })
+}
+
+/// Adds to the successes of an operation how much its client may still ask for.
+fn tell_standing(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with('2'), response) {
+            *response = standing(std::mem::take(response).into()).build();
+        }
+    }
 }
 
 /// Describes the headers of requests once, for all operations that read them.
@@ -195,7 +237,9 @@ fn refuse_nul(schema: &mut RefOr<Schema>) {
                 SchemaType::Array(kinds) => kinds.contains(&Type::String),
                 SchemaType::AnyValue => false,
             };
-            let is_free = object.format.is_none() && object.enum_values.is_none();
+            let password = SchemaFormat::KnownFormat(KnownFormat::Password);
+            let is_free = object.format.as_ref().is_none_or(|format| *format == password)
+                && object.enum_values.is_none();
             if is_text && is_free && object.pattern.is_none() {
                 object.pattern = Some(NO_NUL.to_owned());
             }

@@ -6,6 +6,7 @@
 //! wrong. Locks are taken in one order everywhere: keys, carts, stock, orders; each sorted.
 
 mod checks;
+pub mod erase;
 pub mod export;
 mod hand_over;
 mod read;
@@ -15,7 +16,7 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
-pub use hand_over::hand_over;
+pub use hand_over::{claim, hand_over};
 pub use read::{
     Unsettled, candidates_for_expiry, find, find_of_shopper, known, list_of_shopper,
     take_unsettled,

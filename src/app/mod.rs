@@ -5,48 +5,68 @@
 //! readiness, the listener and its requests, orders in flight, reaper, storefront, retention,
 //! journals.
 
-use crate::auth::{Secrets, hex, shared_secret};
-use crate::cache::Shared;
+mod parts;
+
+pub use parts::postgres_options;
+
+use crate::auth::Secrets;
+use crate::cart::Carts;
 use crate::cart::store::CartCommits;
-use crate::cart::{self, Carts};
-use crate::catalog::{Offers, Storefront, StorefrontSettings};
+use crate::catalog::Offers;
+use crate::catalog::Storefront;
 use crate::config::Config;
+use crate::customer::Eraser;
 use crate::customer::Passwords;
 use crate::export::Exports;
-use crate::http::{self, Operations};
-use crate::idempotency;
-use crate::inventory::{self, Inventory};
-use crate::journal::{self, Journal, Lanes, Work};
-use crate::migrate;
+use crate::http;
+use crate::http::Operations;
+use crate::inventory::Inventory;
+use crate::journal;
+use crate::journal::Journal;
+use crate::journal::Lanes;
+use crate::journal::Work;
+use crate::mail::Postman;
 use crate::money::Currency;
-use crate::order;
-use crate::order::store::{Clock, Numbers, OrderCommits};
-use crate::order::{Desk, Orders, Periods, Reaper, Schedule};
+use crate::order::Desk;
+use crate::order::Orders;
+use crate::order::Reaper;
+use crate::order::store::OrderCommits;
 use crate::payment::Providers;
-use crate::postgres::{self, Postgres};
-use crate::pricing::Terms;
-use crate::redis::Redis;
-use crate::retention::{Sweep, Sweeper};
+use crate::peer::TrustedProxies;
+use crate::postgres::Postgres;
+use crate::rate_limit::RateLimits;
+use crate::retention::Sweeper;
+use crate::session::Sessions;
 use crate::session::routes::CookieOrigins;
-use crate::session::{self, Sessions};
-use actix::{Arbiter, ArbiterHandle};
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::{self, Condition};
-use actix_web::{App as HttpApp, HttpServer, web};
+use crate::staff::Credentials;
+use actix::Arbiter;
+use actix_web::App as HttpApp;
+use actix_web::HttpServer;
+use actix_web::dev::Server;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware;
+use actix_web::middleware::Condition;
+use actix_web::web;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
+use parts::{
+    carts, connect_redis, credentials, desk, in_flight_max, passwords, rate_limits, ready_schema,
+    schedule, secrets, sessions, storefront, sweeps, templates, upkeep,
+};
+use socket2::SockRef;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::runtime::{Handle, Runtime};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 
 /// A running instance.
 pub struct App {
     config: Arc<Config>,
     services: Services,
     is_ready: Arc<AtomicBool>,
-    reaper: Reaper,
-    sweeper: Option<Sweeper>,
+    workers: Workers,
     lanes: Lanes,
     cart_lanes: Lanes,
     arbiter: Arbiter,
@@ -77,11 +97,13 @@ struct Services {
     providers: web::Data<Providers>,
     sessions: web::Data<Sessions>,
     passwords: web::Data<Passwords>,
+    credentials: web::Data<Credentials>,
     cookie_origins: web::Data<CookieOrigins>,
     carts: web::Data<Carts>,
     orders: web::Data<Orders>,
     exports: web::Data<Exports>,
     secrets: web::Data<Secrets>,
+    rate_limits: web::Data<RateLimits>,
     operations: web::Data<Operations>,
 }
 
@@ -123,10 +145,10 @@ impl App {
         );
         let (sessions, session_arbiters) = sessions(&config, &postgres);
         let passwords = passwords(&config)?;
+        let credentials = credentials(&config, &postgres, secrets.clone());
         let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
-        let reaper = Reaper::start(desk.clone(), schedule(&config));
-        let sweeper = Sweeper::start(&postgres, sweeps(), config.retention);
+        let workers = Workers::start(&config, &desk, &secrets);
         let exports = Exports::new(config.limits.exports_max, config.limits.export_stall);
         let is_ready = Arc::new(AtomicBool::new(true));
         let openapi = http::document().to_json().map_err(|error| error.to_string())?;
@@ -140,11 +162,13 @@ impl App {
             providers: web::Data::new(desk.providers.clone()),
             sessions: web::Data::new(sessions),
             passwords: web::Data::new(passwords),
+            credentials: web::Data::new(credentials),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             carts: web::Data::new(carts),
             orders: web::Data::new(orders),
             exports: web::Data::new(exports),
             secrets: web::Data::from(secrets),
+            rate_limits: web::Data::new(rate_limits(&config, &postgres, redis.clone()).await?),
             operations: web::Data::new(Operations {
                 postgres: postgres.clone(),
                 redis,
@@ -154,13 +178,11 @@ impl App {
             }),
             postgres: web::Data::new(postgres),
         };
-        let config = Arc::new(config);
         Ok(Self {
-            config,
+            config: Arc::new(config),
             services,
             is_ready,
-            reaper,
-            sweeper,
+            workers,
             lanes,
             cart_lanes,
             arbiter,
@@ -181,11 +203,13 @@ impl App {
                 providers,
                 sessions,
                 passwords,
+                credentials,
                 cookie_origins,
                 carts,
                 orders,
                 exports,
                 secrets,
+                rate_limits,
                 operations,
             } = services.clone();
             let origins = &config.server.cors_origins;
@@ -197,12 +221,15 @@ impl App {
                 .app_data(providers)
                 .app_data(sessions)
                 .app_data(passwords)
+                .app_data(credentials)
                 .app_data(cookie_origins)
                 .app_data(carts)
                 .app_data(orders)
                 .app_data(exports)
                 .app_data(secrets)
+                .app_data(rate_limits)
                 .app_data(operations)
+                .app_data(TrustedProxies(config.server.trusted_proxies.clone()))
                 .app_data(http::json_config(&config))
                 .app_data(http::query_config())
                 .configure(http::routes)
@@ -210,7 +237,12 @@ impl App {
                 .wrap(middleware::from_fn(http::frame))
         });
         let config = &self.config.server;
+        // The sockets of its connections take it over.
+        SockRef::from(&listener).set_tcp_user_timeout(Some(config.stall))?;
         let server = server
+            .client_request_timeout(config.head_timeout)
+            .keep_alive(config.keep_alive)
+            .on_connect(http::watch(config.stall + config.keep_alive + config.head_timeout))
             .workers(config.workers)
             .max_connections(config.connections_max)
             .shutdown_timeout(config.drain.as_secs())
@@ -228,9 +260,8 @@ impl App {
         if tokio::time::timeout(self.config.server.drain, drained).await.is_err() {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
-        self.reaper.stop();
+        self.workers.stop();
         self.services.storefront.stop();
-        self.sweeper.into_iter().for_each(Sweeper::stop);
         let closed = async { tokio::join!(self.lanes.close(), self.cart_lanes.close()) };
         if tokio::time::timeout(self.config.server.drain, closed).await.is_err() {
             tracing::warn!("the journal did not get its last answers from the database");
@@ -239,6 +270,33 @@ impl App {
         for arbiter in self.session_arbiters {
             arbiter.stop();
         }
+    }
+}
+
+/// What works by itself, in rounds, on every instance.
+struct Workers {
+    reaper: Reaper,
+    eraser: Eraser,
+    postman: Option<Postman>,
+    sweeper: Option<Sweeper>,
+}
+
+impl Workers {
+    fn start(config: &Config, desk: &Desk, secrets: &Arc<Secrets>) -> Self {
+        let postgres = &desk.postgres;
+        Self {
+            reaper: Reaper::start(desk.clone(), schedule(config)),
+            eraser: Eraser::start(postgres),
+            postman: Postman::start(postgres, templates(), secrets.clone(), &config.mail),
+            sweeper: Sweeper::start(postgres, sweeps(), config.retention),
+        }
+    }
+
+    fn stop(self) {
+        self.reaper.stop();
+        self.eraser.stop();
+        self.postman.into_iter().for_each(Postman::stop);
+        self.sweeper.into_iter().for_each(Sweeper::stop);
     }
 }
 
@@ -274,195 +332,5 @@ impl Drop for DatabaseRuntime {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// How to reach the configured database.
-pub fn postgres_options(config: &Config) -> postgres::Options {
-    let config = &config.postgres;
-    postgres::Options {
-        url: config.url.expose().to_owned(),
-        read_connections: config.read_connections,
-        write_connections: config.write_connections,
-        wait: config.wait,
-        connect: config.connect,
-    }
-}
-
-/// The schema that this binary needs: made, or only looked at.
-async fn ready_schema(config: &Config, postgres: &Postgres) -> Result<(), String> {
-    match config.postgres.migrate {
-        true => migrate::run(postgres).await.map(drop),
-        false => migrate::check(postgres).await,
-    }
-}
-
-async fn secrets(config: &Config, postgres: &Postgres) -> Result<Secrets, String> {
-    let configured = config.order.token_secret.expose();
-    let order_tokens = match configured.is_empty() {
-        true => {
-            shared_secret(postgres, "order_tokens").await.map_err(|error| error.to_string())?
-        }
-        false => configured.as_bytes().to_vec(),
-    };
-    if config.admin.secret_key.is_empty() {
-        tracing::warn!("admin.secret_key is not set: the admin API is closed");
-    }
-    Ok(Secrets::new(config.admin.secret_key.expose(), order_tokens))
-}
-
-async fn connect_redis(config: &Config, runtime: Handle) -> Result<Option<Redis>, String> {
-    if config.redis.url.is_empty() {
-        tracing::info!("no redis.url: working without Redis");
-        return Ok(None);
-    }
-    let redis = Redis::new(config.redis.url.expose(), config.redis.timeout, runtime)?;
-    if !redis.is_up().await {
-        tracing::warn!("Redis does not answer: working without it until it does");
-    }
-    Ok(Some(redis))
-}
-
-async fn storefront(
-    config: &Config,
-    postgres: &Postgres,
-    offers: Offers,
-    redis: Option<Redis>,
-) -> Result<Storefront, String> {
-    let settings = StorefrontSettings {
-        bytes_max: config.cache.memory_max_bytes,
-        fresh: config.cache.fresh,
-        // Twice, for there are two kinds; the other reads keep the other half.
-        searches: (config.postgres.read_connections / 4).max(1),
-    };
-    let shared = match redis {
-        Some(redis) => {
-            // Several shops may share one Redis; all instances of one shop agree on its name.
-            let name = shared_secret(postgres, "cache").await;
-            let name = name.map_err(|error| error.to_string())?;
-            Some(Shared::new(redis, &hex(&name[..8])))
-        }
-        None => None,
-    };
-    Ok(Storefront::start(postgres, settings, offers, shared))
-}
-
-/// The journal and everything that works on orders.
-fn desk(
-    start: StartJournal<OrderCommits>,
-    config: &Config,
-    postgres: &Postgres,
-    secrets: Arc<Secrets>,
-    carts: Carts,
-    offers: Offers,
-    arbiter: ArbiterHandle,
-) -> (Desk, Lanes) {
-    let options = inventory::Options { fresh: config.inventory.fresh };
-    let inventory = Inventory::start(options, postgres.clone(), arbiter);
-    let commits = OrderCommits {
-        periods: Periods {
-            pay_within: config.order.pay_within,
-            processing_max: config.payment.processing_max,
-        },
-        plenty_factor: config.inventory.plenty_factor,
-        inventory: inventory.clone(),
-        numbers: Numbers::default(),
-        clock: Clock::default(),
-    };
-    let limits = limits("orders", config.postgres.journal_connections, config);
-    let (journal, lanes) = start(Arc::new(commits), limits, postgres);
-    let desk = Desk {
-        journal,
-        inventory,
-        offers,
-        carts,
-        providers: Providers::new(config.payment.test_provider, config.payment.timeout),
-        keys: idempotency::look_ups(postgres),
-        secrets,
-        postgres: postgres.clone(),
-        terms: terms(config),
-        deadline: config.order.deadline,
-    };
-    (desk, lanes)
-}
-
-fn passwords(config: &Config) -> Result<Passwords, String> {
-    Passwords::start(config.customer.password_threads, config.customer.password_queue_max)
-}
-
-/// The sessions, and the threads of their shards.
-fn sessions(config: &Config, postgres: &Postgres) -> (Sessions, Vec<Arbiter>) {
-    let arbiters: Vec<Arbiter> = (0..config.session.shards).map(|_| Arbiter::new()).collect();
-    let handles: Vec<ArbiterHandle> = arbiters.iter().map(Arbiter::handle).collect();
-    let (idle, absolute) = (config.session.idle, config.session.absolute);
-    (Sessions::start(session::Periods { idle, absolute }, postgres, &handles), arbiters)
-}
-
-/// The carts and their journal.
-fn carts(
-    start: StartJournal<CartCommits>,
-    config: &Config,
-    postgres: &Postgres,
-    offers: Offers,
-) -> (Carts, Lanes) {
-    let terms = terms(config);
-    let commits = CartCommits { offers: offers.clone(), terms };
-    let limits = limits("carts", config.postgres.cart_connections, config);
-    let (journal, lanes) = start(Arc::new(commits), limits, postgres);
-    let options = cart::Options {
-        terms,
-        deadline: config.order.deadline,
-        in_flight_max: in_flight_max(config, config.cart.in_flight_max),
-    };
-    (Carts::new(journal, postgres, offers, options), lanes)
-}
-
-/// What the shop charges beside the prices.
-fn terms(config: &Config) -> Terms {
-    Terms {
-        currency: config.order.currency,
-        shipping: config.order.shipping_price,
-        tax_rate: config.order.tax_rate_ppm,
-    }
-}
-
-/// The limits of a journal; both have the same, but for their connections.
-fn limits(name: &'static str, connections: usize, config: &Config) -> journal::Limits {
-    journal::Limits {
-        name,
-        connections,
-        batch_max: config.journal.batch_max,
-        lines_max: config.journal.lines_max,
-        bytes_max: config.journal.bytes_max,
-        gather_min: config.journal.gather_min,
-        queue_max: config.journal.queue_max,
-        attempts_max: config.journal.attempts_max,
-    }
-}
-
-/// How many requests may be in flight; without limits, as many as fit into the queue behind.
-fn in_flight_max(config: &Config, configured: usize) -> u32 {
-    let requests = if config.limits.enabled { configured } else { config.journal.queue_max };
-    u32::try_from(requests).unwrap_or(u32::MAX)
-}
-
-fn schedule(config: &Config) -> Schedule {
-    Schedule {
-        interval: config.order.expiry_interval,
-        resolve_after: config.payment.resolve_after,
-        processing_max: config.payment.processing_max,
-    }
-}
-
-/// What is removed when its time is over.
-fn sweeps() -> Vec<Sweep> {
-    [&[idempotency::SWEEP], cart::store::SWEEPS, order::store::SWEEPS].concat()
-}
-
-/// Keeps the histograms' memory bounded.
-async fn upkeep(metrics: PrometheusHandle) {
-    loop {
-        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        metrics.run_upkeep();
     }
 }

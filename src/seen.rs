@@ -1,31 +1,32 @@
-//! What a shard last read of tokens, and for how long that may be believed.
+//! What was last read of tokens, and for how long that may be believed.
 
-use super::token::{Session, TokenHash};
+use crate::auth::TokenHash;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 /// The tokens last seen, unknown ones too.
 #[derive(Debug)]
-pub(super) struct Seen {
-    tokens: HashMap<TokenHash, (Option<Session>, Instant)>,
+pub struct Seen<T> {
+    tokens: HashMap<TokenHash, (Option<T>, Instant)>,
     believed: Duration,
     tokens_max: usize,
 }
 
-impl Seen {
+impl<T: Clone> Seen<T> {
     /// What was read is believed for so long; at most so many tokens are remembered.
     pub fn new(believed: Duration, tokens_max: usize) -> Self {
         Self { tokens: HashMap::new(), believed, tokens_max }
     }
 
     /// What is believed of a token, if anything.
-    pub fn get(&self, token: &TokenHash, now: Instant) -> Option<Option<Session>> {
-        let (session, at) = self.tokens.get(token)?;
-        self.is_believed(*at, now).then_some(*session)
+    pub fn get(&self, token: &TokenHash, now: Instant) -> Option<Option<T>> {
+        let (found, at) = self.tokens.get(token)?;
+        self.is_believed(*at, now).then(|| found.clone())
     }
 
     /// Remembers what was true in PostgreSQL at `at` or later, unless something newer is known.
-    pub fn put(&mut self, token: TokenHash, session: Option<Session>, at: Instant) {
+    pub fn put(&mut self, token: TokenHash, found: Option<T>, at: Instant) {
         if self.tokens.len() >= self.tokens_max && !self.tokens.contains_key(&token) {
             let believed = self.believed;
             self.tokens.retain(|_, (_, seen)| at.saturating_duration_since(*seen) < believed);
@@ -33,9 +34,9 @@ impl Seen {
                 return;
             }
         }
-        let seen = self.tokens.entry(token).or_insert((session, at));
-        if at >= seen.1 {
-            *seen = (session, at);
+        match self.tokens.entry(token) {
+            Entry::Occupied(seen) if at < seen.get().1 => {}
+            seen => drop(seen.insert_entry((found, at))),
         }
     }
 
@@ -47,19 +48,12 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::SessionId;
-    use time::OffsetDateTime;
 
     const BELIEVED: Duration = Duration::from_millis(700);
 
-    fn session() -> Option<Session> {
-        let at = OffsetDateTime::UNIX_EPOCH;
-        Some(Session { id: SessionId::new(), customer: None, created_at: at, expires_at: at })
-    }
-
     #[test]
     fn what_was_read_is_believed_for_a_moment_only() {
-        let (mut seen, now, found) = (Seen::new(BELIEVED, 10), Instant::now(), session());
+        let (mut seen, now, found) = (Seen::new(BELIEVED, 10), Instant::now(), Some("Ada"));
         seen.put([1; 32], found, now);
         seen.put([2; 32], None, now);
         let last = now + BELIEVED - Duration::from_millis(1);
@@ -73,13 +67,13 @@ mod tests {
     fn a_read_from_before_a_log_out_does_not_bring_the_session_back() {
         let (mut seen, now) = (Seen::new(BELIEVED, 10), Instant::now());
         seen.put([1; 32], None, now + Duration::from_millis(1));
-        seen.put([1; 32], session(), now);
+        seen.put([1; 32], Some("Ada"), now);
         assert_eq!(seen.get(&[1; 32], now + Duration::from_millis(2)), Some(None));
     }
 
     #[test]
     fn it_forgets_what_is_no_longer_believed_and_never_grows_beyond_its_bound() {
-        let (mut seen, now) = (Seen::new(BELIEVED, 2), Instant::now());
+        let (mut seen, now) = (Seen::<&str>::new(BELIEVED, 2), Instant::now());
         seen.put([1; 32], None, now);
         seen.put([2; 32], None, now + BELIEVED / 2);
         seen.put([3; 32], None, now + BELIEVED / 2);

@@ -1,0 +1,170 @@
+//! The second factor of one of the staff.
+
+use super::session::{lock_behind, prove};
+use crate::audit::{Change, record};
+use crate::auth::Admin;
+use crate::customer::Passwords;
+use crate::error::{Code, FieldError, Problem};
+use crate::json::Json;
+use crate::postgres::{Postgres, begin};
+use crate::staff::store;
+use crate::staff::totp::{self, recovery_hash};
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+/// Whoever asks, once more.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "nanoseconds of wire"}))]
+pub struct OfferTotp {
+    /// The password of the account.
+    #[schema(max_length = 256, format = Password)]
+    password: String,
+}
+
+impl fmt::Debug for OfferTotp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OfferTotp")
+    }
+}
+
+/// What an authenticator needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OfferedTotp {
+    /// To be typed, in base 32; shown only here.
+    #[schema(example = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")]
+    secret: String,
+    /// To be shown to its camera.
+    #[schema(
+        example = "otpauth://totp/doorbuster:grace%40example.com?secret=GEZDGNBV&issuer=doorbuster"
+    )]
+    otpauth_url: String,
+}
+
+/// The first code that the authenticator shows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"code": "287082"}))]
+pub struct ConfirmTotp {
+    /// Six digits.
+    #[schema(min_length = 6, max_length = 6)]
+    code: String,
+}
+
+/// What stands in for the authenticator.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RecoveryCodes {
+    /// Each is good for once; shown only here.
+    #[schema(example = json!(["0f3a-99c1-7be2-40d5-a1b6"]))]
+    recovery_codes: Vec<String>,
+}
+
+/// Whoever asks, with both factors.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "nanoseconds of wire", "code": "287082"}))]
+pub struct RemoveTotp {
+    /// The password of the account.
+    #[schema(max_length = 256, format = Password)]
+    password: String,
+    /// The code that the authenticator shows, or one of the recovery codes.
+    #[schema(max_length = 50)]
+    code: String,
+}
+
+impl fmt::Debug for RemoveTotp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoveTotp")
+    }
+}
+
+fn is_on() -> Problem {
+    Problem::new(Code::InvalidTransition, "The second factor is on; remove it first.")
+}
+
+/// Begin to set an authenticator up. Nothing changes until its first code is confirmed.
+#[utoipa::path(
+    post, path = "/v1/admin/session/totp", tag = "admin", request_body = OfferTotp,
+    security(("admin_key" = [])),
+    responses((status = 201, description = "What the authenticator needs", body = OfferedTotp)),
+)]
+pub async fn create_totp(
+    admin: Admin,
+    body: Json<OfferTotp>,
+    passwords: web::Data<Passwords>,
+    postgres: web::Data<Postgres>,
+) -> Result<HttpResponse, Problem> {
+    let lock = lock_behind(&admin, body.value.password, &passwords, &postgres).await?;
+    let staff = store::find(&postgres.readers, lock.id).await?.ok_or_else(super::unknown)?;
+    let secret = rand::random();
+    let (typed, url) = totp::shown(secret, &staff.email)?;
+    let mut client = postgres.writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    if !store::offer_totp(&transaction, lock.id, &secret).await? {
+        return Err(is_on());
+    }
+    record(&transaction, &admin, &Change::done(lock.id)).await?;
+    transaction.commit().await?;
+    Ok(HttpResponse::Created().json(OfferedTotp { secret: typed, otpauth_url: url }))
+}
+
+/// Turn the second factor on with the first code of the authenticator.
+#[utoipa::path(
+    post, path = "/v1/admin/session/totp/confirm", tag = "admin", request_body = ConfirmTotp,
+    security(("admin_key" = [])),
+    responses((status = 200, description = "Codes to be kept on paper", body = RecoveryCodes)),
+)]
+pub async fn confirm_totp(
+    admin: Admin,
+    body: Json<ConfirmTotp>,
+    postgres: web::Data<Postgres>,
+) -> Result<HttpResponse, Problem> {
+    let id = admin.staff()?;
+    let mut client = postgres.writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let secret = store::offered_totp(&transaction, id).await?;
+    let none = || Problem::new(Code::InvalidTransition, "No authenticator is being set up.");
+    let secret = secret.ok_or_else(none)?;
+    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
+    let wrong = || Problem::validation(vec![FieldError::new("/code", "is not the right code")]);
+    let step = totp::step_of(&secret, &body.value.code, now, 0)?.ok_or_else(wrong)?;
+    let codes = totp::recovery_codes(&rand::random());
+    let hashes: Vec<_> = codes.iter().map(|code| recovery_hash(code)).collect();
+    store::turn_totp_on(&transaction, id, step, &hashes).await?;
+    record(&transaction, &admin, &Change::done(id)).await?;
+    transaction.commit().await?;
+    Ok(HttpResponse::Ok().json(RecoveryCodes { recovery_codes: codes }))
+}
+
+/// Turn the second factor off, and throw the recovery codes away.
+#[utoipa::path(
+    post, path = "/v1/admin/session/totp/remove", tag = "admin", request_body = RemoveTotp,
+    security(("admin_key" = [])),
+    responses((status = 204, description = "It is off")),
+)]
+pub async fn remove_totp(
+    admin: Admin,
+    body: Json<RemoveTotp>,
+    passwords: web::Data<Passwords>,
+    postgres: web::Data<Postgres>,
+) -> Result<HttpResponse, Problem> {
+    let RemoveTotp { password, code } = body.value;
+    let lock = lock_behind(&admin, password, &passwords, &postgres).await?;
+    if lock.totp.is_none() {
+        return Err(Problem::new(Code::InvalidTransition, "The second factor is off."));
+    }
+    let mut client = postgres.writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let is_proven = store::still(&transaction, &lock).await?
+        && prove(&transaction, &lock, Some(&code)).await.is_ok();
+    if !is_proven {
+        return Err(Problem::new(Code::Forbidden, "The password or the code is wrong."));
+    }
+    store::turn_totp_off(&transaction, lock.id).await?;
+    record(&transaction, &admin, &Change::done(lock.id)).await?;
+    transaction.commit().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
