@@ -4,7 +4,7 @@ use super::super::customer::{check_email, check_password, email_key};
 use super::super::passwords::Passwords;
 use super::super::store::{self, tokens};
 use super::login::gone;
-use crate::auth::Secrets;
+use crate::auth::{Secrets, hash};
 use crate::contact::Email;
 use crate::customer::store::tokens::Purpose;
 use crate::error::{FieldError, Problem, Violations};
@@ -104,7 +104,7 @@ pub async fn verify_email(
     body: Json<VerifyEmail>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let token = tokens::hash(&body.value.token);
+    let token = hash(&body.value.token);
     tokens::verify_email(&postgres.writers, &token).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -165,11 +165,12 @@ pub async fn confirm_password_reset(
     let mut violations = Violations::default();
     check_password(&password, &mut violations);
     violations.finish()?;
-    let token = tokens::hash(&token);
+    let token = hash(&token);
     let found = tokens::find(&postgres.readers, &token, Purpose::ResetPassword).await?;
     let (customer, email) = found.ok_or_else(tokens::invalid)?;
-    let hash = passwords.hash(password, email).await?;
-    let ended = tokens::reset_password(&postgres.writers, &token, customer, &hash).await?;
+    let password_hash = passwords.hash(password, email).await?;
+    let ended =
+        tokens::reset_password(&postgres.writers, &token, customer, &password_hash).await?;
     gone(&sessions, ended).await
 }
 

@@ -3,7 +3,7 @@
 use super::super::customer::email_key;
 use super::super::mails::{EMAIL_CHANGES, PASSWORD_CHANGED, RESET_PASSWORD, VERIFY_EMAIL};
 use super::taken;
-use crate::auth::{Secrets, TokenHash};
+use crate::auth::{Secrets, TokenHash, hash};
 use crate::error::{FieldError, Problem};
 use crate::id::{CustomerId, MailId, SessionId};
 use crate::mail::{self, NewMail, Template};
@@ -11,7 +11,6 @@ use crate::postgres::begin;
 use crate::session::{self, Which};
 use deadpool_postgres::{Pool, Transaction};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::error::SqlState;
@@ -50,11 +49,6 @@ impl Purpose {
             Self::ResetPassword => RESET_PASSWORD,
         }
     }
-}
-
-/// The hash of a token as it was sent.
-pub fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
 }
 
 /// The token is unknown, used, or over.
@@ -163,7 +157,7 @@ pub async fn ask_for_email(
 /// Whose the token is and the address that it was sent to.
 pub async fn find(
     readers: &Pool,
-    token: &[u8; 32],
+    token: &TokenHash,
     purpose: Purpose,
 ) -> Result<Option<(CustomerId, String)>, Problem> {
     let sql = "SELECT customer_id, email FROM customer_tokens
@@ -176,7 +170,7 @@ pub async fn find(
 }
 
 /// The address that the token was sent to is the customer's.
-pub async fn verify_email(writers: &Pool, token: &[u8; 32]) -> Result<(), Problem> {
+pub async fn verify_email(writers: &Pool, token: &TokenHash) -> Result<(), Problem> {
     let (customer, _) = find(writers, token, Purpose::VerifyEmail).await?.ok_or_else(invalid)?;
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
@@ -201,7 +195,7 @@ pub async fn verify_email(writers: &Pool, token: &[u8; 32]) -> Result<(), Proble
 /// that were asked for in them are worth nothing. Tells the tokens of those sessions.
 pub async fn reset_password(
     writers: &Pool,
-    token: &[u8; 32],
+    token: &TokenHash,
     customer: CustomerId,
     password_hash: &str,
 ) -> Result<Vec<TokenHash>, Problem> {
@@ -266,7 +260,7 @@ async fn lock(transaction: &Transaction<'_>, customer: CustomerId) -> Result<Acc
 }
 
 /// Uses the token; tells the address that it was sent to.
-async fn take(transaction: &Transaction<'_>, token: &[u8; 32]) -> Result<String, Problem> {
+async fn take(transaction: &Transaction<'_>, token: &TokenHash) -> Result<String, Problem> {
     let sql = "DELETE FROM customer_tokens
                WHERE token_hash = $1 AND expires_at > clock_timestamp() RETURNING email";
     let row = transaction.query_opt(sql, &[&&token[..]]).await?;

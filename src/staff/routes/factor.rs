@@ -1,6 +1,6 @@
 //! The second factor of one of the staff.
 
-use super::session::{lock_behind, prove};
+use super::session::{lock_behind, now, prove};
 use crate::audit::{Change, record};
 use crate::auth::Admin;
 use crate::customer::Passwords;
@@ -12,7 +12,6 @@ use crate::staff::totp::{self, recovery_hash};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 /// Whoever asks, once more.
@@ -128,9 +127,8 @@ pub async fn confirm_totp(
     let secret = store::offered_totp(&transaction, id).await?;
     let none = || Problem::new(Code::InvalidTransition, "No authenticator is being set up.");
     let secret = secret.ok_or_else(none)?;
-    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
     let wrong = || Problem::validation(vec![FieldError::new("/code", "is not the right code")]);
-    let step = totp::step_of(&secret, &body.value.code, now, 0)?.ok_or_else(wrong)?;
+    let step = totp::step_of(&secret, &body.value.code, now(), 0)?.ok_or_else(wrong)?;
     let codes = totp::recovery_codes(&rand::random());
     let hashes: Vec<_> = codes.iter().map(|code| recovery_hash(code)).collect();
     store::turn_totp_on(&transaction, id, step, &hashes).await?;

@@ -141,6 +141,11 @@ pub async fn create_staff_login(
     Ok(HttpResponse::Ok().json(body))
 }
 
+/// Seconds since 1970, by which authenticators make their codes.
+pub(super) fn now() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0)
+}
+
 /// Uses a code of the second factor up, if there is one, in the transaction that it is good for.
 pub(super) async fn prove(
     transaction: &Transaction<'_>,
@@ -153,8 +158,7 @@ pub(super) async fn prove(
         Problem::new(Code::Unauthorized, detail)
     };
     let code = code.ok_or_else(missing)?;
-    let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0);
-    let is_right = match totp::step_of(secret, code, now, *last)? {
+    let is_right = match totp::step_of(secret, code, now(), *last)? {
         Some(step) => store::use_step(transaction, lock.id, step).await?,
         None => {
             let code = totp::recovery_hash(code);
