@@ -7,6 +7,7 @@ use crate::auth::Admin;
 use crate::error::Problem;
 use crate::export::{Cell, PAGE_ROWS, Page};
 use crate::id::AuditId;
+use crate::postgres::{begin, commit};
 use crate::query::Period;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,22 @@ fn shown(value: &impl Serialize) -> Result<Value, Problem> {
     serde_json::to_value(value).map_err(Problem::internal)
 }
 
+/// Makes a change in a transaction of its own, with its entries.
+pub async fn change_and_record<T, C: IntoIterator<Item = Change>>(
+    writers: &Pool,
+    admin: &Admin,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<(T, C), Problem>,
+) -> Result<T, Problem> {
+    let mut client = writers.get().await?;
+    let transaction = begin(&mut client).await?;
+    let (made, changes) = make(&transaction).await?;
+    for change in changes {
+        record(&transaction, admin, &change).await?;
+    }
+    commit(transaction).await?;
+    Ok(made)
+}
+
 /// Adds an entry to the transaction that makes the change.
 pub async fn record(
     transaction: &Transaction<'_>,
@@ -89,7 +106,7 @@ pub struct Entry {
     /// When.
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
-    /// Who: one of the staff, an API key, or `configured_key`.
+    /// Who: one of the staff, an API key, `configured_key` or `command_line`.
     #[schema(example = "staff_01h455vb4pex5vsknk084sn02q")]
     pub actor: String,
     /// The id of the operation.

@@ -67,7 +67,7 @@ codes! {
     InvalidTransition = 409 "invalid_transition" "Not possible in this state";
     /// The same key is being worked on.
     RequestInProgress = 409 "request_in_progress" "The same request is in progress";
-    /// The slug or SKU is taken, or the category is still needed.
+    /// The name (slug, SKU, e-mail address, role) is taken, or somebody still needs the thing.
     Conflict = 409 "conflict" "In conflict with what is there";
     /// The resource has another version than `If-Match` says.
     VersionConflict = 412 "version_conflict" "It was changed in the meantime";

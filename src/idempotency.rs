@@ -6,13 +6,14 @@
 
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};
-use crate::postgres::{Class, Postgres, begin, class, unknown_outcome};
+use crate::postgres::{Postgres, begin, commit};
 use crate::retention::Sweep;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use bytes::Bytes;
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The longest key, in bytes.
@@ -272,6 +274,8 @@ pub fn look_ups(postgres: &Postgres) -> Gather<KeyId, Saved> {
 
 /// Keys of a guest that follow into an account, at most.
 const HANDED_OVER_MAX: i64 = 1_000;
+/// Keys that do not, and go at once, at most; the others go when their time is over.
+const LEFT_BEHIND_MAX: i64 = 10_000;
 
 /// A guest has logged in: the keys that have their reply are the customer's, so that a request that
 /// is repeated is answered and not carried out again. Those that the customer has stay theirs.
@@ -290,6 +294,20 @@ pub async fn hand_over(
                WHERE g.scope = $1 AND g.key = own.key";
     let statement = transaction.prepare_cached(sql).await?;
     transaction.execute(&statement, &[&guest, &customer, &HANDED_OVER_MAX]).await?;
+    // The guest's session ends, so nobody asks for the others' replies, which may tell of the
+    // customer; what placed an order stands for it, as in [`erase`].
+    let sql = "WITH left_behind AS MATERIALIZED (
+                   SELECT key, location LIKE '/v1/orders/%' AS is_order FROM idempotency_keys
+                   WHERE scope = $1 AND status IS NOT NULL
+                   ORDER BY key LIMIT $2 FOR UPDATE SKIP LOCKED),
+               gone AS (
+                   DELETE FROM idempotency_keys g USING left_behind l
+                   WHERE g.scope = $1 AND g.key = l.key AND l.is_order IS NOT TRUE)
+               UPDATE idempotency_keys g
+               SET scope = 'erased', key = resource_id::text, body = '{}' FROM left_behind l
+               WHERE g.scope = $1 AND g.key = l.key AND l.is_order";
+    let statement = transaction.prepare_cached(sql).await?;
+    transaction.execute(&statement, &[&guest, &LEFT_BEHIND_MAX]).await?;
     Ok(())
 }
 
@@ -306,25 +324,36 @@ pub async fn erase(transaction: &Transaction<'_>, scope: &str) -> Result<(), Pro
     Ok(())
 }
 
-/// A key as its owner may look it up.
+/// An idempotency key as its owner may look it up.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldKey)]
 pub struct Held {
     /// Its name.
+    #[schema(example = "0190f3d2-7c1e-7a52-9d8e-1f2a3b4c5d6e")]
     pub key: String,
     /// The status of the saved reply.
+    #[schema(required)]
     pub status: Option<i16>,
     /// What it made.
+    #[schema(required)]
     pub location: Option<String>,
     /// When it was used.
+    #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
 }
 
-/// Everything that is held of keys of a scope, but for the replies, which show what is held
-/// elsewhere.
-pub async fn held(readers: &Pool, scope: &str) -> Result<Vec<Held>, Problem> {
+/// What is held of the next keys of a scope behind `after`, but for the replies, which show what
+/// is held elsewhere.
+pub async fn held(
+    readers: &Pool,
+    scope: &str,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Held>, Problem> {
     let sql = "SELECT key, status, location, created_at FROM idempotency_keys
-               WHERE scope = $1 ORDER BY key";
+               WHERE scope = $1 AND ($2::text IS NULL OR key > $2) ORDER BY key LIMIT $3";
     let client = readers.get().await?;
-    let rows = client.query(sql, &[&scope]).await?;
+    let rows = client.query(sql, &[&scope, &after, &limit]).await?;
     let held = rows.iter().map(|row| Held {
         key: row.get(0),
         status: row.get(1),
@@ -366,10 +395,7 @@ where
         let status = i16::try_from(reply.status).map_err(Problem::internal)?;
         transaction.execute(sql, &[&scope, &key, &status, &reply.location, &body]).await?;
     }
-    transaction.commit().await.map_err(|error| match class(&error) {
-        Class::Lost => unknown_outcome(),
-        _ => error.into(),
-    })?;
+    commit(transaction).await?;
     Ok(reply)
 }
 

@@ -160,6 +160,14 @@ pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
     Ok(transaction)
 }
 
+/// Commits what [`begin`] began.
+pub async fn commit(transaction: Transaction<'_>) -> Result<(), Problem> {
+    transaction.commit().await.map_err(|error| match class(&error) {
+        Class::Lost => unknown_outcome(),
+        _ => error.into(),
+    })
+}
+
 /// What an error of PostgreSQL asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -196,7 +204,8 @@ pub fn unavailable() -> Problem {
 
 /// The answer when the answer of a COMMIT was lost.
 pub fn unknown_outcome() -> Problem {
-    let detail = "The outcome is unknown; try again with the same Idempotency-Key.";
+    let detail =
+        "It is not known whether this was done; ask again, with the same Idempotency-Key.";
     Problem::new(Code::StorageUnavailable, detail)
 }
 

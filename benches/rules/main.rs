@@ -8,6 +8,8 @@ use doorbuster::id::{LineId, OrderId};
 use doorbuster::json::Json;
 use doorbuster::order::routes::PlaceOrder;
 use doorbuster::order::{Command, OrderBody};
+use doorbuster::rate_limit::{Ask, Rate, RateLimits, Rates, Rule};
+use futures_util::FutureExt;
 use goods::{ORDER, decide_all, draft, order, place, secrets, terms};
 
 // The allocator that the server has.
@@ -52,4 +54,20 @@ fn serialise_an_order(bencher: Bencher) {
 fn derive_an_order_token(bencher: Bencher) {
     let (secrets, order) = (secrets(), OrderId::new());
     bencher.bench(|| secrets.order_token(black_box(order)));
+}
+
+/// What an order asks of the limits of clients, without Redis.
+#[divan::bench]
+fn take_from_four_limits(bencher: Bencher) {
+    let rates = Rates::of(|_| Rate::parse("1000000/second burst 1000000"));
+    let limits = RateLimits::new(rates, None, Vec::new());
+    let of_address = |rule| Ask { rule, of: b"203.0.113.1" };
+    let of_token = |rule| Ask { rule, of: b"dbs_nXW1aV8H8TxAx2YcLDVPoFZbH1HHS8jWVJ0Ty0lG2kM" };
+    let asks = [
+        of_address(Rule::Address),
+        of_address(Rule::AddressOrders),
+        of_token(Rule::Credential),
+        of_token(Rule::CredentialOrders),
+    ];
+    bencher.bench(|| limits.take(black_box(&asks)).now_or_never());
 }

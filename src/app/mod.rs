@@ -1,8 +1,9 @@
 //! What starts and stops, in which order.
 //!
 //! Start: the runtime of the database connections, schema, secrets, Redis, the storefront, carts
-//! and orders with their journals and actors, sessions, reaper, retention, then the listener. Stop:
-//! readiness, the listener and its requests, orders in flight, reaper, storefront, retention,
+//! and orders with their journals and actors, sessions, passwords, limits, credentials of staff,
+//! then what works by itself (reaper, retention, eraser, postman), then the listener. Stop:
+//! readiness, the listener and its requests, orders in flight, what works by itself, storefront,
 //! journals.
 
 mod parts;
@@ -30,16 +31,16 @@ use crate::rate_limit::RateLimits;
 use crate::retention::Sweeper;
 use crate::session::Sessions;
 use crate::session::routes::CookieOrigins;
-use crate::staff::Credentials;
+use crate::staff::{Credentials, Logins};
 use actix::Arbiter;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{self, Condition};
 use actix_web::{App as HttpApp, HttpServer, web};
-use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parts::{
-    carts, connect_redis, credentials, desk, in_flight_max, passwords, rate_limits, ready_schema,
-    schedule, secrets, sessions, storefront, sweeps, templates, upkeep,
+    carts, connect_redis, credentials, desk, exports, in_flight_max, openapi, passwords,
+    rate_limits, ready_schema, schedule, secrets, sessions, storefront, sweeps, templates,
+    upkeep,
 };
 use socket2::SockRef;
 use std::net::TcpListener;
@@ -84,6 +85,7 @@ struct Services {
     sessions: web::Data<Sessions>,
     passwords: web::Data<Passwords>,
     credentials: web::Data<Credentials>,
+    logins: web::Data<Logins>,
     cookie_origins: web::Data<CookieOrigins>,
     carts: web::Data<Carts>,
     orders: web::Data<Orders>,
@@ -131,13 +133,12 @@ impl App {
         );
         let (sessions, session_arbiters) = sessions(&config, &postgres);
         let passwords = passwords(&config)?;
+        let rate_limits = rate_limits(&config, &postgres, redis.clone()).await?;
         let credentials = credentials(&config, &postgres, secrets.clone());
         let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
         let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
         let workers = Workers::start(&config, &desk, &secrets);
-        let exports = Exports::new(config.limits.exports_max, config.limits.export_stall);
         let is_ready = Arc::new(AtomicBool::new(true));
-        let openapi = http::document().to_json().map_err(|error| error.to_string())?;
         if let Some(metrics) = metrics.clone() {
             database_runtime.handle().spawn(upkeep(metrics));
         }
@@ -149,18 +150,19 @@ impl App {
             sessions: web::Data::new(sessions),
             passwords: web::Data::new(passwords),
             credentials: web::Data::new(credentials),
+            logins: web::Data::new(Logins::start(&postgres, rate_limits.clone())?),
             cookie_origins: web::Data::new(CookieOrigins(config.server.cors_origins.clone())),
             carts: web::Data::new(carts),
             orders: web::Data::new(orders),
-            exports: web::Data::new(exports),
+            exports: web::Data::new(exports(&config)),
             secrets: web::Data::from(secrets),
-            rate_limits: web::Data::new(rate_limits(&config, &postgres, redis.clone()).await?),
+            rate_limits: web::Data::new(rate_limits),
             operations: web::Data::new(Operations {
                 postgres: postgres.clone(),
                 redis,
                 metrics,
                 is_ready: is_ready.clone(),
-                openapi: Bytes::from(openapi),
+                openapi: openapi()?,
             }),
             postgres: web::Data::new(postgres),
         };
@@ -190,6 +192,7 @@ impl App {
                 sessions,
                 passwords,
                 credentials,
+                logins,
                 cookie_origins,
                 carts,
                 orders,
@@ -208,6 +211,7 @@ impl App {
                 .app_data(sessions)
                 .app_data(passwords)
                 .app_data(credentials)
+                .app_data(logins)
                 .app_data(cookie_origins)
                 .app_data(carts)
                 .app_data(orders)

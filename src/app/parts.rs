@@ -8,6 +8,8 @@ use crate::cart::{self, Carts};
 use crate::catalog::{Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
 use crate::customer::{self, Passwords};
+use crate::export::Exports;
+use crate::http;
 use crate::idempotency;
 use crate::inventory::{self, Inventory};
 use crate::journal::{self, Lanes};
@@ -24,6 +26,7 @@ use crate::retention::Sweep;
 use crate::session::{self, Sessions};
 use crate::staff::{self, Credentials};
 use actix::{Arbiter, ArbiterHandle};
+use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -57,7 +60,7 @@ pub(super) async fn secrets(config: &Config, postgres: &Postgres) -> Result<Secr
         false => configured.as_bytes().to_vec(),
     };
     if config.admin.secret_key.is_empty() {
-        tracing::warn!("admin.secret_key is not set: the admin API is closed");
+        tracing::warn!("admin.secret_key is not set: only staff and API keys open the admin API");
     }
     Ok(Secrets::new(config.admin.secret_key.expose(), order_tokens))
 }
@@ -157,6 +160,15 @@ pub(super) fn passwords(config: &Config) -> Result<Passwords, String> {
     Passwords::start(config.customer.password_threads, config.customer.password_queue_max)
 }
 
+/// The document that is served.
+pub(super) fn openapi() -> Result<Bytes, String> {
+    http::document().to_json().map(Bytes::from).map_err(|error| error.to_string())
+}
+
+pub(super) fn exports(config: &Config) -> Exports {
+    Exports::new(config.limits.exports_max, config.limits.export_stall)
+}
+
 /// Who may use the admin API.
 pub(super) fn credentials(
     config: &Config,
@@ -164,7 +176,7 @@ pub(super) fn credentials(
     secrets: Arc<Secrets>,
 ) -> Credentials {
     let (idle, absolute) = (config.staff.session_idle, config.staff.session_absolute);
-    Credentials::start(postgres, secrets, staff::Periods { idle, absolute })
+    Credentials::start(postgres, secrets, session::Periods { idle, absolute })
 }
 
 /// The sessions, and the threads of their shards.

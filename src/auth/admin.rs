@@ -1,6 +1,6 @@
 //! Who asks for something of the admin API, once the route's policy has let them in.
 
-use super::let_in;
+use super::identified;
 use super::scope::{Scope, Scopes};
 use crate::error::{Code, Problem};
 use crate::id::{ApiKeyId, StaffId};
@@ -43,8 +43,6 @@ pub struct Admin {
     pub principal: Principal,
     /// What they may do.
     pub scopes: Arc<Scopes>,
-    /// The scope of their idempotency keys.
-    pub scope: String,
     /// The operation that they ask for.
     pub operation: &'static str,
     /// From where.
@@ -59,11 +57,15 @@ impl Admin {
         Self {
             principal: Principal::CommandLine,
             scopes: Arc::new(Scope::ALL.iter().copied().collect()),
-            scope: String::new(),
             operation,
             address: None,
             request_id: String::new(),
         }
+    }
+
+    /// The scope of their idempotency keys.
+    pub fn key_scope(&self) -> String {
+        self.principal.to_string()
     }
 
     /// Refuses to give others, or to take from them, what one does not have oneself.
@@ -72,7 +74,7 @@ impl Admin {
             None => Ok(()),
             Some(beyond) => {
                 let detail = format!("This reaches beyond your own scopes: `{beyond}`.");
-                Err(Problem::new(Code::Forbidden, detail))
+                Err(self.refused(detail))
             }
         }
     }
@@ -82,7 +84,15 @@ impl Admin {
         if self.scopes.contains(&scope) {
             return Ok(());
         }
-        Err(Problem::new(Code::Forbidden, format!("This needs the scope `{scope}`.")))
+        Err(self.refused(format!("This needs the scope `{scope}`.")))
+    }
+
+    /// Somebody known asks for more than they may: worth knowing.
+    fn refused(&self, detail: String) -> Problem {
+        let Self { principal, operation, address, request_id, .. } = self;
+        let address = address.map(tracing::field::display);
+        tracing::info!(actor = %principal, operation, address, request_id, detail, "refused");
+        Problem::new(Code::Forbidden, detail)
     }
 
     /// Who of the staff it is; `forbidden` for a key.
@@ -99,6 +109,6 @@ impl FromRequest for Admin {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(let_in(request))
+        ready(identified(request))
     }
 }

@@ -6,7 +6,7 @@ mod token;
 
 pub use admin::{Admin, Principal};
 pub use scope::{Scope, Scopes, names as scope_names, parse as parse_scopes};
-pub use token::{Token, TokenHash, hash};
+pub use token::{Token, TokenHash, hash, read_hash};
 
 use crate::error::Problem;
 use crate::id::{MailId, OrderId};
@@ -27,8 +27,8 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// An empty admin key closes the admin API. `order_tokens` must be the same on every
-    /// instance.
+    /// With an empty admin key only staff and API keys open the admin API. `order_tokens` must be
+    /// the same on every instance.
     pub fn new(admin_key: &str, order_tokens: Vec<u8>) -> Self {
         let admin_key = (!admin_key.is_empty()).then(|| hash(admin_key));
         Self { admin_key, order_tokens }
@@ -111,12 +111,12 @@ impl FromRequest for OrderAccess {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(let_in(request))
+        ready(identified(request))
     }
 }
 
 /// What the policy of the route has found out about who is asking. Without one nobody is let in.
-pub fn let_in<T: Clone + 'static>(request: &HttpRequest) -> Result<T, Problem> {
+pub fn identified<T: Clone + 'static>(request: &HttpRequest) -> Result<T, Problem> {
     let found = request.extensions().get::<T>().cloned();
     found.ok_or_else(|| Problem::internal("no policy has looked at who is asking"))
 }

@@ -36,11 +36,11 @@ scopes! {
     StockWrite = "stock:write";
     /// Everybody's orders.
     OrdersRead = "orders:read";
-    /// … and changing them.
+    /// … and changing them; no route asks for it yet.
     OrdersWrite = "orders:write";
-    /// Customers.
+    /// Customers; no route asks for it yet.
     CustomersRead = "customers:read";
-    /// … and changing them.
+    /// … and changing them; no route asks for it yet.
     CustomersWrite = "customers:write";
     /// Whole tables as files.
     ExportsRead = "exports:read";

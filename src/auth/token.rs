@@ -1,9 +1,11 @@
 //! Secrets that open something to whoever shows them: 256 bits of chance behind a prefix by which
 //! a leaked one is recognised. Only the hash is stored.
 
+use crate::error::Problem;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
 
 /// A token. Nothing prints it but the answer that hands it out.
 pub struct Token(String);
@@ -43,6 +45,11 @@ impl Token {
 /// SHA-256 of a secret as it was sent.
 pub fn hash(secret: &str) -> TokenHash {
     Sha256::digest(secret).into()
+}
+
+/// The hash in this column, which comes from the database as bytes.
+pub fn read_hash(row: &Row, column: usize) -> Result<TokenHash, Problem> {
+    row.get::<_, &[u8]>(column).try_into().map_err(Problem::internal)
 }
 
 #[cfg(test)]

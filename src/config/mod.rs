@@ -7,6 +7,7 @@ mod layers;
 mod limits;
 mod listing;
 mod people;
+mod production;
 mod read;
 mod strength;
 #[cfg(test)]

@@ -2,11 +2,9 @@
 
 use super::layers::{self, Values};
 use super::listing::{line, listing, shown};
-use super::strength;
 use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Log};
 use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
-use super::{limits, people};
-use crate::mail::Way;
+use super::{limits, people, production};
 use ::config::{Value, ValueKind};
 use actix_web::http::Uri;
 use std::collections::BTreeSet;
@@ -158,7 +156,7 @@ impl Reader {
     }
 
     /// Notes that settings do not make sense together, unless one of them is wrong already.
-    fn together(&mut self, keys: &[&'static str], sensible: bool, sentence: &str) {
+    pub(super) fn together(&mut self, keys: &[&'static str], sensible: bool, sentence: &str) {
         if sensible || keys.iter().any(|key| self.faulty.contains(key)) {
             return;
         }
@@ -427,59 +425,6 @@ pub(super) fn check_together(config: &Config, r: &mut Reader) {
         "server.cors_origins: \"*\" already means every origin, give it alone",
     );
     if config.env == Env::Production {
-        check_production(config, r);
+        production::check(config, r);
     }
-}
-
-fn check_production(config: &Config, r: &mut Reader) {
-    let (admin_key, token_secret) = (&config.admin.secret_key, &config.order.token_secret);
-    for (keys, secret) in
-        [(["env", "admin.secret_key"], admin_key), (["env", "order.token_secret"], token_secret)]
-    {
-        // Without one, tokens are derived from what the database keeps, and nobody is staff.
-        if let Some(weakness) = strength::weakness(secret.expose()).filter(|_| !secret.is_empty())
-        {
-            r.together(&keys, false, &format!("in production {} {weakness}", keys[1]));
-        }
-    }
-    r.together(
-        &["env", "admin.secret_key"],
-        !admin_key.is_empty(),
-        "in production admin.secret_key must be set: nobody else opens /v1/admin",
-    );
-    r.together(
-        &["env", "admin.secret_key", "order.token_secret"],
-        admin_key.is_empty() || admin_key != token_secret,
-        "in production admin.secret_key and order.token_secret must differ",
-    );
-    let database = config.postgres.url.expose().parse::<tokio_postgres::Config>();
-    let is_guessable = |database: tokio_postgres::Config| {
-        let password = database.get_password();
-        password.is_some_and(|password| strength::is_first_tried(database.get_user(), password))
-    };
-    r.together(
-        &["env", "postgres.url"],
-        !database.is_ok_and(is_guessable),
-        "in production the password in postgres.url must not be one that everybody tries first",
-    );
-    r.together(
-        &["env", "payment.test_provider"],
-        !config.payment.test_provider,
-        "in production payment.test_provider must be false: it takes no money",
-    );
-    r.together(
-        &["env", "mail.url"],
-        !Way::is_folder(config.mail.url.expose()),
-        "in production mail.url must not be a folder: nobody gets those mails",
-    );
-    r.together(
-        &["env", "server.cors_origins"],
-        config.server.cors_origins.iter().all(|origin| origin != "*"),
-        "in production server.cors_origins must name the origins, not \"*\"",
-    );
-    r.together(
-        &["env", "limits.enabled"],
-        config.limits.enabled,
-        "in production limits.enabled must be true: it is off only to measure",
-    );
 }

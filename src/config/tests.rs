@@ -249,8 +249,11 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "*"),
         ("DOORBUSTER__LIMITS__ENABLED", "false"),
         ("DOORBUSTER__MAIL__URL", "file:///tmp/mails"),
+        ("DOORBUSTER__MAIL__LINK_BASE", "http://shop.example"),
+        ("DOORBUSTER__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::/0"),
+        ("DOORBUSTER__LIMITS__GUESSES_PER_ACCOUNT", "none"),
     ]);
-    assert_eq!(wrong.len(), 7, "{wrong:?}");
+    assert_eq!(wrong.len(), 10, "{wrong:?}");
     assert!(wrong.iter().all(|problem| problem.starts_with("in production ")));
     let said = wrong.concat();
     assert!(!["short", "change-me", "shop:postgres"].iter().any(|secret| said.contains(secret)));
@@ -269,6 +272,9 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
         ("DOORBUSTER__ADMIN__SECRET_KEY", key),
         ("DOORBUSTER__POSTGRES__URL", "postgres://shop:9c2e4b85b7516a0d@db:5432/shop"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "https://shop.example"),
+        ("DOORBUSTER__MAIL__URL", "smtps://shop:9c2e4b85b7516a0d@mail:465"),
+        ("DOORBUSTER__MAIL__LINK_BASE", "https://shop.example"),
+        ("DOORBUSTER__SERVER__TRUSTED_PROXIES", "10.0.0.0/8"),
     ])
     .unwrap();
     assert!(!config.payment.test_provider);

@@ -6,6 +6,7 @@
 #[allow(clippy::module_inception)]
 mod customer;
 mod eraser;
+mod limits;
 mod mails;
 mod passwords;
 pub mod routes;

@@ -4,6 +4,7 @@
 use super::customer::is_guessable;
 use crate::error::{Code, FieldError, Problem};
 use crate::metrics;
+use crate::rate_limit::Guess;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
@@ -59,9 +60,23 @@ impl Passwords {
         self.run(job).await?
     }
 
+    /// The guess, if this is the password of the hash; if not, it counts as a failure.
+    pub async fn prove(
+        &self,
+        guess: Guess,
+        password: String,
+        hash: Option<&str>,
+    ) -> Result<Option<Guess>, Problem> {
+        if self.verify(password, hash).await? {
+            return Ok(Some(guess));
+        }
+        guess.failed().await;
+        Ok(None)
+    }
+
     /// Whether the password is the one of this hash. Without a hash it is not, which takes as
     /// long: nobody learns who has an account.
-    pub async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool, Problem> {
+    async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool, Problem> {
         let is_known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).to_owned();
         let is_right = self.run(move |argon| verify(argon, &password, &hash)).await??;

@@ -1,7 +1,6 @@
 //! The outermost middleware: what every answer has, whatever happened inside.
 
 use super::connections::Connection;
-use super::policy::check_channel;
 use super::slices::sliced;
 use crate::error::{Code, Problem};
 use crate::metrics;
@@ -12,10 +11,11 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::Authority;
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, Handler, HttpMessage, HttpRequest};
+use actix_web::{Error, FromRequest, Handler, HttpMessage};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt};
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -34,22 +34,23 @@ pub async fn frame<B: MessageBody + 'static>(
     let id = request_id(request.headers());
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     connection.iter().for_each(|connection| connection.asked());
-    let has_body = has_body(request.headers());
-    if has_body {
-        let payload = request.take_payload();
-        request.set_payload(Payload::from(Box::pin(Unread(Some(payload))) as BoxedBody));
+    let is_unread = Rc::new(Cell::new(has_body(request.headers())));
+    if is_unread.get() {
+        let (payload, is_unread) = (Some(request.take_payload()), is_unread.clone());
+        let unread = Unread { payload, is_unread };
+        request.set_payload(Payload::from(Box::pin(unread) as BoxedBody));
     }
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let mut response = match gate(request.request()).await {
+    let mut response = match ambiguity(request.headers()) {
         Ok(()) => sliced(next.call(request).await?),
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
-        if has_body && is_early(problem.code) {
-            // The rest of the body is not read: the connection cannot be used again.
-            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-        }
+    }
+    if is_unread.get() {
+        // The rest of the body is not read: the connection cannot be used again.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let is_page = response.request().path().starts_with("/docs");
     decorate(response.headers_mut(), &id, is_page);
@@ -64,7 +65,10 @@ pub async fn frame<B: MessageBody + 'static>(
 ///
 /// Chunks that nobody reads would be drained for as long as the client cares to send them. While
 /// somebody still holds the body, the server closes the connection after the answer instead.
-struct Unread(Option<Payload>);
+struct Unread {
+    payload: Option<Payload>,
+    is_unread: Rc<Cell<bool>>,
+}
 
 impl Stream for Unread {
     type Item = Result<Bytes, PayloadError>;
@@ -73,10 +77,11 @@ impl Stream for Unread {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Self::Item>> {
-        let Some(payload) = &mut self.0 else { return Poll::Ready(None) };
+        let Some(payload) = &mut self.payload else { return Poll::Ready(None) };
         let next = ready!(payload.poll_next_unpin(context));
         if next.is_none() {
-            self.0 = None;
+            self.payload = None;
+            self.is_unread.set(false);
         }
         Poll::Ready(next)
     }
@@ -84,7 +89,7 @@ impl Stream for Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        if let Some(payload) = self.0.take() {
+        if let Some(payload) = self.payload.take() {
             actix_web::rt::spawn(async move {
                 tokio::time::sleep(HOLD).await;
                 drop(payload);
@@ -131,13 +136,8 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// What is refused before any route is looked for.
-async fn gate(request: &HttpRequest) -> Result<(), Problem> {
-    ambiguity(request.headers())?;
-    check_channel(request).await
-}
-
-/// What a proxy in front might understand in another way than we do.
+/// Refuses, before any route is looked for, what a proxy in front might understand in another way
+/// than we do.
 fn ambiguity(headers: &HeaderMap) -> Result<(), Problem> {
     let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
     let is_host = host.len() <= 255
@@ -156,11 +156,6 @@ fn ambiguity(headers: &HeaderMap) -> Result<(), Problem> {
 fn has_body(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     length || headers.contains_key(header::TRANSFER_ENCODING)
-}
-
-/// Errors that may come before the body was read.
-fn is_early(code: Code) -> bool {
-    matches!(code.status().as_u16(), 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 429)
 }
 
 /// The problem behind an error response, also behind one that the framework made.

@@ -1,10 +1,12 @@
 //! How requests come in: the routes of the table, and the order of the middleware.
 //!
 //! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
-//! headers, panics), then CORS, then the routes, each behind its limits (`http/limits.rs`) and its
-//! policy (`http/policy.rs`). Large answers leave in slices (`http/slices.rs`).
+//! headers, panics), then CORS, then the routes, each behind its door (`http/door.rs`): its limits
+//! (`http/limits.rs`) and its policy (`http/policy.rs`). Large answers leave in slices
+//! (`http/slices.rs`).
 
 mod connections;
+mod door;
 mod exports;
 mod frame;
 mod limits;
@@ -27,8 +29,8 @@ use actix_cors::Cors;
 use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web;
+use door::behind_its_door;
 use frame::Pattern;
-use policy::guarded;
 
 pub use frame::frame;
 
@@ -47,9 +49,7 @@ pub fn routes(services: &mut web::ServiceConfig) {
             web::resource(path).app_data(BodyLimit(body_max)).app_data(Pattern(path));
         let mut allowed = Vec::new();
         for endpoint in group {
-            let route = guarded((endpoint.route)(), endpoint.policy, endpoint.operation);
-            let route = route.guard(method(&endpoint.method));
-            resource = resource.route(limits::limited(route, endpoint));
+            resource = resource.route(behind_its_door(endpoint).guard(method(&endpoint.method)));
             allowed.push(endpoint.method.as_str());
             if endpoint.method == Method::GET {
                 allowed.push("HEAD");

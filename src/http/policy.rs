@@ -7,11 +7,8 @@ use crate::error::{Code, Problem};
 use crate::peer::Peer;
 use crate::session::routes::Asking;
 use crate::staff::{self, Credentials};
-use actix_web::body::BoxBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::ORIGIN;
-use actix_web::middleware::{Next, from_fn};
-use actix_web::{Error, HttpMessage, HttpRequest, Route, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,43 +27,17 @@ pub enum Policy {
     Scope(Scope),
 }
 
-/// The route, behind its policy.
-pub(super) fn guarded(route: Route, policy: Policy, operation: &'static str) -> Route {
-    if policy == Policy::Anybody {
-        return route;
-    }
-    route.wrap(from_fn(move |request: ServiceRequest, next: Next<BoxBody>| {
-        let_in(policy, operation, request, next)
-    }))
-}
-
-async fn let_in(
-    policy: Policy,
-    operation: &'static str,
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> Result<ServiceResponse, Error> {
-    match identify(policy, operation, request.request()).await {
-        Ok(()) => next.call(request).await,
-        Err(problem) => Ok(request.error_response(problem)),
-    }
-}
-
 /// Finds out who is asking, and leaves it with the request if they may.
-async fn identify(
+pub(super) async fn identify(
     policy: Policy,
     operation: &'static str,
     request: &HttpRequest,
 ) -> Result<(), Problem> {
     match policy {
         Policy::Anybody => {}
-        Policy::Shopper => {
+        Policy::Shopper | Policy::Customer => {
             let asking = Asking::find(request).await?;
-            request.extensions_mut().insert(asking);
-        }
-        Policy::Customer => {
-            let asking = Asking::find(request).await?;
-            if asking.session.customer.is_none() {
+            if policy == Policy::Customer && asking.session.customer.is_none() {
                 return Err(Problem::new(Code::Forbidden, "Only customers: log in first."));
             }
             request.extensions_mut().insert(asking);
@@ -82,30 +53,22 @@ async fn identify(
         }
         Policy::Scope(scope) => {
             let admin = admin(request, operation).await?;
-            admin.require(scope).inspect_err(|_| refused(&admin))?;
+            admin.require(scope)?;
             request.extensions_mut().insert(admin);
         }
     }
     Ok(())
 }
 
-/// Somebody known asks for more than they may: worth knowing.
-fn refused(admin: &Admin) {
-    let Admin { principal, operation, address, request_id, .. } = admin;
-    let address = address.map(tracing::field::display);
-    tracing::info!(actor = %principal, operation, address, request_id, "refused by its scopes");
-}
-
 /// Who asks for something of the admin API.
 async fn admin(request: &HttpRequest, operation: &'static str) -> Result<Admin, Problem> {
     let token = bearer(request.headers()).ok_or_else(staff::unauthorized)?;
     let found = credentials(request)?.admin(token).await?;
-    let (principal, scopes, scope) = found.ok_or_else(staff::unauthorized)?;
+    let (principal, scopes) = found.ok_or_else(staff::unauthorized)?;
     let request_id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     Ok(Admin {
         principal,
         scopes,
-        scope,
         operation,
         address: Some(Peer::of(request).0),
         request_id: request_id.unwrap_or_default().to_owned(),

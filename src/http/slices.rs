@@ -1,45 +1,103 @@
 //! Answers leave in slices, so that who reads slowly holds a slice in memory and not a copy of
-//! all: many clients share the bytes of one answer.
+//! all: many clients share the bytes of one answer. For those that nobody shares there is only so
+//! much room.
 
+use crate::error::{Code, Problem};
+use actix_web::HttpResponse;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 /// Bytes of a slice, and of an answer that leaves as a whole.
 const SLICE: usize = 32 * 1024;
 
-/// The answer in slices if it is a large one.
+/// Bytes of large answers that are on their way and nobody else's, at most, in the whole process:
+/// 256 MiB.
+static ROOM: Room = Room { left: AtomicUsize::new(256 * 1024 * 1024) };
+
+/// The answer in slices if it is a large one; `overloaded`, if too many wait to be taken already.
 pub fn sliced<B: MessageBody + 'static>(
     response: ServiceResponse<B>,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
-    response.map_body(|_, body| match body.size() {
-        BodySize::Sized(length) if length > SLICE as u64 => match body.try_into_bytes() {
-            Ok(bytes) => EitherBody::right(BoxBody::new(Slices(bytes))),
-            Err(body) => EitherBody::left(body),
+    let is_large = |length| length > SLICE as u64;
+    if !matches!(response.response().body().size(), BodySize::Sized(length) if is_large(length)) {
+        return response.map_into_left_body();
+    }
+    let (request, response) = response.into_parts();
+    let (head, body) = response.into_parts();
+    let response = match body.try_into_bytes() {
+        Err(body) => head.set_body(EitherBody::left(body)),
+        Ok(bytes) => match Slices::new(bytes, &ROOM) {
+            Some(slices) => head.set_body(EitherBody::right(BoxBody::new(slices))),
+            None => {
+                let detail = "Too many large answers are on their way; ask again, or for less.";
+                let problem = Problem::new(Code::Overloaded, detail);
+                HttpResponse::from_error(problem).map_into_right_body()
+            }
         },
-        _ => EitherBody::left(body),
-    })
+    };
+    ServiceResponse::new(request, response)
+}
+
+/// Room for bytes.
+struct Room {
+    left: AtomicUsize,
+}
+
+/// What was taken of it.
+struct Taken {
+    room: &'static Room,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(&'static self, bytes: usize) -> Option<Taken> {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
+        Some(Taken { room: self, bytes })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.left.fetch_add(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What has not left yet.
-struct Slices(Bytes);
+struct Slices {
+    bytes: Bytes,
+    _taken: Option<Taken>,
+}
+
+impl Slices {
+    /// Bytes that are somebody else's too, of a cache, take no room of their own.
+    fn new(bytes: Bytes, room: &'static Room) -> Option<Self> {
+        let taken = match bytes.is_unique() {
+            true => Some(room.take(bytes.len())?),
+            false => None,
+        };
+        Some(Self { bytes, _taken: taken })
+    }
+}
 
 impl MessageBody for Slices {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.0.len() as u64)
+        BodySize::Sized(self.bytes.len() as u64)
     }
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let length = self.0.len().min(SLICE);
-        let slice = self.0.split_to(length);
+        let length = self.bytes.len().min(SLICE);
+        let slice = self.bytes.split_to(length);
         Poll::Ready((!slice.is_empty()).then_some(Ok(slice)))
     }
 }
@@ -47,7 +105,6 @@ impl MessageBody for Slices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::HttpResponse;
     use actix_web::body::to_bytes;
     use actix_web::test::TestRequest;
 
@@ -61,5 +118,18 @@ mod tests {
             assert_eq!(body.size(), BodySize::Sized(length as u64));
             assert_eq!(to_bytes(body).await.ok(), Some(Bytes::from(bytes)));
         }
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_bytes_that_are_nobody_elses() {
+        static SMALL: Room = Room { left: AtomicUsize::new(100) };
+        let own = || Slices::new(Bytes::from(vec![0; 60]), &SMALL);
+        let first = own().expect("room");
+        assert!(own().is_none(), "60 and 60 are more than 100");
+        let cached = Bytes::from(vec![0; 1_000]);
+        assert!(Slices::new(cached.clone(), &SMALL).is_some(), "the cache has them anyway");
+        drop(first);
+        assert!(own().is_some(), "what has left makes room");
+        assert_eq!(SMALL.left.load(Ordering::Relaxed), 100);
     }
 }

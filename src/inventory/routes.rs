@@ -200,7 +200,7 @@ pub async fn create_stock_adjustment(
     inventory: web::Data<Inventory>,
     storefront: web::Data<Storefront>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     check(&body.value)?;
     let mut adjusted = None;
     let reply = once(&postgres.writers, claim.as_ref(), async |transaction| {

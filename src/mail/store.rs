@@ -1,11 +1,14 @@
 //! The SQL of mails.
 
+use crate::contact::Email;
 use crate::error::Problem;
 use crate::id::MailId;
 use crate::retention::Sweep;
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// What is not kept for ever, whether it was sent or not.
@@ -91,18 +94,30 @@ pub async fn erase(transaction: &Transaction<'_>, person: Uuid) -> Result<(), Pr
 }
 
 /// A mail as its recipient may look it up.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldMail, example = json!({
+    "id": "mail_01h455vb4pex5vsknk084sn02q", "kind": "email_changes",
+    "recipient": "ada@example.com", "payload": {"email": "ada@example.org"},
+    "created_at": "2026-11-27T09:00:00Z", "sent_at": "2026-11-27T09:00:01Z",
+}))]
 pub struct Held {
     /// The id.
     pub id: MailId,
-    /// The template's kind.
+    /// What it is about.
+    #[schema(example = "verify_email")]
     pub kind: String,
-    /// The address.
+    /// Where it was sent to.
+    #[schema(value_type = Email)]
     pub recipient: String,
     /// What was put into the text.
+    #[schema(value_type = Object)]
     pub payload: Value,
     /// When it was written.
+    #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// When it was sent.
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(required)]
     pub sent_at: Option<OffsetDateTime>,
 }
 

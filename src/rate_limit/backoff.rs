@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Wrong ones that cost nothing: people mistype.
+/// The first wrong one in a row that costs time: people mistype.
 const FREE: u32 = 5;
 
 /// The longest wait.

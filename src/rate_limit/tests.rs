@@ -3,7 +3,6 @@
 use super::*;
 use crate::embedded::Pair;
 use crate::peer::Peer;
-use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -195,33 +194,6 @@ async fn assert_nothing_is_readable(redis: &Redis) {
         };
         assert!(redis.ask(left).await.unwrap() > 0);
     }
-}
-
-#[test]
-fn the_first_stage_costs_about_a_microsecond() {
-    let rates = rates(&[
-        (Rule::Address, "1000000/second burst 1000000"),
-        (Rule::Credential, "1000000/second burst 1000000"),
-        (Rule::AddressOrders, "1000000/second burst 1000000"),
-        (Rule::CredentialOrders, "1000000/second burst 1000000"),
-    ]);
-    let limits = RateLimits::new(rates, None, Vec::new());
-    let token = "dbs_nXW1aV8H8TxAx2YcLDVPoFZbH1HHS8jWVJ0Ty0lG2kM";
-    let asks = [
-        ask(Rule::Address, "203.0.113.1"),
-        ask(Rule::AddressOrders, "203.0.113.1"),
-        ask(Rule::Credential, token),
-        ask(Rule::CredentialOrders, token),
-    ];
-    const TIMES: u32 = 100_000;
-    let started = Instant::now();
-    for _ in 0..TIMES {
-        let standing = limits.0.as_ref().unwrap().take_here(black_box(&asks));
-        let _ = black_box(standing);
-    }
-    let each = started.elapsed() / TIMES;
-    println!("four limits cost {each:?}");
-    assert!(each < Duration::from_micros(20), "{each:?}");
 }
 
 /// Goes with its test.

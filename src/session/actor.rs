@@ -61,11 +61,6 @@ impl Sessions {
         }
     }
 
-    /// How long a session lasts at most.
-    pub fn lifetime(&self) -> Duration {
-        self.periods.absolute
-    }
-
     /// How long sessions last.
     pub fn periods(&self) -> Periods {
         self.periods

@@ -3,7 +3,7 @@
 use super::actor::Sessions;
 use super::session::Session;
 use super::{TOKEN, customer_scope, guest_scope, unauthorized};
-use crate::auth::{Token, TokenHash, bearer, let_in};
+use crate::auth::{Token, TokenHash, bearer, identified};
 use crate::error::{Code, Problem};
 use crate::id::{CustomerId, SessionId, ShopperId};
 use crate::json::JsonOrEmpty;
@@ -88,7 +88,7 @@ impl FromRequest for Asking {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(let_in(request))
+        ready(identified(request))
     }
 }
 
@@ -97,7 +97,7 @@ impl FromRequest for Shopper {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(let_in::<Asking>(request).map(|asking| Self::from(&asking)))
+        ready(identified::<Asking>(request).map(|asking| Self::from(&asking)))
     }
 }
 
@@ -131,7 +131,7 @@ impl FromRequest for LoggedIn {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let asking = let_in::<Asking>(request);
+        let asking = identified::<Asking>(request);
         ready(asking.and_then(|Asking { session, .. }| {
             let guest = || Problem::internal("the policy of the route lets guests in");
             let customer = session.customer.ok_or_else(guest)?;
@@ -210,7 +210,7 @@ pub fn fresh_cookie<'t>(
     sessions: &Sessions,
     token: &'t Token,
 ) -> Option<Cookie<'t>> {
-    let max_age = i64::try_from(sessions.lifetime().as_secs()).unwrap_or(i64::MAX);
+    let max_age = i64::try_from(sessions.periods().absolute.as_secs()).unwrap_or(i64::MAX);
     is_own_page(request).then(|| cookie(token.expose(), max_age))
 }
 

@@ -2,7 +2,7 @@
 
 use super::TOKEN;
 use super::session::Session;
-use crate::auth::{Token, TokenHash};
+use crate::auth::{Token, TokenHash, read_hash};
 use crate::error::Problem;
 use crate::id::{CustomerId, SessionId};
 use deadpool_postgres::{Pool, Transaction};
@@ -87,8 +87,7 @@ pub async fn find(
     let rows = client.query(&statement, &[&hashes, &periods.idle.as_secs_f64()]).await?;
     let (mut found, mut due) = (HashMap::with_capacity(rows.len()), Vec::new());
     for row in &rows {
-        let hash: &[u8] = row.get(4);
-        let hash = TokenHash::try_from(hash).map_err(Problem::internal)?;
+        let hash = read_hash(row, 4)?;
         found.insert(hash, session(row));
         if row.get(5) {
             due.push(hash);
@@ -194,8 +193,7 @@ pub async fn log_out(
         Which::AllBut(id) => (Some(id.uuid()), false),
     };
     let rows = client.query(sql, &[&customer.uuid(), &one, &is_meant]).await?;
-    let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
-    rows.iter().map(hash).collect()
+    rows.iter().map(|row| read_hash(row, 0)).collect()
 }
 
 /// Whose sessions these were is gone, and so are they. Tells their tokens.
@@ -207,8 +205,7 @@ pub async fn erase(
                    SELECT id FROM sessions WHERE customer_id = $1 ORDER BY id FOR UPDATE)
                DELETE FROM sessions s USING own WHERE s.id = own.id RETURNING s.token_hash";
     let rows = transaction.query(sql, &[&customer.uuid()]).await?;
-    let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
-    rows.iter().map(hash).collect()
+    rows.iter().map(|row| read_hash(row, 0)).collect()
 }
 
 /// Everything that is held of the customer's sessions, also of those that are over.

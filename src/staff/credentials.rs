@@ -4,11 +4,12 @@
 //! effective on every instance within a second. PostgreSQL decides; without it nobody is let in.
 
 use super::store::{keys, sessions};
-use crate::auth::{Principal, Scopes, Secrets, Token, TokenHash, hash, hex};
+use crate::auth::{Principal, Scopes, Secrets, Token, TokenHash, hash};
 use crate::error::Problem;
 use crate::gather::{Gather, Limits};
 use crate::postgres::Postgres;
 use crate::seen::Seen;
+use crate::session::Periods;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,12 +54,12 @@ pub struct Credentials {
     seen: Arc<Mutex<Seen<Credential>>>,
     secrets: Arc<Secrets>,
     everything: Arc<Scopes>,
-    periods: sessions::Periods,
+    periods: Periods,
 }
 
 impl Credentials {
     /// Reads what is not remembered on the runtime of the database connections.
-    pub fn start(postgres: &Postgres, secrets: Arc<Secrets>, periods: sessions::Periods) -> Self {
+    pub fn start(postgres: &Postgres, secrets: Arc<Secrets>, periods: Periods) -> Self {
         let pools = postgres.clone();
         let read = move |hashes: Vec<TokenHash>| {
             let pools = pools.clone();
@@ -78,26 +79,20 @@ impl Credentials {
     }
 
     /// How long the sessions of staff last.
-    pub fn periods(&self) -> sessions::Periods {
+    pub fn periods(&self) -> Periods {
         self.periods
     }
 
-    /// Whose bearer token this is, what they may do, and the scope of their idempotency keys.
-    pub async fn admin(
-        &self,
-        token: &str,
-    ) -> Result<Option<(Principal, Arc<Scopes>, String)>, Problem> {
+    /// Whose bearer token this is, and what they may do.
+    pub async fn admin(&self, token: &str) -> Result<Option<(Principal, Arc<Scopes>)>, Problem> {
         let sent = hash(token);
         if self.secrets.is_admin_key(&sent) {
-            let scope = format!("key:{}", hex(&sent[..8]));
-            return Ok(Some((Principal::Configured, self.everything.clone(), scope)));
+            return Ok(Some((Principal::Configured, self.everything.clone())));
         }
         let is_one = [SECRET_KEY, STAFF_TOKEN].iter().any(|p| Token::parse(p, token).is_some());
         let found = if is_one { self.find(sent).await? } else { None };
         Ok(found.and_then(|found| match found {
-            Credential::Admin { principal, scopes } => {
-                Some((principal, scopes, principal.to_string()))
-            }
+            Credential::Admin { principal, scopes } => Some((principal, scopes)),
             Credential::Channel { .. } => None,
         }))
     }

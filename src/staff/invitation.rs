@@ -3,15 +3,15 @@
 use super::credentials::INVITATION;
 use super::role::Role;
 use super::staff::Staff;
-use super::store::{self, Invited, roles::keep};
-use crate::audit::{Change, record};
+use super::store::{self, Invited, roles::lock_shared};
+use crate::audit::{Change, change_and_record};
 use crate::auth::{Admin, Secrets, Token, TokenHash, hash};
 use crate::customer::{check_email, check_text};
 use crate::error::{FieldError, Problem, Violations};
 use crate::id::MailId;
 use crate::mail::store::NewMail;
 use crate::mail::{self, Link, Template};
-use crate::postgres::{Postgres, begin};
+use crate::postgres::Postgres;
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use std::time::Duration;
@@ -96,16 +96,16 @@ pub async fn invite(
     check_email(email, &mut violations);
     check_text(Some(name), "/name", &mut violations);
     violations.finish()?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let role = role_to_give(&transaction, admin, role).await?;
     let hash = &invitation.hash();
-    let invited = Invited { email, name, role: &role.name, invitation: hash, lasts: LASTS };
-    let staff = store::insert(&transaction, &invited).await?;
-    invitation.send(&transaction, &staff).await?;
-    record(&transaction, admin, &Change::made(staff.id, &staff)?).await?;
-    transaction.commit().await?;
-    Ok(staff)
+    let invited = change_and_record(&postgres.writers, admin, async |transaction| {
+        let role = role_to_give(transaction, admin, role).await?;
+        let invited = Invited { email, name, role: &role.name, invitation: hash, lasts: LASTS };
+        let staff = store::insert(transaction, &invited).await?;
+        invitation.send(transaction, &staff).await?;
+        let change = Change::made(staff.id, &staff)?;
+        Ok((staff, [change]))
+    });
+    invited.await
 }
 
 /// The role of that name, kept as it is; it must not reach beyond whoever gives it.
@@ -115,7 +115,7 @@ pub async fn role_to_give(
     name: &str,
 ) -> Result<Role, Problem> {
     let unknown = || FieldError::new("/role", "there is no such role");
-    let role = keep(transaction, name).await?;
+    let role = lock_shared(transaction, name).await?;
     let role = role.ok_or_else(|| Problem::validation(vec![unknown()]))?;
     admin.reaches(&role.scopes)?;
     Ok(role)

@@ -52,7 +52,7 @@ pub struct Key {
     /// What a secret key may do.
     #[schema(value_type = Vec<Scope>)]
     pub scopes: Scopes,
-    /// The sales channel that a publishable key names.
+    /// The sales channel that a publishable key names; nothing differs by channel yet.
     #[schema(required, example = json!(null))]
     pub channel: Option<String>,
     /// The pages that may send a publishable key; any, if there are none.

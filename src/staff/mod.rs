@@ -7,6 +7,7 @@
 mod credentials;
 mod invitation;
 mod key;
+mod logins;
 mod role;
 pub mod routes;
 #[allow(clippy::module_inception)]
@@ -16,7 +17,7 @@ mod totp;
 
 pub use credentials::{Credential, Credentials};
 pub use invitation::{INVITED, Invitation, NewStaff, invite};
-pub use store::sessions::Periods;
+pub use logins::Logins;
 
 use crate::error::{Code, Problem};
 

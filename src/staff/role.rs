@@ -28,7 +28,7 @@ pub struct Role {
 /// The role that may do everything.
 pub const OWNER: &str = "owner";
 
-/// What staff of no other role may do.
+/// What of the roles that are always there only the owner's may do.
 const OWNERS_ONLY: [Scope; 2] = [Scope::StaffWrite, Scope::KeysWrite];
 
 /// The roles that are always there, widest first.

@@ -37,9 +37,9 @@ pub fn step_of(secret: &[u8], code: &str, now: u64, last: i64) -> Result<Option<
     Ok(step.filter(|step| *step > last))
 }
 
-/// Codes on paper of 80 bits of chance each, so that a fast hash is enough.
-pub fn recovery_codes(chance: &[[u8; 10]; RECOVERY_CODES]) -> Vec<String> {
-    let code = |bytes: &[u8; 10]| {
+/// Codes on paper of 128 bits of chance each, so that a fast hash is enough (ASVS 5.0, 6.5.2).
+pub fn recovery_codes(chance: &[[u8; 16]; RECOVERY_CODES]) -> Vec<String> {
+    let code = |bytes: &[u8; 16]| {
         let digits: Vec<String> =
             bytes.chunks(2).map(|pair| format!("{:02x}{:02x}", pair[0], pair[1])).collect();
         digits.join("-")
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn recovery_codes_differ_and_are_found_however_they_are_spelled() {
-        let chance = std::array::from_fn(|code| [code as u8; 10]);
+        let chance = std::array::from_fn(|code| [code as u8; 16]);
         let codes = recovery_codes(&chance);
         let hashes: std::collections::BTreeSet<_> =
             codes.iter().map(|code| recovery_hash(code)).collect();
         assert_eq!(hashes.len(), RECOVERY_CODES);
-        assert_eq!(codes[0].len(), 24);
+        assert_eq!(codes[0].len(), 39);
         let spelled = codes[0].to_uppercase().replace('-', " ");
         assert_eq!(recovery_hash(&spelled), recovery_hash(&codes[0]));
     }

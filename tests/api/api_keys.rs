@@ -104,3 +104,27 @@ async fn a_publishable_key_opens_nothing_of_the_admin_and_only_its_own_pages_may
     let secret = make(&app, &json!({"name": "K", "scopes": ["catalog:read"]})).await;
     shown(secret["key"].as_str().unwrap(), None).await.problem(401, "unauthorized");
 }
+
+#[tokio::test]
+async fn a_key_is_rotated_again_if_its_successor_got_lost_and_not_once_it_is_over() {
+    let app = App::start().await;
+    let old = make(&app, &json!({"name": "K", "scopes": ["catalog:read"]})).await;
+    let path = format!("/v1/admin/api-keys/{}", old["id"].as_str().unwrap());
+    let rotate = format!("{path}/rotate");
+    app.admin_post(&rotate, &json!({"overlap_seconds": 600})).await.ok(201);
+    let ends = app.admin_get(&path).await.ok(200)["expires_at"].clone();
+    assert!(ends.is_string());
+    let body = json!({"overlap_seconds": 0, "expires_at": "2126-01-01T00:00:00Z"});
+    let second = app.admin_post(&rotate, &body).await.ok(201);
+    assert_eq!(second["expires_at"], "2126-01-01T00:00:00Z", "as was said, not as the old one");
+    get(&app, &second["key"], PRODUCTS).await.ok(200);
+    get(&app, &old["key"], PRODUCTS).await.problem(401, "unauthorized");
+    app.admin_post(&rotate, &json!({})).await.problem(409, "invalid_transition");
+    let path = format!("/v1/admin/api-keys/{}", second["id"].as_str().unwrap());
+    let past = json!({"expires_at": "2020-01-01T00:00:00Z"});
+    app.admin_patch(&path, &past).await.problem(422, "validation_failed");
+    let never = app.admin_patch(&path, &json!({"expires_at": null})).await.ok(200);
+    assert_eq!(never["expires_at"], Value::Null);
+    let renamed = app.admin_patch(&path, &json!({"name": "L"})).await.ok(200);
+    assert_eq!((&renamed["name"], &renamed["expires_at"]), (&json!("L"), &Value::Null));
+}

@@ -56,11 +56,24 @@ impl Life {
         // As a guest: a cart, a checkout, an order at once.
         life.shop().await;
         life.token = log_in(&life.app, Some(&life.token.clone()), "zyxada@example.com").await;
-        life.phone = log_in(&life.app, None, "zyxada@example.com").await;
+        life.phone = life.collided().await;
         // The same once more, logged in.
         life.shop().await;
         life.account().await;
         life
+    }
+
+    /// Logged in once more, as a guest who had used a key of the customer's.
+    async fn collided(&self) -> String {
+        let details = json!({"email": "zyxada@example.com", "shipping_address": address()});
+        let guest = self.app.session().await;
+        Answer::of(self.app.shopping(&guest, Method::PATCH, "", &details)).await.ok(200);
+        let add = json!({"sku": "A", "quantity": 1});
+        for token in [&self.token, &guest] {
+            let adding = self.app.shopping(token, Method::POST, "/items", &add);
+            Answer::of(adding.header("Idempotency-Key", "zyxkey-same")).await.ok(200);
+        }
+        log_in(&self.app, Some(&guest), "zyxada@example.com").await
     }
 
     async fn place(&mut self, body: Value, session: Option<&str>) -> Value {
@@ -309,6 +322,30 @@ async fn an_export_of_many_orders_is_whole() {
         let orders = export["orders"].as_array().unwrap().iter();
         let ids: BTreeSet<&str> = orders.map(|order| order["id"].as_str().unwrap()).collect();
         assert_eq!(ids.len() as i64, count);
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_many_keys_is_whole() {
+    let app = App::start().await;
+    register(&app, "ada@example.com").await.ok(201);
+    let token = log_in(&app, None, "ada@example.com").await;
+    let me = my(&app, &token, Method::GET, "", &Value::Null).await.ok(200);
+    let mut known = 0;
+    for count in [0, 1, 1_000, 1_001, 2_500] {
+        let sql = format!(
+            "INSERT INTO idempotency_keys (scope, key, request_hash, status, body)
+             SELECT 'customer:{}', 'key-' || n, '', 200, '{{}}'
+             FROM generate_series({known} + 1, {count}) n",
+            me["id"].as_str().unwrap()
+        );
+        app.database.execute(&sql).await;
+        known = count;
+        let export = my(&app, &token, Method::GET, "/export", &Value::Null).await.ok(200);
+        let keys = export["idempotency_keys"].as_array().unwrap().iter();
+        let keys: BTreeSet<&str> = keys.map(|key| key["key"].as_str().unwrap()).collect();
+        assert_eq!(keys.len(), count);
+        assert_eq!(export["orders"], json!([]));
     }
 }
 

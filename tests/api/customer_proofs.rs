@@ -218,6 +218,7 @@ async fn a_password_is_changed_by_whoever_knows_it_and_other_sessions_end() {
 async fn an_address_changes_once_the_new_one_is_verified_and_the_old_one_is_told() {
     let shop = Shop::open().await;
     register(&shop.app, "bob@example.com").await.ok(201);
+    let first = shop.token("ada@example.com", VERIFY, 1).await;
     let ada = log_in(&shop.app, None, "ada@example.com").await;
     let to = |email: &str, password: &str| json!({"email": email, "password": password});
     let wrong = shop.change(&ada, "/email", to("ada@example.org", "guessed it")).await;
@@ -243,6 +244,8 @@ async fn an_address_changes_once_the_new_one_is_verified_and_the_old_one_is_told
     let email = "ada@example.com";
     try_to_log_in(&shop.app, None, email, PASSWORD).await.problem(401, "unauthorized");
     log_in(&shop.app, None, "ada@example.org").await;
+    // Whoever reads the mail of the address before cannot take the account back.
+    assert_wrong(&shop.verify(&first).await, "/token");
     // A new password stops a change that waits.
     shop.change(&ada, "/email", to("eve@example.org", PASSWORD)).await;
     let token = shop.token("eve@example.org", VERIFY, 1).await;

@@ -1,6 +1,6 @@
 //! Customers: registering, logging in and out, and what is theirs, over several instances.
 
-use crate::harness::{Answer, App, PASSWORD, fresh_key, gbp, order_of};
+use crate::harness::{Answer, App, PASSWORD, fresh_key, order_of};
 use crate::harness::{get_as as get, log_in, my, register, try_to_log_in};
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -270,28 +270,6 @@ async fn addresses_are_saved_and_one_of_them_is_the_default() {
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 48);
     assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 12);
     assert_eq!(defaults().await.len(), 1);
-}
-
-#[tokio::test]
-async fn guests_are_told_to_log_in_and_nobody_to_come_with_a_session() {
-    let app = App::start().await;
-    let guest = app.session().await;
-    for (method, path, body) in [
-        (Method::GET, "", Value::Null),
-        (Method::PATCH, "", json!({"name": "x"})),
-        (Method::GET, "/sessions", Value::Null),
-        (Method::DELETE, "/sessions", Value::Null),
-        (Method::GET, "/addresses", Value::Null),
-        (Method::POST, "/addresses", json!({"address": address("London")})),
-    ] {
-        let answer = my(&app, &guest, method.clone(), path, &body).await;
-        answer.problem(403, "forbidden");
-        let request = app.request(method, &format!("/v1/customers/me{path}"));
-        let request = if body.is_null() { request } else { request.json(&body) };
-        Answer::of(request).await.problem(401, "unauthorized");
-    }
-    let cart = app.cart(&guest).await;
-    assert_eq!(cart["total"], gbp(0));
 }
 
 #[tokio::test]

@@ -258,3 +258,37 @@ async fn order_numbers_are_unique_over_instances() {
     let distinct = "SELECT count(DISTINCT number) FROM orders";
     assert_eq!(app.database.number(distinct).await, 80);
 }
+
+#[tokio::test]
+async fn a_page_of_orders_ends_early_where_they_have_very_many_lines() {
+    let app = App::start().await;
+    app.stocked("A", 1, 100).await;
+    let session = app.session().await;
+    for _ in 0..7 {
+        let placing = app.placing(&fresh_key(), &order_of(&[("A", 1)])).bearer_auth(&session);
+        crate::harness::Answer::of(placing).await.ok(201);
+    }
+    let many = "INSERT INTO order_lines
+                SELECT order_id, gen_random_uuid(), variant_id, location_id, sku, title, quantity,
+                    unit_price, total, tax_rate
+                FROM order_lines, generate_series(1, 1999)";
+    app.database.execute(many).await;
+    let page = async |query: &str| {
+        let request = app.request(reqwest::Method::GET, &format!("/v1/orders?limit=100{query}"));
+        crate::harness::Answer::of(request.bearer_auth(&session)).await.ok(200)
+    };
+    let first = page("").await;
+    let next = first["next_cursor"].as_str().expect("there are more");
+    let second = page(&format!("&cursor={next}")).await;
+    let orders = |page: &Value| page["items"].as_array().unwrap().len();
+    assert_eq!((orders(&first), orders(&second)), (5, 2), "10,000 lines are a page");
+    assert_eq!(second["next_cursor"], Value::Null);
+    let ids = |page: &Value| -> Vec<Value> {
+        page["items"].as_array().unwrap().iter().map(|order| order["id"].clone()).collect()
+    };
+    let all = [ids(&first), ids(&second)].concat();
+    let distinct: std::collections::HashSet<String> = all.iter().map(Value::to_string).collect();
+    assert_eq!(distinct.len(), 7);
+    let staff = app.admin_get("/v1/admin/orders?limit=100").await.ok(200);
+    assert_eq!(ids(&staff), ids(&first));
+}

@@ -276,12 +276,16 @@ async fn a_session_places_only_so_many_orders_at_once() {
 }
 
 #[tokio::test]
-async fn one_address_is_registered_only_so_often_wherever_from() {
+async fn one_mailbox_is_registered_only_so_often_and_can_still_get_a_new_password() {
     let app = App::configured(&[("LIMITS__PER_EMAIL", "1/hour burst 2")]).await;
     register(&app, "ada@example.com").await.ok(201);
     register(&app, "ADA@example.com").await.problem(409, "conflict");
     refused(&register(&app, "Ada@example.com").await);
+    refused(&register(&app, "ada+once.more@example.com").await);
     register(&app, "bob@example.com").await.ok(201);
+    let reset = json!({"email": "ada@example.com"});
+    let reset = app.request(Method::POST, "/v1/customers/password-reset").json(&reset);
+    assert_eq!(Answer::of(reset).await.status, 202);
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
 //! What is secret is never written down: not in logs, not in what the command line says.
 
 use crate::harness::{
-    ADMIN_KEY, Answer, App, Database, fresh_key, gbp, order_of, paid_with, services,
+    ADMIN_KEY, Answer, App, Database, fresh_key, gbp, invited_by_hand, order_of, paid_with,
+    services,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::Command;
 
 const PASSWORD: &str = "difference engine no. 2";
+const STAFF_PASSWORD: &str = "nanoseconds of wire no. 9";
 const EMAIL: &str = "ada.lovelace.1815@example.com";
 
 /// Everything that must not be said.
@@ -71,6 +73,47 @@ async fn shop(app: &App, secrets: &mut Secrets) {
     assert_eq!(Answer::of(end).await.status, 204);
 }
 
+/// Somebody is hired, turns a second factor on, makes keys, and changes the password; a customer's
+/// mail is asked for.
+async fn work(app: &App, secrets: &mut Secrets) {
+    let post = async |path: &str, token: &str, body: Value| {
+        let request = app.request(Method::POST, path).json(&body);
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        Answer::of(request).await
+    };
+    let email = "grace.hopper.1906@example.com";
+    let invitation = invited_by_hand(app, email, "owner");
+    let accepted = json!({"token": invitation, "password": STAFF_PASSWORD});
+    post("/v1/admin/invitations/accept", "", accepted).await.ok(200);
+    let login = json!({"email": email, "password": STAFF_PASSWORD});
+    let login = post("/v1/admin/session/login", "", login).await.ok(200);
+    let token = secrets.note(&login["token"]);
+    let offer = json!({"password": STAFF_PASSWORD});
+    let offered = post("/v1/admin/session/totp", &token, offer).await.ok(201);
+    secrets.note(&offered["secret"]);
+    let wrong = json!({"code": "000000"});
+    let path = "/v1/admin/session/totp/confirm";
+    post(path, &token, wrong).await.problem(422, "validation_failed");
+    let secret = json!({"name": "K", "scopes": ["catalog:read"]});
+    let public = json!({"name": "P", "kind": "publishable", "channel": "web"});
+    for body in [secret, public] {
+        let made = post("/v1/admin/api-keys", &token, body).await.ok(201);
+        let key = secrets.note(&made["key"]);
+        let request = app.request(Method::GET, "/v1/admin/products").bearer_auth(&key);
+        Answer::of(request.header("X-Publishable-Key", &key)).await;
+        let path = format!("/v1/admin/api-keys/{}/rotate", made["id"].as_str().unwrap());
+        secrets.note(&post(&path, &token, json!({})).await.ok(201)["key"]);
+    }
+    let reset = json!({"email": EMAIL});
+    assert_eq!(post("/v1/customers/password-reset", "", reset).await.status, 202);
+    secrets.0.extend([invitation, STAFF_PASSWORD.to_owned(), email.to_owned()]);
+    let used = json!({"token": secrets.wrong("dbm_"), "password": secrets.wrong("p")});
+    let path = "/v1/customers/password-reset/confirm";
+    post(path, "", used.clone()).await.problem(422, "validation_failed");
+    let path = "/v1/admin/invitations/accept";
+    post(path, "", used).await.problem(422, "validation_failed");
+}
+
 /// Who guesses, who mistypes, and who puts a secret where none belongs.
 async fn guess(app: &App, secrets: &mut Secrets) {
     let get = |path: &str| app.request(Method::GET, path);
@@ -115,10 +158,11 @@ async fn no_secret_is_logged_however_much_is_logged() {
     let mut secrets = Secrets::default();
     app.stocked("A", 100, 10).await;
     shop(&app, &mut secrets).await;
+    work(&app, &mut secrets).await;
     guess(&app, &mut secrets).await;
     let change = json!({"title": "Mug", "variants": [{"sku": "B", "prices": [gbp(1)]}]});
     app.admin_post("/v1/admin/products", &change).await.ok(201);
-    let hashes = "SELECT password_hash FROM customers";
+    let hashes = "SELECT password_hash FROM customers UNION SELECT password_hash FROM staff";
     let rows = app.database.rows(hashes, &[]).await;
     secrets.0.extend(rows.iter().map(|row| row.get::<_, String>(0)));
     for url in [&app.database.url, &redis] {

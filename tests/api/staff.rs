@@ -59,6 +59,12 @@ async fn get(app: &App, token: &str, path: &str) -> Answer {
     by(app, token, Method::GET, path, &Value::Null).await
 }
 
+/// Something in the body is wrong, and who asks is not.
+fn assert_wrong(answer: &Answer, pointer: &str) {
+    let problem = answer.problem(422, "validation_failed");
+    assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+}
+
 /// Asks until the status is as expected, a second at most after `since`.
 async fn within_a_second(app: &App, token: &str, path: &str, status: u16, since: Instant) {
     loop {
@@ -158,12 +164,13 @@ async fn a_second_factor_is_asked_for_once_it_is_confirmed_and_each_code_is_good
     let ask = async |path: &str, body: Value| {
         by(&app, &token, Method::POST, &format!("/v1/admin/session/totp{path}"), &body).await
     };
-    ask("", json!({"password": "another password"})).await.problem(403, "forbidden");
+    let wrong = ask("", json!({"password": "another password"})).await;
+    assert_wrong(&wrong, "/password");
     let offered = ask("", json!({"password": PASSWORD})).await.ok(201);
     let secret = offered["secret"].as_str().unwrap();
     assert!(offered["otpauth_url"].as_str().unwrap().contains(secret));
     log_in(&app, "grace@example.com").await;
-    ask("/confirm", json!({"code": "000000"})).await.problem(422, "validation_failed");
+    assert_wrong(&ask("/confirm", json!({"code": "000000"})).await, "/code");
     let codes = ask("/confirm", json!({"code": code(secret, -1)})).await.ok(200);
     let codes = codes["recovery_codes"].as_array().unwrap().clone();
     assert_eq!(codes.len(), 10);
@@ -180,7 +187,7 @@ async fn a_second_factor_is_asked_for_once_it_is_confirmed_and_each_code_is_good
     assert_eq!(tries.iter().filter(|answer| answer.status == 200).count(), 1);
     let paper = codes[4].as_str().unwrap();
     let body = json!({"password": PASSWORD, "code": "000000"});
-    ask("/remove", body).await.problem(403, "forbidden");
+    assert_wrong(&ask("/remove", body).await, "/code");
     let off = ask("/remove", json!({"password": PASSWORD, "code": paper})).await;
     assert_eq!(off.status, 204);
     log_in(&app, "grace@example.com").await;
@@ -209,12 +216,42 @@ async fn nobody_gives_or_takes_what_they_may_not_do_themselves_and_one_owner_sta
     by(&app, &keeper, Method::DELETE, &path, &Value::Null).await.problem(403, "forbidden");
     app.admin_patch(&path, &body).await.problem(409, "invalid_transition");
     app.admin_delete(&path).await.problem(409, "invalid_transition");
-    let (second, _) = hired(&app, "second@example.com", "owner").await;
-    let paths = [path, format!("/v1/admin/staff/{second}")];
-    let both = join_all(paths.iter().map(|path| app.admin_delete(path))).await;
-    let mut statuses: Vec<u16> = both.iter().map(|answer| answer.status).collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [204, 409], "of two owners who remove each other one stays");
+    let mut stays = path;
+    for n in 0..5 {
+        let (second, _) = hired(&app, &format!("owner-{n}@example.com"), "owner").await;
+        let paths = [stays, format!("/v1/admin/staff/{second}")];
+        let both = join_all(paths.iter().map(|path| app.admin_delete(path))).await;
+        let mut statuses: Vec<u16> = both.iter().map(|answer| answer.status).collect();
+        let refused = statuses.iter().position(|status| *status == 409);
+        stays = paths[refused.unwrap_or_default()].clone();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 409], "of two owners who remove each other one stays");
+    }
+}
+
+#[tokio::test]
+async fn wrong_passwords_in_a_session_and_at_its_door_are_counted_together_and_for_staff_alone() {
+    let app = App::start().await;
+    let (_, token) = hired(&app, "grace@example.com", "support").await;
+    let wrong = json!({"password": "another password"});
+    let ask = || by(&app, &token, Method::POST, "/v1/admin/session/totp", &wrong);
+    for _ in 0..3 {
+        assert_wrong(&ask().await, "/password");
+    }
+    for _ in 0..2 {
+        let guess = try_to_log_in(&app, "grace@example.com", "another password", None).await;
+        guess.problem(401, "unauthorized");
+    }
+    ask().await.problem(429, "rate_limited");
+    // A customer's address that looks like what staff are counted under.
+    let body = json!({"email": "staff:grace@example.com", "password": PASSWORD});
+    for path in ["/v1/customers", "/v1/session/login"] {
+        let answer = Answer::of(app.request(Method::POST, path).json(&body)).await;
+        assert!(answer.status < 300, "{path}: {answer:?}");
+    }
+    ask().await.problem(429, "rate_limited");
+    let right = try_to_log_in(&app, "grace@example.com", PASSWORD, None).await;
+    right.problem(429, "rate_limited");
 }
 
 #[tokio::test]
@@ -255,12 +292,12 @@ async fn effective_on_both(here: &App, there: &App) {
     let products = "/v1/admin/products";
     let staff = "/v1/admin/staff";
     get(there, &token, staff).await.ok(200);
-    let since = Instant::now();
     hired(here, "second@example.com", "owner").await;
     let path = format!("/v1/admin/staff/{id}");
     here.admin_patch(&path, &json!({"role": "read-only"})).await.ok(200);
-    within_a_second(there, &token, staff, 403, Instant::now()).await;
-    within_a_second(here, &token, staff, 403, since.max(Instant::now())).await;
+    let since = Instant::now();
+    within_a_second(there, &token, staff, 403, since).await;
+    within_a_second(here, &token, staff, 403, since).await;
     get(there, &token, products).await.ok(200);
     let out = by(here, &token, Method::DELETE, "/v1/admin/session", &Value::Null).await;
     assert_eq!(out.status, 204);
@@ -304,7 +341,7 @@ async fn another_password_ends_the_other_sessions_and_removal_ends_all() {
     let body = json!({"current_password": PASSWORD, "password": "a moth in the relay"});
     let path = "/v1/admin/session/password";
     let wrong = json!({"current_password": "not this one", "password": "a moth in the relay"});
-    by(&app, &token, Method::POST, path, &wrong).await.problem(403, "forbidden");
+    assert_wrong(&by(&app, &token, Method::POST, path, &wrong).await, "/current_password");
     assert_eq!(by(&app, &token, Method::POST, path, &body).await.status, 204);
     get(&app, &other, "/v1/admin/session").await.problem(401, "unauthorized");
     get(&app, &token, "/v1/admin/session").await.ok(200);
@@ -322,4 +359,25 @@ async fn the_first_owner_is_let_in_by_the_command_line() {
     get(&app, &token, "/v1/admin/staff").await.ok(200);
     let log = app.admin_get("/v1/admin/audit-log?actor=command_line").await.ok(200);
     assert_eq!(log["items"][0]["action"], "create_staff");
+}
+
+#[tokio::test]
+async fn a_session_of_staff_lasts_while_it_is_used_and_not_beyond_its_end() {
+    let app = App::start().await;
+    let (_, token) = hired(&app, "grace@example.com", "support").await;
+    let ask = || get(&app, &token, "/v1/admin/session");
+    let soon = "UPDATE staff_sessions SET expires_at = now() + interval '1500 milliseconds'";
+    app.database.execute(soon).await;
+    // Longer than a look-up is believed.
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    ask().await.ok(200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ask().await.ok(200);
+    let end = "UPDATE staff_sessions SET expires_at = now() + interval '1500 milliseconds',
+                   ends_at = now() + interval '1500 milliseconds'";
+    app.database.execute(end).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    ask().await.ok(200);
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    ask().await.problem(401, "unauthorized");
 }

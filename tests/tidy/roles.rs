@@ -29,7 +29,7 @@ fn role(source: &Source) -> Role {
         "actor" => Role::Actor,
         "routes" => Role::Routes,
         "import" | "offers" | "reaper" | "demo" | "storefront" | "desk" | "passwords"
-        | "eraser" | "credentials" | "invitation" => Role::Worker,
+        | "eraser" | "credentials" | "invitation" | "logins" => Role::Worker,
         _ if source.shipped.contains("impl PaymentProvider for") => Role::Provider,
         _ => Role::Rules,
     }

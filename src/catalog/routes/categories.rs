@@ -107,7 +107,7 @@ pub async fn create_category(
     storefront: web::Data<Storefront>,
     body: Json<CategoryDraft>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     let draft = body.value;
     let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let all = store::lock_all(transaction).await?;

@@ -112,7 +112,7 @@ pub async fn create_collection(
     storefront: web::Data<Storefront>,
     body: Json<CollectionDraft>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     let (id, draft) = (CollectionId::new(), body.value);
     let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let draft = draft.check()?;

@@ -95,7 +95,7 @@ pub async fn create_product(
     storefront: web::Data<Storefront>,
     body: Json<ProductDraft>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     let draft = body.value;
     let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         create(transaction, draft).await

@@ -44,7 +44,7 @@ pub async fn create_variant(
     body: Json<VariantDraft>,
 ) -> Result<HttpResponse, Problem> {
     let product = path_id(&request, "product")?;
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     let (id, draft, any) = (VariantId::new(), body.value, IfMatch::default());
     let reply = commit(&postgres, &storefront, &admin, claim.as_ref(), async |transaction| {
         let decide = |before: &AdminProduct| add(before, &draft, id);

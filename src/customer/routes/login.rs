@@ -2,7 +2,7 @@
 
 use crate::auth::TokenHash;
 use crate::contact::Email;
-use crate::customer::customer::email_key;
+use crate::customer::limits::guessed_as;
 use crate::customer::passwords::Passwords;
 use crate::customer::store;
 use crate::error::{Code, Problem};
@@ -15,7 +15,6 @@ use crate::session::routes::{Asking, CustomerRef, Former, LoggedIn, fresh_cookie
 use crate::session::{self, NewSession, Session, Sessions, Which};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -30,12 +29,6 @@ pub struct LogIn {
     /// Its password.
     #[schema(max_length = 256, format = Password)]
     password: String,
-}
-
-impl fmt::Debug for LogIn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LogIn")
-    }
 }
 
 /// A session in which a customer is logged in.
@@ -101,12 +94,11 @@ pub async fn create_login(
     let LogIn { email, password } = body.value;
     let wrong = || Problem::new(Code::Unauthorized, "The address or the password is wrong.");
     let peer = Peer::of(&request);
-    let guess = limits.guess(&email_key(&email), peer).await?;
-    let lock = store::lock_of(&postgres.readers, &email).await?;
-    let hash = lock.as_ref().map(|lock| &*lock.password_hash);
-    let is_right = passwords.verify(password, hash).await?;
-    let Some(lock) = lock.filter(|_| is_right) else {
-        guess.failed().await;
+    let guess = limits.guess(&guessed_as(&email), peer).await?;
+    let login = store::login_of(&postgres.readers, &email).await?;
+    let hash = login.as_ref().map(|login| &*login.password_hash);
+    let proven = passwords.prove(guess, password, hash).await?;
+    let Some((guess, login)) = proven.zip(login) else {
         tracing::info!(address = %peer.0, "a login was refused");
         return Err(wrong());
     };
@@ -114,7 +106,8 @@ pub async fn create_login(
     let former = former.map(|Asking { session, token }| (token, session));
     let (token, new) = NewSession::with_token();
     let periods = sessions.periods();
-    let session = store::log_in(&postgres.writers, &lock, former.as_ref(), &new, periods).await?;
+    let session =
+        store::log_in(&postgres.writers, &login, former.as_ref(), &new, periods).await?;
     let Session { expires_at, .. } = session.ok_or_else(wrong)?;
     if let Some((former, _)) = former {
         // It is done; the look-up is believed for less than a second.
@@ -126,7 +119,7 @@ pub async fn create_login(
     if let Some(cookie) = fresh_cookie(&request, &sessions, &token) {
         response.cookie(cookie);
     }
-    let customer = CustomerRef::from(lock.customer);
+    let customer = CustomerRef::from(login.customer);
     Ok(response.json(LoggedInSession { token: token.expose(), customer, expires_at }))
 }
 

@@ -6,7 +6,8 @@ pub mod login;
 pub mod orders;
 pub mod proofs;
 
-use super::customer::{Customer, check_email, check_password, check_text, email_key};
+use super::customer::{Customer, check_email, check_password, check_text};
+use super::limits::take_mail;
 use super::passwords::Passwords;
 use super::store::{self, NewCustomer};
 use crate::auth::Secrets;
@@ -15,13 +16,12 @@ use crate::error::{Problem, Violations};
 use crate::id::CustomerId;
 use crate::json::{Field, Json};
 use crate::postgres::Postgres;
-use crate::rate_limit::{Ask, RateLimits, Rule};
+use crate::rate_limit::RateLimits;
 use crate::session::routes::LoggedIn;
 use crate::version::{IfMatch, etag};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -46,12 +46,6 @@ pub struct RegisterCustomer {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 200, example = "+44 20 7946 0018")]
     phone: Option<String>,
-}
-
-impl fmt::Debug for RegisterCustomer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RegisterCustomer")
-    }
 }
 
 /// What to change of a profile; `null` clears.
@@ -126,7 +120,7 @@ pub async fn create_customer(
     check_text(name.as_deref(), "/name", &mut violations);
     check_text(phone.as_deref(), "/phone", &mut violations);
     violations.finish()?;
-    limits.take(&[Ask { rule: Rule::Email, of: email_key(&email).as_bytes() }]).await?;
+    take_mail(&limits, "register", &email).await?;
     let password_hash = passwords.hash(password, email.clone()).await?;
     let new = NewCustomer { email, password_hash, name, phone };
     let customer = store::create(&postgres.writers, &secrets, &new).await?;

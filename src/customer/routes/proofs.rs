@@ -1,6 +1,7 @@
 //! E-mail addresses and passwords: verified, reset, changed.
 
-use super::super::customer::{check_email, check_password, email_key};
+use super::super::customer::{check_email, check_password};
+use super::super::limits::{guessed_as, take_mail};
 use super::super::passwords::Passwords;
 use super::super::store::{self, tokens};
 use super::login::gone;
@@ -11,12 +12,11 @@ use crate::error::{FieldError, Problem, Violations};
 use crate::json::Json;
 use crate::peer::Peer;
 use crate::postgres::Postgres;
-use crate::rate_limit::{Ask, RateLimits, Rule};
+use crate::rate_limit::RateLimits;
 use crate::session::Sessions;
 use crate::session::routes::LoggedIn;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
-use std::fmt;
 use utoipa::ToSchema;
 
 /// A token from a mail.
@@ -80,18 +80,6 @@ pub struct ChangeEmail {
     email: String,
 }
 
-/// None of them is ever printed.
-macro_rules! closed {
-    ($($name:ident)+) => {$(
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(stringify!($name))
-            }
-        }
-    )+};
-}
-closed! { VerifyEmail ResetPassword ConfirmPassword ChangePassword ChangeEmail }
-
 /// Verify an e-mail address with the token that was sent to it.
 ///
 /// The token works once. If it is that of a change, the address is the account's from now on;
@@ -119,7 +107,10 @@ pub async fn create_verification(
     me: LoggedIn,
     secrets: web::Data<Secrets>,
     postgres: web::Data<Postgres>,
+    limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
+    let email = store::find(&postgres.readers, me.customer).await?.email;
+    take_mail(&limits, "verify", &email).await?;
     tokens::ask_again(&postgres.writers, &secrets, me.customer).await?;
     Ok(HttpResponse::Accepted().finish())
 }
@@ -142,7 +133,7 @@ pub async fn create_password_reset(
     let mut violations = Violations::default();
     check_email(&email, &mut violations);
     violations.finish()?;
-    limits.take(&[Ask { rule: Rule::Email, of: email_key(&email).as_bytes() }]).await?;
+    take_mail(&limits, "reset", &email).await?;
     tokens::ask_for_password(&postgres.writers, &secrets, &email).await?;
     Ok(HttpResponse::Accepted().finish())
 }
@@ -194,15 +185,13 @@ pub async fn update_password(
     check_password(&password, &mut violations);
     violations.finish()?;
     let wrong = || not_the_password("/current_password");
-    let account = store::lock_of_customer(&postgres.readers, me.customer).await?;
-    let guess = limits.guess(&email_key(&account.email), peer).await?;
-    if !passwords.verify(current_password, Some(&account.password_hash)).await? {
-        guess.failed().await;
-        return Err(wrong());
-    }
+    let account = store::own_login(&postgres.readers, me.customer).await?;
+    let guess = limits.guess(&guessed_as(&account.email), peer).await?;
+    let former = &*account.password_hash;
+    passwords.prove(guess, current_password, Some(former)).await?.ok_or_else(wrong)?;
     let hash = passwords.hash(password, account.email).await?;
-    let (id, former) = (me.customer, &account.password_hash);
-    let ended = tokens::change_password(&postgres.writers, id, me.session, former, &hash).await?;
+    let LoggedIn { customer: id, session, .. } = me;
+    let ended = tokens::change_password(&postgres.writers, id, session, former, &hash).await?;
     gone(&sessions, ended.ok_or_else(wrong)?).await
 }
 
@@ -228,13 +217,11 @@ pub async fn update_email(
     let mut violations = Violations::default();
     check_email(&email, &mut violations);
     violations.finish()?;
-    let account = store::lock_of_customer(&postgres.readers, me.customer).await?;
-    let guess = limits.guess(&email_key(&account.email), peer).await?;
-    if !passwords.verify(password, Some(&account.password_hash)).await? {
-        guess.failed().await;
-        return Err(not_the_password("/password"));
-    }
-    limits.take(&[Ask { rule: Rule::Email, of: email_key(&email).as_bytes() }]).await?;
+    let account = store::own_login(&postgres.readers, me.customer).await?;
+    let guess = limits.guess(&guessed_as(&account.email), peer).await?;
+    let proven = passwords.prove(guess, password, Some(&account.password_hash)).await?;
+    proven.ok_or_else(|| not_the_password("/password"))?;
+    take_mail(&limits, "change", &email).await?;
     tokens::ask_for_email(&postgres.writers, &secrets, me.customer, &email).await?;
     Ok(HttpResponse::Accepted().finish())
 }

@@ -3,7 +3,7 @@
 use crate::contact::Address;
 use crate::error::{Code, Problem};
 use crate::id::{AddressId, CustomerId};
-use crate::postgres::begin;
+use crate::postgres::{begin, commit};
 use crate::session;
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -101,7 +101,7 @@ pub async fn change(
     let value = address.map(json).transpose()?;
     let row = transaction.query_opt(sql, &[&of.uuid(), &id.uuid(), &value, &is_default]).await?;
     let changed = read(&row.ok_or_else(unknown)?)?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(changed)
 }
 
@@ -120,7 +120,7 @@ pub async fn remove(writers: &Pool, of: CustomerId, id: AddressId) -> Result<(),
                        ORDER BY id LIMIT 1)";
         transaction.execute(sql, &[&of.uuid()]).await?;
     }
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(())
 }
 

@@ -7,8 +7,8 @@
 use crate::auth::TokenHash;
 use crate::error::Problem;
 use crate::id::{CustomerId, OrderId, ShopperId};
-use crate::order::store::erase as orders;
-use crate::postgres::begin;
+use crate::order::store::erase::{self as orders, Turn};
+use crate::postgres::{begin, commit};
 use crate::session::{self, customer_scope};
 use crate::{cart, idempotency, mail};
 use deadpool_postgres::{Pool, Transaction};
@@ -31,7 +31,7 @@ pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
     let found = page(&transaction, customer, None).await?;
-    forget_keys(&transaction, customer, &found).await?;
+    forget_keys(&transaction, customer, &found, Turn::IfFree).await?;
     let sql = "SELECT FROM customers WHERE id = $1 FOR UPDATE";
     let locked = transaction.query_opt(sql, &[&customer.uuid()]).await?;
     locked.ok_or_else(session::unauthorized)?;
@@ -43,10 +43,10 @@ pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash
     transaction.execute("DELETE FROM customers WHERE id = $1", &[&customer.uuid()]).await?;
     let sql = "INSERT INTO erasures (customer_id) VALUES ($1)";
     transaction.execute(sql, &[&customer.uuid()]).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     drop(client);
     if let Some(last) = found.last().filter(|_| is_full(&found)) {
-        scrub(writers, customer, Some(*last), false).await?;
+        scrub(writers, customer, Some(*last), false, Turn::IfFree).await?;
     }
     Ok(ended)
 }
@@ -72,7 +72,7 @@ pub async fn take_due(writers: &Pool, limit: i64) -> Result<Vec<Erasure>, Proble
 pub async fn finish(writers: &Pool, erasure: &Erasure) -> Result<(), Problem> {
     let Erasure { customer, is_last } = *erasure;
     let is_last = is_last && !orders::is_waiting(writers, shopper(customer)).await?;
-    scrub(writers, customer, None, is_last).await?;
+    scrub(writers, customer, None, is_last, Turn::Waits).await?;
     if is_last {
         let sql = "DELETE FROM erasures WHERE customer_id = $1";
         writers.get().await?.execute(sql, &[&customer.uuid()]).await?;
@@ -86,14 +86,15 @@ async fn scrub(
     customer: CustomerId,
     mut after: Option<OrderId>,
     is_last: bool,
+    turn: Turn,
 ) -> Result<(), Problem> {
     loop {
         let mut client = writers.get().await?;
         let transaction = begin(&mut client).await?;
         let found = page(&transaction, customer, after).await?;
-        forget_keys(&transaction, customer, &found).await?;
+        forget_keys(&transaction, customer, &found, turn).await?;
         orders::erase(&transaction, &found, is_last).await?;
-        transaction.commit().await?;
+        commit(transaction).await?;
         if !is_full(&found) {
             return Ok(());
         }
@@ -117,15 +118,17 @@ async fn page(
     orders::page_of_shopper(transaction, shopper(customer), after, PAGE).await
 }
 
-/// Keys come first in the order of locks.
+/// Keys come first in the order of locks. Those of others, which may show the customer's orders,
+/// are left to the eraser while somebody else looks through them.
 async fn forget_keys(
     transaction: &Transaction<'_>,
     customer: CustomerId,
     found: &[OrderId],
+    turn: Turn,
 ) -> Result<(), Problem> {
     idempotency::erase(transaction, &customer_scope(customer)).await?;
-    if found.is_empty() {
-        return Ok(());
+    if !found.is_empty() && turn.take(transaction).await? {
+        orders::redact(transaction, found).await?;
     }
-    orders::redact(transaction, found).await
+    Ok(())
 }

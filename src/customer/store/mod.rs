@@ -11,7 +11,7 @@ use crate::error::{Code, Problem};
 use crate::id::{CustomerId, OrderId, ShopperId};
 use crate::idempotency;
 use crate::order;
-use crate::postgres::begin;
+use crate::postgres::{begin, commit};
 use crate::retention::Sweep;
 use crate::session::{self, NewSession, Periods, Session};
 use crate::session::{customer_scope, guest_scope};
@@ -80,7 +80,7 @@ pub async fn create(
         row => row?,
     };
     tokens::send(&transaction, secrets, Some(id), Purpose::VerifyEmail, email).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(read(&row))
 }
 
@@ -119,12 +119,12 @@ pub async fn update(
                    updated_at = now()
                WHERE id = $1 RETURNING version";
     let row = transaction.query_one(sql, &[&id.uuid(), &after.name, &after.phone]).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Customer { version: row.get(0), ..after })
 }
 
 /// What an account is opened with.
-pub struct Lock {
+pub struct Login {
     /// Whose.
     pub customer: CustomerId,
     /// The hash of the password.
@@ -133,26 +133,26 @@ pub struct Lock {
     pub email: String,
 }
 
-fn read_lock(row: &Row) -> Lock {
-    Lock { customer: row.get::<_, Uuid>(0).into(), password_hash: row.get(1), email: row.get(2) }
+fn read_login(row: &Row) -> Login {
+    Login { customer: row.get::<_, Uuid>(0).into(), password_hash: row.get(1), email: row.get(2) }
 }
 
 /// The account with this address.
-pub async fn lock_of(readers: &Pool, email: &str) -> Result<Option<Lock>, Problem> {
+pub async fn login_of(readers: &Pool, email: &str) -> Result<Option<Login>, Problem> {
     let sql = "SELECT id, password_hash, email FROM customers WHERE email_key = $1";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&email_key(email)]).await?;
-    Ok(row.as_ref().map(read_lock))
+    Ok(row.as_ref().map(read_login))
 }
 
 /// The account of this customer.
-pub async fn lock_of_customer(readers: &Pool, id: CustomerId) -> Result<Lock, Problem> {
+pub async fn own_login(readers: &Pool, id: CustomerId) -> Result<Login, Problem> {
     let sql = "SELECT id, password_hash, email FROM customers WHERE id = $1";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&id.uuid()]).await?;
-    row.as_ref().map(read_lock).ok_or_else(session::unauthorized)
+    row.as_ref().map(read_login).ok_or_else(session::unauthorized)
 }
 
 /// Logs a customer in whose password was right: in one transaction the session that they came with
@@ -160,7 +160,7 @@ pub async fn lock_of_customer(readers: &Pool, id: CustomerId) -> Result<Lock, Pr
 /// keys of those requests. `None` if the password was changed meanwhile.
 pub async fn log_in(
     writers: &Pool,
-    lock: &Lock,
+    login: &Login,
     former: Option<&(TokenHash, Session)>,
     new: &NewSession,
     periods: Periods,
@@ -168,11 +168,11 @@ pub async fn log_in(
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
     if let Some((_, Session { id, customer: None, .. })) = former {
-        let (guest, customer) = (guest_scope(*id), customer_scope(lock.customer));
+        let (guest, customer) = (guest_scope(*id), customer_scope(login.customer));
         idempotency::hand_over(&transaction, &guest, &customer).await?;
     }
     let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
-    let (id, hash) = (lock.customer.uuid(), &lock.password_hash);
+    let (id, hash) = (login.customer.uuid(), &login.password_hash);
     let statement = transaction.prepare_cached(sql).await?;
     if transaction.query_opt(&statement, &[&id, hash]).await?.is_none() {
         return Ok(None);
@@ -181,7 +181,7 @@ pub async fn log_in(
         &transaction,
         former.map(|(token, _)| token),
         new,
-        lock.customer,
+        login.customer,
         periods,
     )
     .await?;
@@ -190,7 +190,7 @@ pub async fn log_in(
         cart::store::merge(&transaction, guest, session.shopper()).await?;
         order::store::hand_over(&transaction, guest, session.shopper()).await?;
     }
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Some(session))
 }
 
@@ -210,6 +210,6 @@ pub async fn claim(writers: &Pool, id: CustomerId, order: OrderId) -> Result<boo
     let is_theirs = |email: &str| email_key(email) == row.get::<_, &str>(0);
     let shopper = id.uuid().into();
     let is_claimed = order::store::claim(&transaction, order, shopper, is_theirs).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(is_claimed)
 }

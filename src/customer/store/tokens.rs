@@ -4,16 +4,19 @@ use super::super::customer::email_key;
 use super::super::mails::{EMAIL_CHANGES, PASSWORD_CHANGED, RESET_PASSWORD, VERIFY_EMAIL};
 use super::taken;
 use crate::auth::{Secrets, TokenHash, hash};
+use crate::contact::Email;
 use crate::error::{FieldError, Problem};
 use crate::id::{CustomerId, MailId, SessionId};
 use crate::mail::{self, NewMail, Template};
-use crate::postgres::begin;
+use crate::postgres::{begin, commit};
 use crate::session::{self, Which};
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::error::SqlState;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Tokens of one kind that are sent for a customer in an hour, at most.
@@ -114,7 +117,7 @@ pub async fn ask_again(
     if !is_verified {
         send(&transaction, secrets, Some(customer), Purpose::VerifyEmail, &email).await?;
     }
-    Ok(transaction.commit().await?)
+    commit(transaction).await
 }
 
 /// Sends a token for a new password to the address, if it has an account.
@@ -132,7 +135,7 @@ pub async fn ask_for_password(
     // As it is in the account: the one that was sent may only look like it.
     let email = row.as_ref().map_or(email, |row| row.get(1));
     send(&transaction, secrets, customer, Purpose::ResetPassword, email).await?;
-    Ok(transaction.commit().await?)
+    commit(transaction).await
 }
 
 /// Sends a token to the address that the customer wants to have, and a notice to the one so far.
@@ -151,7 +154,7 @@ pub async fn ask_for_email(
         let payload = json!({"email": email});
         notify(&transaction, customer, EMAIL_CHANGES, &account.email, payload).await?;
     }
-    Ok(transaction.commit().await?)
+    commit(transaction).await
 }
 
 /// Whose the token is and the address that it was sent to.
@@ -176,10 +179,6 @@ pub async fn verify_email(writers: &Pool, token: &TokenHash) -> Result<(), Probl
     let transaction = begin(&mut client).await?;
     let account = lock(&transaction, customer).await?;
     let email = take(&transaction, token).await?;
-    if email != account.email {
-        forget_changes(&transaction, customer).await?;
-        forget_resets(&transaction, customer).await?;
-    }
     let sql = "UPDATE customers SET email = $2, email_key = $3, version = version + 1,
                    email_verified_at = now(), updated_at = now() WHERE id = $1";
     let params: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
@@ -188,7 +187,12 @@ pub async fn verify_email(writers: &Pool, token: &TokenHash) -> Result<(), Probl
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => return Err(taken()),
         changed => changed?,
     };
-    Ok(transaction.commit().await?)
+    if email != account.email {
+        // Now that it is another one, so are tokens that were sent to the one before.
+        forget_changes(&transaction, customer).await?;
+        forget_resets(&transaction, customer).await?;
+    }
+    commit(transaction).await
 }
 
 /// Sets another password with a token. Who knew the old one is out: all sessions end, and tokens
@@ -214,7 +218,7 @@ pub async fn reset_password(
     forget_resets(&transaction, customer).await?;
     notify(&transaction, customer, PASSWORD_CHANGED, &email, json!({})).await?;
     let ended = session::log_out(&*transaction, customer, Which::All).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(ended)
 }
 
@@ -240,7 +244,7 @@ pub async fn change_password(
     forget_resets(&transaction, customer).await?;
     notify(&transaction, customer, PASSWORD_CHANGED, &email, json!({})).await?;
     let ended = session::log_out(&*transaction, customer, Which::AllBut(session)).await?;
-    transaction.commit().await?;
+    commit(transaction).await?;
     Ok(Some(ended))
 }
 
@@ -290,15 +294,22 @@ async fn forget_resets(
     Ok(())
 }
 
-/// A token as its owner may look it up.
+/// A token as its owner may look it up: what proves that they read the mail of an address. Of
+/// itself only a hash is held.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldToken)]
 pub struct Held {
     /// What it is for.
+    #[schema(example = "verify_email")]
     pub purpose: String,
-    /// The address that it was sent to.
+    /// Where it was sent to.
+    #[schema(value_type = Email)]
     pub email: String,
     /// When it was sent.
+    #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     /// When it is worth nothing any more.
+    #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
 }
 

@@ -1,9 +1,9 @@
 //! Orders over HTTP, for staff.
 
 use super::super::body::OrderBody;
-use super::super::order::{Order, PaymentStatus, Status};
+use super::super::order::{PaymentStatus, Status};
 use super::super::store::{self, Filter};
-use super::shown;
+use super::{shown, shown_page};
 use crate::auth::Admin;
 use crate::error::Problem;
 use crate::id::OrderId;
@@ -82,9 +82,7 @@ pub async fn list_orders(
     let (filter, page) = (filter(&mut params)?, PageQuery::take(&mut params)?.page()?);
     params.finish()?;
     let (orders, next) = store::search(&postgres.readers, &filter, page).await?;
-    let items: Vec<OrderBody<'_>> = orders.iter().map(Order::body).collect();
-    let next_cursor = next.map(|id| id.uuid().simple().to_string());
-    Ok(shown(&List { items, next_cursor }))
+    Ok(shown_page(&orders, next))
 }
 
 /// One order, for staff.

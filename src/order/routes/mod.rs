@@ -17,7 +17,7 @@ use crate::idempotency::{ANONYMOUS, Claim};
 use crate::inventory::QUANTITY_MAX;
 use crate::json::{Json, JsonOrEmpty};
 use crate::money::{Currency, Money};
-use crate::page::{List, Page, PageQuery};
+use crate::page::{List, PageQuery};
 use crate::payment::Providers;
 use crate::postgres::Postgres;
 use crate::session::routes::{MaybeShopper, Shopper};
@@ -253,9 +253,8 @@ pub async fn list_session_orders(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let page = query.page()?;
-    let (shopper, readers) = (shopper.id, &postgres.readers);
-    let orders = store::list_of_shopper(readers, shopper, page.after, page.fetch()).await?;
-    Ok(shown_page(page, orders))
+    let (orders, next) = store::list_of_shopper(&postgres.readers, shopper.id, page).await?;
+    Ok(shown_page(&orders, next))
 }
 
 /// One order, for the shopper that placed it and whoever holds its secret.
@@ -327,10 +326,9 @@ pub async fn cancel_order(
     Ok(orders.cancel(claim, order, reason).await?.into())
 }
 
-fn shown_page(page: Page, orders: Vec<Order>) -> HttpResponse {
-    let list = page.list(orders, |order| order.placement.id.uuid());
-    let items: Vec<OrderBody<'_>> = list.items.iter().map(Order::body).collect();
-    shown(&List { items, next_cursor: list.next_cursor })
+fn shown_page(orders: &[Order], next: Option<OrderId>) -> HttpResponse {
+    let items: Vec<OrderBody<'_>> = orders.iter().map(Order::body).collect();
+    shown(&List { items, next_cursor: next.map(|id| id.uuid().simple().to_string()) })
 }
 
 /// The order, for whoever holds its secret and for the shopper that placed it. To everybody else

@@ -25,6 +25,30 @@ pub async fn page_of_shopper(
     Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
 }
 
+/// Whose turn it is to look at all keys: one at a time, in the whole shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Now or not at all.
+    IfFree,
+    /// After whoever is at it.
+    Waits,
+}
+
+impl Turn {
+    /// Tells whether it is ours until the transaction ends.
+    pub async fn take(self, transaction: &Transaction<'_>) -> Result<bool, Problem> {
+        if self == Self::Waits {
+            transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+            return Ok(true);
+        }
+        let row = transaction.query_one("SELECT pg_try_advisory_xact_lock($1)", &[&LOCK]).await?;
+        Ok(row.get(0))
+    }
+}
+
+/// The advisory lock of those who look at all keys.
+const LOCK: i64 = 0x6b65_7973;
+
 /// Takes the person out of the saved replies that show these orders, whoever holds the key. All
 /// keys are looked at: this is rare, and no reason for an index on what every order writes.
 pub async fn redact(transaction: &Transaction<'_>, orders: &[OrderId]) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use crate::error::Problem;
 use crate::id::{OrderId, PaymentId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
+use crate::page::Page;
 use crate::pricing::Totals;
 use deadpool_postgres::Pool;
 use std::collections::HashMap;
@@ -30,24 +31,63 @@ pub async fn find_of_shopper(
     Ok(load(readers, &[id.uuid()], Some(shopper)).await?.pop())
 }
 
-/// The shopper's newest orders before `before`, newest first.
+/// The shopper's newest orders after the page's position, newest first, and the position of the
+/// next page.
 pub async fn list_of_shopper(
     readers: &Pool,
     shopper: ShopperId,
-    before: Option<Uuid>,
-    limit: i64,
-) -> Result<Vec<Order>, Problem> {
+    page: Page,
+) -> Result<(Vec<Order>, Option<OrderId>), Problem> {
     let sql = "SELECT id FROM orders
                WHERE shopper_id = $1 AND ($2::uuid IS NULL OR id < $2)
                ORDER BY id DESC LIMIT $3";
     let client = readers.get().await?;
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &[&shopper.uuid(), &before, &limit]).await?;
+    let rows = client.query(&statement, &[&shopper.uuid(), &page.after, &page.fetch()]).await?;
     drop(client);
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let mut orders = load(readers, &ids, Some(shopper)).await?;
+    let mut ids: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let has_more = ids.len() > page.limit as usize;
+    ids.truncate(page.limit as usize);
+    let next = ids.last().filter(|_| has_more).copied().map(OrderId::from);
+    let (orders, cut) = load_page(readers, ids, Some(shopper)).await?;
+    Ok((orders, cut.or(next)))
+}
+
+/// Lines on a page of orders, at most; but one order is always on it.
+const PAGE_LINES_MAX: i64 = 10_000;
+/// Lines of an order, at most, by the limit of bodies.
+const LINES_MAX: i64 = 2_000;
+
+/// The orders of these ids in their order, descending. If they have very many lines, only the
+/// first ones, and the last of these.
+pub async fn load_page(
+    readers: &Pool,
+    mut ids: Vec<Uuid>,
+    shopper: Option<ShopperId>,
+) -> Result<(Vec<Order>, Option<OrderId>), Problem> {
+    let mut next = None;
+    if i64::try_from(ids.len()).is_ok_and(|count| count > PAGE_LINES_MAX / LINES_MAX) {
+        let fit = that_fit(readers, &ids).await?.max(1);
+        if fit < ids.len() {
+            ids.truncate(fit);
+            next = ids.last().copied().map(OrderId::from);
+        }
+    }
+    let mut orders = load(readers, &ids, shopper).await?;
     orders.reverse();
-    Ok(orders)
+    Ok((orders, next))
+}
+
+/// How many of the orders have no more lines together than a page holds.
+async fn that_fit(readers: &Pool, ids: &[Uuid]) -> Result<usize, Problem> {
+    let sql = "SELECT count(*) FILTER (WHERE lines <= $2::bigint) FROM (
+                   SELECT sum((SELECT count(*) FROM order_lines l WHERE l.order_id = o.id))
+                       OVER (ORDER BY o.at) AS lines
+                   FROM unnest($1::uuid[]) WITH ORDINALITY AS o (id, at)) AS counted";
+    let client = readers.get().await?;
+    let statement = client.prepare_cached(sql).await?;
+    let fit: i64 = client.query_one(&statement, &[&ids, &PAGE_LINES_MAX]).await?.get(0);
+    usize::try_from(fit).map_err(Problem::internal)
 }
 
 /// What never changes of an order, as its commands carry it.

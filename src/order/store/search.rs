@@ -5,7 +5,7 @@
 //! time, so a period bounds the walk.
 
 use super::super::order::{Order, PaymentStatus, Status};
-use super::read::load;
+use super::read::load_page;
 use crate::error::Problem;
 use crate::id::OrderId;
 use crate::page::Page;
@@ -66,9 +66,8 @@ pub async fn search(
         before = last;
         size = (4 * size).min(CHUNK_MAX);
     };
-    let mut orders = load(readers, &ids, None).await?;
-    orders.reverse();
-    Ok((orders, next.map(OrderId::from)))
+    let (orders, cut) = load_page(readers, ids, None).await?;
+    Ok((orders, cut.or(next.map(OrderId::from))))
 }
 
 /// What was seen of a chunk of orders.

@@ -1,17 +1,17 @@
 //! The second factor of one of the staff.
 
-use super::session::{lock_behind, now, prove};
-use crate::audit::{Change, record};
+use super::session::{now, use_code};
+use crate::audit::{Change, change_and_record};
 use crate::auth::Admin;
-use crate::customer::Passwords;
 use crate::error::{Code, FieldError, Problem};
 use crate::json::Json;
-use crate::postgres::{Postgres, begin};
+use crate::peer::Peer;
+use crate::postgres::Postgres;
+use crate::staff::logins::Logins;
 use crate::staff::store;
 use crate::staff::totp::{self, recovery_hash};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use utoipa::ToSchema;
 
 /// Whoever asks, once more.
@@ -22,12 +22,6 @@ pub struct OfferTotp {
     /// The password of the account.
     #[schema(max_length = 256, format = Password)]
     password: String,
-}
-
-impl fmt::Debug for OfferTotp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OfferTotp")
-    }
 }
 
 /// What an authenticator needs.
@@ -57,7 +51,7 @@ pub struct ConfirmTotp {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RecoveryCodes {
     /// Each is good for once; shown only here.
-    #[schema(example = json!(["0f3a-99c1-7be2-40d5-a1b6"]))]
+    #[schema(example = json!(["0f3a-99c1-7be2-40d5-a1b6-5c07-e8d4-22f9"]))]
     recovery_codes: Vec<String>,
 }
 
@@ -74,10 +68,8 @@ pub struct RemoveTotp {
     code: String,
 }
 
-impl fmt::Debug for RemoveTotp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RemoveTotp")
-    }
+fn wrong_code() -> Problem {
+    Problem::validation(vec![FieldError::new("/code", "is not the right code")])
 }
 
 fn is_on() -> Problem {
@@ -92,21 +84,22 @@ fn is_on() -> Problem {
 )]
 pub async fn create_totp(
     admin: Admin,
+    peer: Peer,
     body: Json<OfferTotp>,
-    passwords: web::Data<Passwords>,
+    logins: web::Data<Logins>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let lock = lock_behind(&admin, body.value.password, &passwords, &postgres).await?;
-    let staff = store::find(&postgres.readers, lock.id).await?.ok_or_else(super::unknown)?;
+    let password = body.value.password;
+    let (login, _) = logins.confirm(&admin, (password, "/password"), peer).await?;
     let secret = rand::random();
-    let (typed, url) = totp::shown(secret, &staff.email)?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    if !store::offer_totp(&transaction, lock.id, &secret).await? {
-        return Err(is_on());
-    }
-    record(&transaction, &admin, &Change::done(lock.id)).await?;
-    transaction.commit().await?;
+    let (typed, url) = totp::shown(secret, &login.email)?;
+    let offered = change_and_record(&postgres.writers, &admin, async |transaction| {
+        if !store::offer_totp(transaction, login.id, &secret).await? {
+            return Err(is_on());
+        }
+        Ok(((), [Change::done(login.id)]))
+    });
+    offered.await?;
     Ok(HttpResponse::Created().json(OfferedTotp { secret: typed, otpauth_url: url }))
 }
 
@@ -122,18 +115,16 @@ pub async fn confirm_totp(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = admin.staff()?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let secret = store::offered_totp(&transaction, id).await?;
     let none = || Problem::new(Code::InvalidTransition, "No authenticator is being set up.");
-    let secret = secret.ok_or_else(none)?;
-    let wrong = || Problem::validation(vec![FieldError::new("/code", "is not the right code")]);
-    let step = totp::step_of(&secret, &body.value.code, now(), 0)?.ok_or_else(wrong)?;
     let codes = totp::recovery_codes(&rand::random());
     let hashes: Vec<_> = codes.iter().map(|code| recovery_hash(code)).collect();
-    store::turn_totp_on(&transaction, id, step, &hashes).await?;
-    record(&transaction, &admin, &Change::done(id)).await?;
-    transaction.commit().await?;
+    let confirmed = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let secret = store::offered_totp(transaction, id).await?.ok_or_else(none)?;
+        let step = totp::step_of(&secret, &body.value.code, now(), 0)?.ok_or_else(wrong_code)?;
+        store::turn_totp_on(transaction, id, step, &hashes).await?;
+        Ok(((), [Change::done(id)]))
+    });
+    confirmed.await?;
     Ok(HttpResponse::Ok().json(RecoveryCodes { recovery_codes: codes }))
 }
 
@@ -145,24 +136,28 @@ pub async fn confirm_totp(
 )]
 pub async fn remove_totp(
     admin: Admin,
+    peer: Peer,
     body: Json<RemoveTotp>,
-    passwords: web::Data<Passwords>,
+    logins: web::Data<Logins>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let RemoveTotp { password, code } = body.value;
-    let lock = lock_behind(&admin, password, &passwords, &postgres).await?;
-    if lock.totp.is_none() {
+    let (login, guess) = logins.confirm(&admin, (password, "/password"), peer).await?;
+    if login.totp.is_none() {
         return Err(Problem::new(Code::InvalidTransition, "The second factor is off."));
     }
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let is_proven = store::still(&transaction, &lock).await?
-        && prove(&transaction, &lock, Some(&code)).await.is_ok();
-    if !is_proven {
-        return Err(Problem::new(Code::Forbidden, "The password or the code is wrong."));
+    let removed = change_and_record(&postgres.writers, &admin, async |transaction| {
+        if !store::lock_unchanged(transaction, &login).await?
+            || !use_code(transaction, &login, &code).await?
+        {
+            return Ok((false, None));
+        }
+        store::turn_totp_off(transaction, login.id).await?;
+        Ok((true, Some(Change::done(login.id))))
+    });
+    if !removed.await? {
+        guess.failed().await;
+        return Err(wrong_code());
     }
-    store::turn_totp_off(&transaction, lock.id).await?;
-    record(&transaction, &admin, &Change::done(lock.id)).await?;
-    transaction.commit().await?;
     Ok(HttpResponse::NoContent().finish())
 }

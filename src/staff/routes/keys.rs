@@ -1,12 +1,12 @@
 //! API keys: shown once, stored hashed.
 
-use crate::audit::{Change, record};
+use crate::audit::{Change, change_and_record};
 use crate::auth::{Admin, Scope, Token, TokenHash};
 use crate::error::{Code, Problem, Violations};
 use crate::id::ApiKeyId;
 use crate::json::{Field, Json, JsonOrEmpty};
 use crate::page::{List, PageQuery};
-use crate::postgres::{Postgres, begin};
+use crate::postgres::Postgres;
 use crate::staff::credentials::{Credentials, PUBLISHABLE_KEY, SECRET_KEY};
 use crate::staff::key::{Key, Kind};
 use crate::staff::store::keys as store;
@@ -73,7 +73,16 @@ pub struct UpdateApiKey {
     #[serde(default)]
     #[schema(max_items = 50)]
     origins: Option<Vec<String>>,
+    /// When it is over.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Field<Instant>,
 }
+
+/// A moment as bodies tell it (RFC 3339).
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Instant(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
 
 /// For how long the key before is good, too.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -84,6 +93,9 @@ pub struct RotateApiKey {
     #[serde(default)]
     #[schema(maximum = 2_592_000)]
     overlap_seconds: u64,
+    /// When the new one is over; never, unless said.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
 }
 
 /// A key that was made.
@@ -144,6 +156,11 @@ fn refuse_revoked(key: &Key) -> Result<(), Problem> {
     }
 }
 
+fn check_end(expires_at: Option<OffsetDateTime>, violations: &mut Violations) {
+    let is_ahead = expires_at.is_none_or(|at| at > OffsetDateTime::now_utc());
+    violations.require(is_ahead, "/expires_at", "must be in the future");
+}
+
 /// All keys, newest first, those taken back, too.
 #[utoipa::path(
     get, path = "/v1/admin/api-keys", tag = "admin", params(PageQuery),
@@ -174,7 +191,6 @@ pub async fn create_api_key(
 ) -> Result<HttpResponse, Problem> {
     let NewApiKey { kind, name, scopes, channel, origins, expires_at } = body.value;
     let (token, prefix) = fresh(kind);
-    let now = OffsetDateTime::now_utc();
     let key = Key {
         id: ApiKeyId::new(),
         kind,
@@ -187,20 +203,19 @@ pub async fn create_api_key(
         revoked_at: None,
         last_used_at: None,
         version: 1,
-        created_at: now,
+        created_at: OffsetDateTime::now_utc(),
     };
     let mut violations = Violations::default();
     key.check(&mut violations);
-    let is_ahead = expires_at.is_none_or(|at| at > now);
-    violations.require(is_ahead, "/expires_at", "must be in the future");
+    check_end(expires_at, &mut violations);
     violations.finish()?;
     admin.reaches(&key.scopes)?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let key = store::insert(&transaction, &key, &token.hash()).await?;
-    record(&transaction, &admin, &Change::made(key.id, &key)?).await?;
-    transaction.commit().await?;
-    Ok(made(key, &token))
+    let inserted = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let key = store::insert(transaction, &key, &token.hash()).await?;
+        let change = Change::made(key.id, &key)?;
+        Ok((key, [change]))
+    });
+    Ok(made(inserted.await?, &token))
 }
 
 /// One key, never its secret.
@@ -232,31 +247,36 @@ pub async fn update_api_key(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = read(&id)?;
-    let UpdateApiKey { name, scopes, channel, origins } = body.value;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let (before, _) = lock(&transaction, &admin, id).await?;
-    let old = before.clone();
-    let after = Key {
-        name: name.unwrap_or(old.name),
-        scopes: scopes.map_or(old.scopes, |scopes| scopes.into_iter().collect()),
-        channel: channel.optional().unwrap_or(old.channel),
-        origins: origins.unwrap_or(old.origins),
-        ..old
-    };
+    let UpdateApiKey { name, scopes, channel, origins, expires_at } = body.value;
+    let expires_at = expires_at.optional().map(|at| at.map(|Instant(at)| at));
     let mut violations = Violations::default();
-    after.check(&mut violations);
+    check_end(expires_at.flatten(), &mut violations);
     violations.finish()?;
-    admin.reaches(&after.scopes)?;
-    if_match.check(before.version)?;
-    refuse_revoked(&before)?;
-    if after == before {
-        return Ok(shown(before));
-    }
-    let after = store::update(&transaction, &after).await?;
-    record(&transaction, &admin, &Change::changed(id, &before, &after)?).await?;
-    transaction.commit().await?;
-    Ok(shown(after))
+    let updated = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let (before, _) = lock(transaction, &admin, id).await?;
+        let old = before.clone();
+        let after = Key {
+            name: name.unwrap_or(old.name),
+            scopes: scopes.map_or(old.scopes, |scopes| scopes.into_iter().collect()),
+            channel: channel.optional().unwrap_or(old.channel),
+            origins: origins.unwrap_or(old.origins),
+            expires_at: expires_at.unwrap_or(old.expires_at),
+            ..old
+        };
+        let mut violations = Violations::default();
+        after.check(&mut violations);
+        violations.finish()?;
+        admin.reaches(&after.scopes)?;
+        if_match.check(before.version)?;
+        refuse_revoked(&before)?;
+        if after == before {
+            return Ok((before, None));
+        }
+        let after = store::update(transaction, &after).await?;
+        let change = Change::changed(id, &before, &after)?;
+        Ok((after, Some(change)))
+    });
+    Ok(shown(updated.await?))
 }
 
 /// Take a key back, on every instance within a second; again: 204.
@@ -274,16 +294,16 @@ pub async fn delete_api_key(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = read(&id)?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let (before, hash) = lock(&transaction, &admin, id).await?;
-    if_match.check(before.version)?;
-    if before.revoked_at.is_none() {
-        let after = store::revoke(&transaction, id).await?;
-        record(&transaction, &admin, &Change::changed(id, &before, &after)?).await?;
-        transaction.commit().await?;
-        credentials.forget(&[hash]);
-    }
+    let revoked = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let (before, hash) = lock(transaction, &admin, id).await?;
+        if_match.check(before.version)?;
+        if before.revoked_at.is_some() {
+            return Ok((hash, None));
+        }
+        let after = store::revoke(transaction, id).await?;
+        Ok((hash, Some(Change::changed(id, &before, &after)?)))
+    });
+    credentials.forget(&[revoked.await?]);
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -305,22 +325,26 @@ pub async fn rotate_api_key(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = read(&id)?;
-    let seconds = body.value.overlap_seconds;
+    let RotateApiKey { overlap_seconds: seconds, expires_at } = body.value;
     let mut violations = Violations::default();
     let detail = "must be from 0 to 2,592,000";
     violations.require(seconds <= OVERLAP_SECONDS_MAX, "/overlap_seconds", detail);
+    check_end(expires_at, &mut violations);
     violations.finish()?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let (before, hash) = lock(&transaction, &admin, id).await?;
-    refuse_revoked(&before)?;
-    let (token, prefix) = fresh(before.kind);
-    let new = Key { id: ApiKeyId::new(), prefix, ..before.clone() };
-    let new = store::insert(&transaction, &new, &token.hash()).await?;
-    let after = store::end_after(&transaction, id, Duration::from_secs(seconds)).await?;
-    record(&transaction, &admin, &Change::changed(id, &before, &after)?).await?;
-    record(&transaction, &admin, &Change::made(new.id, &new)?).await?;
-    transaction.commit().await?;
+    let rotated = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let (before, hash) = lock(transaction, &admin, id).await?;
+        refuse_revoked(&before)?;
+        if before.expires_at.is_some_and(|at| at <= OffsetDateTime::now_utc()) {
+            return Err(Problem::new(Code::InvalidTransition, "This key is over: make another."));
+        }
+        let (token, prefix) = fresh(before.kind);
+        let new = Key { id: ApiKeyId::new(), prefix, expires_at, ..before.clone() };
+        let new = store::insert(transaction, &new, &token.hash()).await?;
+        let after = store::end_after(transaction, id, Duration::from_secs(seconds)).await?;
+        let changes = [Change::changed(id, &before, &after)?, Change::made(new.id, &new)?];
+        Ok(((new, token, hash), changes))
+    });
+    let (new, token, hash) = rotated.await?;
     if seconds == 0 {
         credentials.forget(&[hash]);
     }

@@ -8,26 +8,25 @@ pub mod session;
 
 use super::credentials::Credentials;
 use super::invitation::{Invitation, LASTS, NewStaff, invite, role_to_give};
-use super::role::OWNER;
+use super::logins::Logins;
 use super::staff::Staff;
 use super::store;
-use super::store::roles::keep;
+use super::store::roles::lock_shared;
 use super::store::sessions::end_all;
-use crate::audit::{Change, record};
+use crate::audit::{Change, change_and_record};
 use crate::auth::{Admin, Secrets, hash};
 use crate::contact::Email;
-use crate::customer::{Passwords, check_password, check_text};
+use crate::customer::{check_password, check_text};
 use crate::error::{Code, FieldError, Problem, Violations};
 use crate::id::StaffId;
 use crate::json::{Json, JsonOrEmpty};
 use crate::page::{List, PageQuery};
-use crate::postgres::{Postgres, begin};
+use crate::postgres::Postgres;
 use crate::version::{IfMatch, etag};
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use deadpool_postgres::Transaction;
 use serde::Deserialize;
-use std::fmt;
 use utoipa::ToSchema;
 
 /// Somebody to invite.
@@ -76,12 +75,6 @@ pub struct AcceptInvitation {
     password: String,
 }
 
-impl fmt::Debug for AcceptInvitation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AcceptInvitation")
-    }
-}
-
 fn unknown() -> Problem {
     Problem::not_found("member of staff")
 }
@@ -102,17 +95,14 @@ async fn lock_within_reach(
     id: StaffId,
 ) -> Result<Staff, Problem> {
     let staff = store::lock(transaction, id).await?.ok_or_else(unknown)?;
-    let role = keep(transaction, &staff.role).await?;
+    let role = lock_shared(transaction, &staff.role).await?;
     role.map_or(Ok(()), |role| admin.reaches(&role.scopes))?;
     Ok(staff)
 }
 
 /// Somebody must be able to let others in.
-async fn leave_an_owner(transaction: &Transaction<'_>, staff: &Staff) -> Result<(), Problem> {
-    if staff.role == OWNER
-        && !staff.invited
-        && !store::has_other_owner(transaction, staff.id).await?
-    {
+fn leave_an_owner(owners: &[StaffId], leaving: StaffId) -> Result<(), Problem> {
+    if owners == [leaving] {
         let detail = "This is the last owner: make somebody else one first.";
         return Err(Problem::new(Code::InvalidTransition, detail));
     }
@@ -175,18 +165,17 @@ pub async fn create_invitation(
 ) -> Result<HttpResponse, Problem> {
     let id = read(&id)?;
     let invitation = Invitation::by_mail(&secrets);
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let staff = lock_within_reach(&transaction, &admin, id).await?;
-    if !staff.invited {
-        let detail = "They have accepted their invitation.";
-        return Err(Problem::new(Code::InvalidTransition, detail));
-    }
-    store::invite_again(&transaction, id, &invitation.hash(), LASTS).await?;
-    invitation.send(&transaction, &staff).await?;
-    record(&transaction, &admin, &Change::done(id)).await?;
-    transaction.commit().await?;
-    Ok(HttpResponse::Created().json(staff))
+    let invited = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let staff = lock_within_reach(transaction, &admin, id).await?;
+        if !staff.invited {
+            let detail = "They have accepted their invitation.";
+            return Err(Problem::new(Code::InvalidTransition, detail));
+        }
+        store::invite_again(transaction, id, &invitation.hash(), LASTS).await?;
+        invitation.send(transaction, &staff).await?;
+        Ok((staff, [Change::done(id)]))
+    });
+    Ok(HttpResponse::Created().json(invited.await?))
 }
 
 /// Nothing more is needed to invite somebody again.
@@ -202,7 +191,7 @@ pub struct InviteAgain {}
 )]
 pub async fn accept_invitation(
     body: Json<AcceptInvitation>,
-    passwords: web::Data<Passwords>,
+    logins: web::Data<Logins>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let AcceptInvitation { token, password } = body.value;
@@ -215,7 +204,7 @@ pub async fn accept_invitation(
     };
     let hash = hash(&token);
     let email = store::invited(&postgres.readers, &hash).await?.ok_or_else(over)?;
-    let password_hash = passwords.hash(password, email).await?;
+    let password_hash = logins.hash(password, &email).await?;
     let staff = store::accept(&postgres.writers, &hash, &password_hash).await?;
     Ok(HttpResponse::Ok().json(staff.ok_or_else(over)?))
 }
@@ -253,24 +242,30 @@ pub async fn update_staff(
     let mut violations = Violations::default();
     check_text(name.as_deref(), "/name", &mut violations);
     violations.finish()?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let before = lock_within_reach(&transaction, &admin, read(&id)?).await?;
-    if_match.check(before.version)?;
-    let mut after = before.clone();
-    if let Some(name) = name {
-        after.name = name;
-    }
-    if let Some(role) = role.filter(|role| *role != before.role) {
-        leave_an_owner(&transaction, &before).await?;
-        after.role = role_to_give(&transaction, &admin, &role).await?.name;
-    }
-    if after != before {
-        after = store::update(&transaction, &after).await?;
-        record(&transaction, &admin, &Change::changed(after.id, &before, &after)?).await?;
-        transaction.commit().await?;
-    }
-    Ok(shown(HttpResponse::Ok(), after))
+    let id = read(&id)?;
+    let updated = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let owners = match role {
+            Some(_) => store::lock_owners(transaction).await?,
+            None => Vec::new(),
+        };
+        let before = lock_within_reach(transaction, &admin, id).await?;
+        if_match.check(before.version)?;
+        let mut after = before.clone();
+        if let Some(name) = name {
+            after.name = name;
+        }
+        if let Some(role) = role.filter(|role| *role != before.role) {
+            leave_an_owner(&owners, id)?;
+            after.role = role_to_give(transaction, &admin, &role).await?.name;
+        }
+        if after == before {
+            return Ok((before, None));
+        }
+        let after = store::update(transaction, &after).await?;
+        let change = Change::changed(id, &before, &after)?;
+        Ok((after, Some(change)))
+    });
+    Ok(shown(HttpResponse::Ok(), updated.await?))
 }
 
 /// Remove somebody whose role does not reach beyond yours; they are logged out everywhere.
@@ -287,15 +282,16 @@ pub async fn delete_staff(
     credentials: web::Data<Credentials>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let staff = lock_within_reach(&transaction, &admin, read(&id)?).await?;
-    if_match.check(staff.version)?;
-    leave_an_owner(&transaction, &staff).await?;
-    let ended = end_all(&transaction, staff.id, None).await?;
-    store::remove(&transaction, staff.id).await?;
-    record(&transaction, &admin, &Change::removed(staff.id, &staff)?).await?;
-    transaction.commit().await?;
-    credentials.forget(&ended);
+    let id = read(&id)?;
+    let ended = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let owners = store::lock_owners(transaction).await?;
+        let staff = lock_within_reach(transaction, &admin, id).await?;
+        if_match.check(staff.version)?;
+        leave_an_owner(&owners, id)?;
+        let ended = end_all(transaction, id, None).await?;
+        store::remove(transaction, id).await?;
+        Ok((ended, [Change::removed(id, &staff)?]))
+    });
+    credentials.forget(&ended.await?);
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,11 +1,11 @@
 //! The roles of staff.
 
-use crate::audit::{Change, record};
+use crate::audit::{Change, change_and_record, record};
 use crate::auth::{Admin, Scope, Scopes};
 use crate::error::{Code, Problem, Violations};
 use crate::idempotency::{Claim, Reply, once};
 use crate::json::Json;
-use crate::postgres::{Postgres, begin};
+use crate::postgres::Postgres;
 use crate::staff::role::{Role, built_in, check_name, find_built_in};
 use crate::staff::store::roles as store;
 use crate::version::{IfMatch, etag};
@@ -97,7 +97,7 @@ pub async fn create_role(
     body: Json<NewRole>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let claim = Claim::of(&request, &admin.scope, &body.hash)?;
+    let claim = Claim::of(&request, &admin.key_scope(), &body.hash)?;
     let NewRole { name, scopes } = body.value;
     let mut violations = Violations::default();
     check_name(&name, "/name", &mut violations);
@@ -152,18 +152,18 @@ pub async fn update_role(
     let scopes = check(body.value.scopes, &mut violations);
     violations.finish()?;
     admin.reaches(&scopes)?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let before = lock(&transaction, &admin, &name).await?;
-    if_match.check(before.version)?;
-    if before.scopes == scopes {
-        return Ok(shown(before));
-    }
-    let after = Role { scopes, ..before.clone() };
-    let after = store::update(&transaction, &after).await?;
-    record(&transaction, &admin, &Change::changed(&after.name, &before, &after)?).await?;
-    transaction.commit().await?;
-    Ok(shown(after))
+    let updated = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let before = lock(transaction, &admin, &name).await?;
+        if_match.check(before.version)?;
+        if before.scopes == scopes {
+            return Ok((before, None));
+        }
+        let after = Role { scopes, ..before.clone() };
+        let after = store::update(transaction, &after).await?;
+        let change = Change::changed(&after.name, &before, &after)?;
+        Ok((after, Some(change)))
+    });
+    Ok(shown(updated.await?))
 }
 
 /// Remove one of the shop's own roles; `conflict` if somebody has it.
@@ -180,14 +180,14 @@ pub async fn delete_role(
     if_match: IfMatch,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    let role = lock(&transaction, &admin, &name).await?;
-    if_match.check(role.version)?;
-    if !store::remove(&transaction, &name).await? {
-        return Err(Problem::new(Code::Conflict, "Somebody has this role."));
-    }
-    record(&transaction, &admin, &Change::removed(&role.name, &role)?).await?;
-    transaction.commit().await?;
+    let removed = change_and_record(&postgres.writers, &admin, async |transaction| {
+        let role = lock(transaction, &admin, &name).await?;
+        if_match.check(role.version)?;
+        if !store::remove(transaction, &name).await? {
+            return Err(Problem::new(Code::Conflict, "Somebody has this role."));
+        }
+        Ok(((), [Change::removed(&role.name, &role)?]))
+    });
+    removed.await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,22 +1,22 @@
 //! Logging in as one of the staff.
 
 use super::unknown;
+use crate::audit::{Change, change_and_record};
 use crate::auth::{Admin, Scope, Scopes, Token, TokenHash, bearer, hash};
 use crate::contact::Email;
-use crate::customer::{Passwords, check_password, email_key};
-use crate::error::{Code, Problem, Violations};
+use crate::customer::check_password;
+use crate::error::{Code, FieldError, Problem, Violations};
 use crate::json::Json;
 use crate::peer::Peer;
-use crate::postgres::{Postgres, begin};
-use crate::rate_limit::RateLimits;
+use crate::postgres::{Postgres, begin, commit};
 use crate::staff::credentials::{Credentials, STAFF_TOKEN};
+use crate::staff::logins::Logins;
 use crate::staff::staff::Staff;
-use crate::staff::store::{self, Lock, sessions};
+use crate::staff::store::{self, Login, sessions};
 use crate::staff::{totp, unauthorized};
 use actix_web::{HttpRequest, HttpResponse, web};
 use deadpool_postgres::Transaction;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -35,12 +35,6 @@ pub struct StaffLogIn {
     #[serde(default)]
     #[schema(max_length = 50, example = "287082")]
     code: Option<String>,
-}
-
-impl fmt::Debug for StaffLogIn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StaffLogIn")
-    }
 }
 
 /// A session in which one of the staff is logged in.
@@ -79,14 +73,13 @@ pub struct ChangeStaffPassword {
     password: String,
 }
 
-impl fmt::Debug for ChangeStaffPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ChangeStaffPassword")
-    }
-}
-
 fn wrong() -> Problem {
     Problem::new(Code::Unauthorized, "The address, the password or the code is wrong.")
+}
+
+fn missing() -> Problem {
+    let detail = "Send the code of the authenticator, or a recovery code, as `code`.";
+    Problem::new(Code::Unauthorized, detail)
 }
 
 /// The hash of the bearer token that asks.
@@ -106,37 +99,34 @@ fn asking(request: &HttpRequest) -> Result<TokenHash, Problem> {
 pub async fn create_staff_login(
     peer: Peer,
     body: Json<StaffLogIn>,
-    passwords: web::Data<Passwords>,
+    logins: web::Data<Logins>,
     credentials: web::Data<Credentials>,
     postgres: web::Data<Postgres>,
-    limits: web::Data<RateLimits>,
 ) -> Result<HttpResponse, Problem> {
     let StaffLogIn { email, password, code } = body.value;
-    let guess = limits.guess(&format!("staff:{}", email_key(&email)), peer).await?;
-    let lock = store::lock_of(&postgres.readers, &email).await?;
-    let hash = lock.as_ref().map(|lock| &*lock.password_hash);
-    let is_right = passwords.verify(password, hash).await?;
-    let Some(lock) = lock.filter(|_| is_right) else {
-        guess.failed().await;
+    let Some((login, guess)) = logins.open(&email, password, peer).await? else {
         tracing::info!(address = %peer.0, "a login of staff was refused");
         return Err(wrong());
     };
     let token = Token::fresh(STAFF_TOKEN);
     let mut client = postgres.writers.get().await?;
     let transaction = begin(&mut client).await?;
-    if !store::still(&transaction, &lock).await? {
+    if !store::lock_unchanged(&transaction, &login).await? {
         return Err(wrong());
     }
-    if let Err(problem) = prove(&transaction, &lock, code.as_deref()).await {
-        guess.failed().await;
-        tracing::info!(staff = %lock.id, address = %peer.0, "a second factor was refused");
-        return Err(problem);
+    if login.totp.is_some() {
+        let code = code.ok_or_else(missing)?;
+        if !use_code(&transaction, &login, &code).await? {
+            guess.failed().await;
+            tracing::info!(staff = %login.id, address = %peer.0, "a second factor was refused");
+            return Err(wrong());
+        }
     }
     guess.succeeded().await;
     let periods = credentials.periods();
-    let expires_at = sessions::begin(&transaction, &token.hash(), lock.id, periods).await?;
-    transaction.commit().await?;
-    tracing::info!(staff = %lock.id, address = %peer.0, "logged in");
+    let expires_at = sessions::begin(&transaction, &token.hash(), login.id, periods).await?;
+    commit(transaction).await?;
+    tracing::info!(staff = %login.id, address = %peer.0, "logged in");
     let body = StartedStaffSession { token: token.expose(), expires_at };
     Ok(HttpResponse::Ok().json(body))
 }
@@ -146,26 +136,18 @@ pub(super) fn now() -> u64 {
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or(0)
 }
 
-/// Uses a code of the second factor up, if there is one, in the transaction that it is good for.
-pub(super) async fn prove(
+/// Whether the code is one of the second factor; it is used up in the transaction that it is good
+/// for.
+pub(super) async fn use_code(
     transaction: &Transaction<'_>,
-    lock: &Lock,
-    code: Option<&str>,
-) -> Result<(), Problem> {
-    let Some((secret, last)) = &lock.totp else { return Ok(()) };
-    let missing = || {
-        let detail = "Send the code of the authenticator, or a recovery code, as `code`.";
-        Problem::new(Code::Unauthorized, detail)
-    };
-    let code = code.ok_or_else(missing)?;
-    let is_right = match totp::step_of(secret, code, now(), *last)? {
-        Some(step) => store::use_step(transaction, lock.id, step).await?,
-        None => {
-            let code = totp::recovery_hash(code);
-            store::use_recovery_code(transaction, lock.id, &code).await?
-        }
-    };
-    if is_right { Ok(()) } else { Err(wrong()) }
+    login: &Login,
+    code: &str,
+) -> Result<bool, Problem> {
+    let Some((secret, last)) = &login.totp else { return Ok(false) };
+    match totp::step_of(secret, code, now(), *last)? {
+        Some(step) => store::use_step(transaction, login.id, step).await,
+        None => store::use_recovery_code(transaction, login.id, &totp::recovery_hash(code)).await,
+    }
 }
 
 /// Who am I, and what may I do.
@@ -208,7 +190,7 @@ pub async fn update_staff_password(
     admin: Admin,
     request: HttpRequest,
     body: Json<ChangeStaffPassword>,
-    passwords: web::Data<Passwords>,
+    logins: web::Data<Logins>,
     credentials: web::Data<Credentials>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
@@ -216,36 +198,20 @@ pub async fn update_staff_password(
     let mut violations = Violations::default();
     check_password(&password, &mut violations);
     violations.finish()?;
-    let lock = lock_behind(&admin, current_password, &passwords, &postgres).await?;
-    let staff = store::find(&postgres.readers, lock.id).await?.ok_or_else(unknown)?;
-    let new = passwords.hash(password, staff.email).await?;
-    let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
-    if !store::still(&transaction, &lock).await? {
-        return Err(wrong());
-    }
-    store::set_password(&transaction, lock.id, &new).await?;
+    let pointer = "/current_password";
+    let current = (current_password, pointer);
+    let (login, _) = logins.confirm(&admin, current, Peer::of(&request)).await?;
+    let new = logins.hash(password, &login.email).await?;
     let but = asking(&request)?;
-    let ended = sessions::end_all(&transaction, lock.id, Some(&but)).await?;
-    let change = crate::audit::Change::done(lock.id);
-    crate::audit::record(&transaction, &admin, &change).await?;
-    transaction.commit().await?;
-    credentials.forget(&ended);
+    let ended = change_and_record(&postgres.writers, &admin, async |transaction| {
+        if !store::lock_unchanged(transaction, &login).await? {
+            let error = FieldError::new(pointer, "is not your password any more");
+            return Err(Problem::validation(vec![error]));
+        }
+        store::set_password(transaction, login.id, &new).await?;
+        let ended = sessions::end_all(transaction, login.id, Some(&but)).await?;
+        Ok((ended, [Change::done(login.id)]))
+    });
+    credentials.forget(&ended.await?);
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// What whoever asks logs in with, if this is their password; `forbidden` if it is not, because
-/// the session that asks is good.
-pub(super) async fn lock_behind(
-    admin: &Admin,
-    password: String,
-    passwords: &Passwords,
-    postgres: &Postgres,
-) -> Result<Lock, Problem> {
-    let lock = store::own_lock(&postgres.readers, admin.staff()?).await?;
-    let lock = lock.ok_or_else(unauthorized)?;
-    if passwords.verify(password, Some(&lock.password_hash)).await? {
-        return Ok(lock);
-    }
-    Err(Problem::new(Code::Forbidden, "The password is wrong."))
 }

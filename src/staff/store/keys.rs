@@ -1,6 +1,6 @@
 //! The SQL of API keys.
 
-use crate::auth::{Principal, TokenHash, parse_scopes, scope_names};
+use crate::auth::{Principal, TokenHash, parse_scopes, read_hash, scope_names};
 use crate::error::Problem;
 use crate::id::ApiKeyId;
 use crate::page::Page;
@@ -58,7 +58,7 @@ pub async fn credentials(
     let due = rows.iter().filter(|row| row.get(5)).map(|row| row.get(1)).collect();
     note_use(postgres, due);
     let credential = |row: &Row| {
-        let hash = TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal)?;
+        let hash = read_hash(row, 0)?;
         let id: ApiKeyId = row.get::<_, Uuid>(1).into();
         let credential = match row.get::<_, &str>(2) {
             "secret" => Credential::Admin {
@@ -118,7 +118,7 @@ pub async fn lock(
     let sql = format!("SELECT {COLUMNS}, key_hash FROM api_keys WHERE id = $1 FOR UPDATE");
     let row = transaction.query_opt(&sql, &[&id.uuid()]).await?;
     let hashed = |row: Row| {
-        let hash = TokenHash::try_from(row.get::<_, &[u8]>(12)).map_err(Problem::internal)?;
+        let hash = read_hash(&row, 12)?;
         Ok((read(&row), hash))
     };
     row.map(hashed).transpose()

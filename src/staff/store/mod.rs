@@ -144,59 +144,61 @@ pub async fn remove(transaction: &Transaction<'_>, id: StaffId) -> Result<(), Pr
     Ok(())
 }
 
-/// Whether somebody besides this owner is one, and can log in. Owners are locked in the order of
-/// their ids: two that remove each other wait, and the second one is refused.
-pub async fn has_other_owner(
-    transaction: &Transaction<'_>,
-    id: StaffId,
-) -> Result<bool, Problem> {
+/// Locks the owners who can log in, in the order of their ids. They come before anybody else of the
+/// staff: of two who remove each other, the second one waits and is refused.
+pub async fn lock_owners(transaction: &Transaction<'_>) -> Result<Vec<StaffId>, Problem> {
     let sql = "SELECT id FROM staff WHERE role = $1 AND password_hash IS NOT NULL
                ORDER BY id FOR UPDATE";
     let owners = transaction.query(sql, &[&OWNER]).await?;
-    Ok(owners.iter().any(|row| row.get::<_, Uuid>(0) != id.uuid()))
+    Ok(owners.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
 }
 
 /// What somebody logs in with.
-pub struct Lock {
+pub struct Login {
     /// Who.
     pub id: StaffId,
+    /// The address.
+    pub email: String,
     /// The hash of the password.
     pub password_hash: String,
     /// The secret of the authenticator, if it is asked for, and the last step that was used.
     pub totp: Option<(Vec<u8>, i64)>,
 }
 
-/// The columns that [`read_lock`] reads.
-const LOCK: &str = "id, password_hash, is_totp_on, totp_secret, totp_step";
+/// The columns that [`read_login`] reads.
+const LOGIN: &str = "id, email, password_hash, is_totp_on, totp_secret, totp_step";
 
-fn read_lock(row: &Row) -> Lock {
-    let secret: Option<Vec<u8>> = row.get(3);
-    let totp = secret.filter(|_| row.get(2)).map(|secret| (secret, row.get(4)));
-    Lock { id: row.get::<_, Uuid>(0).into(), password_hash: row.get(1), totp }
+fn read_login(row: &Row) -> Login {
+    let secret: Option<Vec<u8>> = row.get(4);
+    let totp = secret.filter(|_| row.get(3)).map(|secret| (secret, row.get(5)));
+    Login { id: row.get::<_, Uuid>(0).into(), email: row.get(1), password_hash: row.get(2), totp }
 }
 
 /// What whoever has this address logs in with, if they have accepted their invitation.
-pub async fn lock_of(readers: &Pool, email: &str) -> Result<Option<Lock>, Problem> {
+pub async fn login_of(readers: &Pool, email: &str) -> Result<Option<Login>, Problem> {
     let sql =
-        format!("SELECT {LOCK} FROM staff WHERE email_key = $1 AND password_hash IS NOT NULL");
+        format!("SELECT {LOGIN} FROM staff WHERE email_key = $1 AND password_hash IS NOT NULL");
     let row = readers.get().await?.query_opt(&sql, &[&email_key(email)]).await?;
-    Ok(row.map(|row| read_lock(&row)))
+    Ok(row.map(|row| read_login(&row)))
 }
 
 /// What one of the staff logs in with.
-pub async fn own_lock(readers: &Pool, id: StaffId) -> Result<Option<Lock>, Problem> {
-    let sql = format!("SELECT {LOCK} FROM staff WHERE id = $1 AND password_hash IS NOT NULL");
+pub async fn own_login(readers: &Pool, id: StaffId) -> Result<Option<Login>, Problem> {
+    let sql = format!("SELECT {LOGIN} FROM staff WHERE id = $1 AND password_hash IS NOT NULL");
     let row = readers.get().await?.query_opt(&sql, &[&id.uuid()]).await?;
-    Ok(row.map(|row| read_lock(&row)))
+    Ok(row.map(|row| read_login(&row)))
 }
 
 /// The same, locked, if nothing of it has changed since; so what was proven still counts.
-pub async fn still(transaction: &Transaction<'_>, lock: &Lock) -> Result<bool, Problem> {
+pub async fn lock_unchanged(
+    transaction: &Transaction<'_>,
+    login: &Login,
+) -> Result<bool, Problem> {
     let sql = "SELECT FROM staff WHERE id = $1 AND password_hash = $2
                    AND is_totp_on = ($3::bytea IS NOT NULL)
                    AND ($3 IS NULL OR totp_secret = $3) FOR UPDATE";
-    let secret = lock.totp.as_ref().map(|(secret, _)| &secret[..]);
-    let values = (lock.id.uuid(), &lock.password_hash);
+    let secret = login.totp.as_ref().map(|(secret, _)| &secret[..]);
+    let values = (login.id.uuid(), &login.password_hash);
     Ok(transaction.query_opt(sql, &[&values.0, values.1, &secret]).await?.is_some())
 }
 

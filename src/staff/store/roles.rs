@@ -39,7 +39,10 @@ pub async fn find(readers: &Pool, name: &str) -> Result<Option<Role>, Problem> {
 }
 
 /// The same, kept as it is until the transaction ends.
-pub async fn keep(transaction: &Transaction<'_>, name: &str) -> Result<Option<Role>, Problem> {
+pub async fn lock_shared(
+    transaction: &Transaction<'_>,
+    name: &str,
+) -> Result<Option<Role>, Problem> {
     if let Some(role) = find_built_in(name) {
         return Ok(Some(role));
     }

@@ -1,10 +1,11 @@
 //! The SQL of the sessions of staff.
 
-use crate::auth::{Principal, TokenHash, parse_scopes};
+use crate::auth::{Principal, TokenHash, parse_scopes, read_hash};
 use crate::error::Problem;
 use crate::id::StaffId;
 use crate::postgres::Postgres;
 use crate::retention::Sweep;
+use crate::session::Periods;
 use crate::staff::credentials::Credential;
 use crate::staff::role::find_built_in;
 use deadpool_postgres::{Pool, Transaction};
@@ -23,17 +24,9 @@ pub const SWEEP: Sweep = Sweep {
     keep: |_| Duration::from_secs(60 * 60),
 };
 
-/// How long sessions of staff last.
-#[derive(Debug, Clone, Copy)]
-pub struct Periods {
-    /// After their last use.
-    pub idle: Duration,
-    /// After their beginning.
-    pub absolute: Duration,
-}
-
 /// What the sessions with these hashes stand for that are not over: their member of staff, with
-/// the scopes of the role that they have now.
+/// the scopes of the role that they have now. Their expiry is moved on once in a tenth of the idle
+/// time, which is short, so that they hardly ever write.
 pub async fn credentials(
     postgres: &Postgres,
     hashes: &[TokenHash],
@@ -51,7 +44,7 @@ pub async fn credentials(
     let due = rows.iter().filter(|row| row.get(4)).map(|row| row.get(0)).collect();
     touch(postgres, due, periods.idle);
     let credential = |row: &Row| {
-        let hash = TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal)?;
+        let hash = read_hash(row, 0)?;
         let principal = Principal::Staff(row.get::<_, Uuid>(1).into());
         let scopes = match find_built_in(row.get(2)) {
             Some(role) => role.scopes,
@@ -71,9 +64,13 @@ fn touch(postgres: &Postgres, due: Vec<Vec<u8>>, idle: Duration) {
     let writers = postgres.writers.clone();
     postgres.runtime().spawn(async move {
         let touched = async {
-            let sql = "UPDATE staff_sessions
-                       SET expires_at = least(now() + make_interval(secs => $2), ends_at)
-                       WHERE token_hash = ANY($1) AND expires_at > now()";
+            let sql = "WITH due AS MATERIALIZED (
+                           SELECT token_hash FROM staff_sessions
+                           WHERE token_hash = ANY($1) AND expires_at > now()
+                           ORDER BY token_hash FOR UPDATE SKIP LOCKED)
+                       UPDATE staff_sessions s
+                       SET expires_at = least(now() + make_interval(secs => $2), s.ends_at)
+                       FROM due WHERE s.token_hash = due.token_hash";
             writers.get().await?.execute(sql, &[&due, &idle.as_secs_f64()]).await?;
             Ok::<_, Problem>(())
         };
@@ -114,11 +111,13 @@ pub async fn end_all(
     staff: StaffId,
     but: Option<&TokenHash>,
 ) -> Result<Vec<TokenHash>, Problem> {
-    let sql = "UPDATE staff_sessions SET expires_at = now(), ends_at = now()
-               WHERE staff_id = $1 AND expires_at > now() AND token_hash IS DISTINCT FROM $2
-               RETURNING token_hash";
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT token_hash FROM staff_sessions
+                   WHERE staff_id = $1 AND expires_at > now() AND token_hash IS DISTINCT FROM $2
+                   ORDER BY token_hash FOR UPDATE)
+               UPDATE staff_sessions s SET expires_at = now(), ends_at = now()
+               FROM own WHERE s.token_hash = own.token_hash RETURNING s.token_hash";
     let but = but.map(|token| &token[..]);
     let rows = transaction.query(sql, &[&staff.uuid(), &but]).await?;
-    let hash = |row: &Row| TokenHash::try_from(row.get::<_, &[u8]>(0)).map_err(Problem::internal);
-    rows.iter().map(hash).collect()
+    rows.iter().map(|row| read_hash(row, 0)).collect()
 }

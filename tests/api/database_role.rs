@@ -126,6 +126,9 @@ async fn a_role_that_may_do_more_is_not_taken_for_one_that_serves() {
         ("SUPERUSER", "superuser"),
         ("CREATEROLE", "makes roles"),
         ("IN ROLE doorbuster", "owns tables"),
+        ("IN ROLE pg_execute_server_program", "pg_execute_server_program"),
+        ("REPLICATION", "replicates"),
+        ("BYPASSRLS", "row security"),
     ] {
         let (name, _) = role(&database, attributes).await;
         let refused = grant(&database, &name);
