@@ -47,11 +47,11 @@ schemathesis: services ## schemathesis with all its checks against a running ins
 
 slow-clients: services ## 5,000 idle and 500 dribbling connections, and orders meanwhile
 	cargo build --release --workspace
-	PROFILE=release scripts/slow-clients.sh
+	PROFILE=release scripts/beside.sh slow-clients 5000 500
 
 login-storm: services ## 200 clients that log in again and again, and orders meanwhile
 	cargo build --release --workspace
-	PROFILE=release scripts/login-storm.sh
+	PROFILE=release scripts/beside.sh login-storm 200
 
 deny: ## licences, bans and sources of all dependencies
 	scripts/deny.sh

@@ -239,7 +239,8 @@ fn record<B>(response: &ServiceResponse<B>, id: &HeaderValue, started: Instant) 
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let id = id.to_str().unwrap_or_default();
     let took = took.as_micros();
-    if status >= 500 {
+    // A 503 is no fault of this request: whoever refused has said why, or counts it.
+    if status == 500 {
         tracing::warn!(method, route, status, took_us = took, request_id = id, traceparent);
     } else {
         tracing::debug!(method, route, status, took_us = took, request_id = id, traceparent);
