@@ -7,7 +7,7 @@ use std::str::FromStr;
 use utoipa::ToSchema;
 
 macro_rules! scopes {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:tt;)+) => {
         /// One part of the admin API, to be read or to be written.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[derive(Serialize, Deserialize, ToSchema)]

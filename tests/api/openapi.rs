@@ -154,3 +154,12 @@ async fn every_limited_operation_says_what_is_left_and_that_it_may_refuse() {
     }
     assert!(limited > 40, "only {limited}");
 }
+
+#[tokio::test]
+async fn scopes_have_the_names_in_the_document_that_bodies_have() {
+    let document = Document::served().await;
+    let named = &document.0["components"]["schemas"]["Scope"]["enum"];
+    let scopes: Vec<&str> =
+        doorbuster::auth::Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    assert_eq!(named, &json!(scopes));
+}

@@ -9,6 +9,7 @@ pub mod session;
 use super::credentials::Credentials;
 use super::invitation::{Invitation, LASTS, NewStaff, invite, role_to_give};
 use super::logins::Logins;
+use super::role::check_name;
 use super::staff::Staff;
 use super::store;
 use super::store::roles::lock_shared;
@@ -43,7 +44,7 @@ pub struct InviteStaff {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// What they may do: the name of a role that does not reach beyond your own.
-    #[schema(min_length = 1, max_length = 40)]
+    #[schema(min_length = 2, max_length = 40, pattern = "^[a-z][a-z0-9-]{1,39}$")]
     role: String,
 }
 
@@ -58,7 +59,7 @@ pub struct UpdateStaff {
     name: Option<String>,
     /// What they may do, on every instance within a second.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 40)]
+    #[schema(min_length = 2, max_length = 40, pattern = "^[a-z][a-z0-9-]{1,39}$")]
     role: Option<String>,
 }
 
@@ -241,6 +242,7 @@ pub async fn update_staff(
     let UpdateStaff { name, role } = body.value;
     let mut violations = Violations::default();
     check_text(name.as_deref(), "/name", &mut violations);
+    role.iter().for_each(|role| check_name(role, "/role", &mut violations));
     violations.finish()?;
     let id = read(&id)?;
     let updated = change_and_record(&postgres.writers, &admin, async |transaction| {
