@@ -90,6 +90,20 @@ impl Postgres {
         &self.runtime
     }
 
+    /// Works on the runtime of the connections, without anybody waiting for it. If it fails,
+    /// `failure` is said in the log.
+    pub fn in_background(
+        &self,
+        failure: &'static str,
+        work: impl Future<Output = Result<(), Problem>> + Send + 'static,
+    ) {
+        self.runtime.spawn(async move {
+            if let Err(problem) = work.await {
+                tracing::warn!(%problem, "{failure}");
+            }
+        });
+    }
+
     /// Whether a query is answered now.
     pub async fn is_up(&self) -> bool {
         let Ok(client) = self.readers.get().await else { return false };

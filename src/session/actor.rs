@@ -106,11 +106,9 @@ fn reads(postgres: &Postgres, periods: Periods) -> Gather<TokenHash, Session> {
         async move {
             let (found, due) = store::find(&postgres.readers, &tokens, periods).await?;
             if !due.is_empty() {
-                postgres.runtime().clone().spawn(async move {
-                    let touched = store::touch(&postgres.writers, &due, periods.idle).await;
-                    if let Err(problem) = touched {
-                        tracing::warn!(%problem, "the expiry of sessions was not moved on");
-                    }
+                let writers = postgres.writers.clone();
+                postgres.in_background("the expiry of sessions was not moved on", async move {
+                    store::touch(&writers, &due, periods.idle).await
                 });
             }
             Ok(found)

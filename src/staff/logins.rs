@@ -50,7 +50,8 @@ impl Logins {
     pub async fn confirm(
         &self,
         admin: &Admin,
-        (password, pointer): (String, &str),
+        password: String,
+        pointer: &str,
         from: Peer,
     ) -> Result<(Login, Guess), Problem> {
         let login = store::own_login(&self.postgres.readers, admin.staff()?).await?;

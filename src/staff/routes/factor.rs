@@ -90,7 +90,7 @@ pub async fn create_totp(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let password = body.value.password;
-    let (login, _) = logins.confirm(&admin, (password, "/password"), peer).await?;
+    let (login, _) = logins.confirm(&admin, password, "/password", peer).await?;
     let secret = rand::random();
     let (typed, url) = totp::shown(secret, &login.email)?;
     let offered = change_and_record(&postgres.writers, &admin, async |transaction| {
@@ -142,7 +142,7 @@ pub async fn remove_totp(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let RemoveTotp { password, code } = body.value;
-    let (login, guess) = logins.confirm(&admin, (password, "/password"), peer).await?;
+    let (login, guess) = logins.confirm(&admin, password, "/password", peer).await?;
     if login.totp.is_none() {
         return Err(Problem::new(Code::InvalidTransition, "The second factor is off."));
     }

@@ -199,8 +199,8 @@ pub async fn update_staff_password(
     check_password(&password, &mut violations);
     violations.finish()?;
     let pointer = "/current_password";
-    let current = (current_password, pointer);
-    let (login, _) = logins.confirm(&admin, current, Peer::of(&request)).await?;
+    let peer = Peer::of(&request);
+    let (login, _) = logins.confirm(&admin, current_password, pointer, peer).await?;
     let new = logins.hash(password, &login.email).await?;
     let but = asking(&request)?;
     let ended = change_and_record(&postgres.writers, &admin, async |transaction| {

@@ -78,15 +78,10 @@ fn note_use(postgres: &Postgres, due: Vec<Uuid>) {
         return;
     }
     let writers = postgres.writers.clone();
-    postgres.runtime().spawn(async move {
-        let noted = async {
-            let sql = "UPDATE api_keys SET last_used_at = now() WHERE id = ANY($1)";
-            writers.get().await?.execute(sql, &[&due]).await?;
-            Ok::<_, Problem>(())
-        };
-        if let Err(problem) = noted.await {
-            tracing::warn!(%problem, "the use of keys was not noted");
-        }
+    postgres.in_background("the use of keys was not noted", async move {
+        let sql = "UPDATE api_keys SET last_used_at = now() WHERE id = ANY($1)";
+        writers.get().await?.execute(sql, &[&due]).await?;
+        Ok(())
     });
 }
 

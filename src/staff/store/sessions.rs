@@ -62,21 +62,16 @@ fn touch(postgres: &Postgres, due: Vec<Vec<u8>>, idle: Duration) {
         return;
     }
     let writers = postgres.writers.clone();
-    postgres.runtime().spawn(async move {
-        let touched = async {
-            let sql = "WITH due AS MATERIALIZED (
-                           SELECT token_hash FROM staff_sessions
-                           WHERE token_hash = ANY($1) AND expires_at > now()
-                           ORDER BY token_hash FOR UPDATE SKIP LOCKED)
-                       UPDATE staff_sessions s
-                       SET expires_at = least(now() + make_interval(secs => $2), s.ends_at)
-                       FROM due WHERE s.token_hash = due.token_hash";
-            writers.get().await?.execute(sql, &[&due, &idle.as_secs_f64()]).await?;
-            Ok::<_, Problem>(())
-        };
-        if let Err(problem) = touched.await {
-            tracing::warn!(%problem, "the expiry of sessions was not moved on");
-        }
+    postgres.in_background("the expiry of sessions was not moved on", async move {
+        let sql = "WITH due AS MATERIALIZED (
+                       SELECT token_hash FROM staff_sessions
+                       WHERE token_hash = ANY($1) AND expires_at > now()
+                       ORDER BY token_hash FOR UPDATE SKIP LOCKED)
+                   UPDATE staff_sessions s
+                   SET expires_at = least(now() + make_interval(secs => $2), s.ends_at)
+                   FROM due WHERE s.token_hash = due.token_hash";
+        writers.get().await?.execute(sql, &[&due, &idle.as_secs_f64()]).await?;
+        Ok(())
     });
 }
 
