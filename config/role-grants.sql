@@ -11,7 +11,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO :role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO :role;
 
 -- Which migrations have run is the business of the owner.
-REVOKE INSERT, UPDATE, DELETE ON refinery_schema_history FROM :role;
+REVOKE INSERT, UPDATE, DELETE ON refinery_schema_history, oldest_binary FROM :role;
 
 -- What only grows is guarded by a trigger, and here once more.
 DO $$

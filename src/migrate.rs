@@ -1,7 +1,8 @@
 //! Migrations: forward only, checksummed, applied under a lock.
 //!
 //! Two instances may start together: the second waits for the first and finds nothing to do.
-//! Expand, then contract: the previous release's code must run on the new schema.
+//! Expand, then contract: the previous release's code must run on the new schema, so a binary runs
+//! on a newer one as long as that does not name a newer binary as its oldest.
 
 use crate::postgres::{Postgres, describe};
 use refinery::{Migration, Runner, Target};
@@ -17,21 +18,28 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__customers", include_str!("../migrations/0006_customers.sql")),
     ("V7__mail", include_str!("../migrations/0007_mail.sql")),
     ("V8__staff", include_str!("../migrations/0008_staff.sql")),
+    ("V9__oldest_binary", include_str!("../migrations/0009_oldest_binary.sql")),
 ];
 
 /// The key of the advisory lock ("doorbust" in ASCII).
 const LOCK: i64 = 0x646f_6f72_6275_7374;
 
-/// Brings the schema up to this binary's version; returns how many migrations were applied.
+/// The newest migration that this binary knows.
+const KNOWN: i32 = MIGRATIONS.len() as i32;
+
+/// Brings the schema up to this binary's version; returns how many migrations were applied. A
+/// newer schema is left alone.
 ///
-/// Errors are sentences for the operator: the database is not reachable, its schema is newer
-/// than this binary, or a migration that was applied has another checksum.
+/// Errors are sentences for the operator: the database is not reachable, its schema is too new
+/// for this binary, or a migration that was applied has another checksum.
 pub async fn run(postgres: &Postgres) -> Result<usize, String> {
     let mut client = connect(postgres).await?;
     // The lock goes with this connection, so a killed instance does not keep it.
     let lock = format!("SELECT pg_advisory_lock({LOCK})");
     client.batch_execute(&lock).await.map_err(|error| describe(&error))?;
-    refuse_newer_schema(&client).await?;
+    if suits(&client, version(&client).await?).await? {
+        return Ok(0);
+    }
     let report = runner()?
         .run_async(&mut client)
         .await
@@ -39,18 +47,16 @@ pub async fn run(postgres: &Postgres) -> Result<usize, String> {
     Ok(report.applied_migrations().len())
 }
 
-/// Fails unless the schema is exactly the one this binary was built for.
+/// Fails unless the schema is the one this binary was built for, or a newer one that suits it.
 pub async fn check(postgres: &Postgres) -> Result<(), String> {
     let client = connect(postgres).await?;
-    refuse_newer_schema(&client).await?;
-    match version(&client).await? {
-        Some(found) if found == MIGRATIONS.len() as i32 => Ok(()),
-        found => Err(format!(
-            "the database has schema {}, this binary needs {}: run `doorbuster migrate`",
-            found.map_or("none".to_owned(), |version| version.to_string()),
-            MIGRATIONS.len(),
-        )),
+    let found = version(&client).await?;
+    if found == Some(KNOWN) || suits(&client, found).await? {
+        return Ok(());
     }
+    let found = found.map_or("none".to_owned(), |version| version.to_string());
+    let needed = format!("this binary needs {KNOWN}: run `doorbuster migrate`");
+    Err(format!("the database has schema {found}, {needed}"))
 }
 
 /// Lets a role serve, and do nothing else: rows of this schema's tables, no schema, no rows of
@@ -88,14 +94,18 @@ fn runner() -> Result<Runner, String> {
     Ok(Runner::new(&migrations).set_target(Target::Latest).set_abort_divergent(true))
 }
 
-async fn refuse_newer_schema(client: &Client) -> Result<(), String> {
-    match version(client).await? {
-        Some(found) if found > MIGRATIONS.len() as i32 => Err(format!(
-            "the database has schema {found}, newer than the {} of this binary: upgrade it",
-            MIGRATIONS.len(),
-        )),
-        _ => Ok(()),
+/// Whether the schema that was found is newer than this binary and still suits it; an error if it
+/// is too new.
+async fn suits(client: &Client, found: Option<i32>) -> Result<bool, String> {
+    let Some(found) = found.filter(|found| *found > KNOWN) else { return Ok(false) };
+    let row = client.query_one("SELECT migration FROM oldest_binary", &[]).await;
+    let oldest: i32 = row.map_err(|error| describe(&error))?.get(0);
+    if oldest <= KNOWN {
+        tracing::info!(found, known = KNOWN, "the schema is newer than this binary, and suits it");
+        return Ok(true);
     }
+    let needed = format!("it needs a binary that knows {oldest}");
+    Err(format!("the schema {found} is too new for this binary, which knows {KNOWN}: {needed}"))
 }
 
 /// The newest migration that was applied; `None` in an empty database.

@@ -11,13 +11,15 @@ use futures_util::future::BoxFuture;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls};
 
 /// How to reach PostgreSQL and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// `postgres://user:password@host:port/database`, or a key-value string.
+    /// `postgres://user:password@host:port/database`, or a key-value string. Of several hosts
+    /// (`host1:port,host2:port`) the one is used that takes writes.
     pub url: String,
     /// Connections for reads.
     pub read_connections: usize,
@@ -57,6 +59,11 @@ impl Postgres {
             .keepalives_interval(Duration::from_secs(2))
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(10));
+        if config.get_hosts().len() > 1 {
+            // One that says nothing takes all the time of an attempt; the next begins elsewhere.
+            config.load_balance_hosts(LoadBalanceHosts::Random);
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         let pool = |size| {
             let manager = Manager::from_connect(
                 config.clone(),

@@ -85,4 +85,5 @@ const CHECKSUMS: &[(&str, u64)] = &[
     ("0006_customers.sql", 0xe33319221d1355d3),
     ("0007_mail.sql", 0x28e1847851a23bb1),
     ("0008_staff.sql", 0xc3be7b4f516d38b1),
+    ("0009_oldest_binary.sql", 0xc4acdac10583d13d),
 ];

@@ -14,7 +14,7 @@ use crate::auth::Secrets;
 use crate::cart::Carts;
 use crate::cart::store::CartCommits;
 use crate::catalog::{Offers, Storefront};
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::customer::{Eraser, Passwords};
 use crate::export::Exports;
 use crate::http::{self, Operations};
@@ -53,7 +53,7 @@ pub struct App {
     config: Arc<Config>,
     services: Services,
     is_ready: Arc<AtomicBool>,
-    workers: Workers,
+    workers: Option<Workers>,
     lanes: Lanes,
     cart_lanes: Lanes,
     arbiter: Arbiter,
@@ -222,7 +222,7 @@ impl App {
                 .app_data(TrustedProxies(config.server.trusted_proxies.clone()))
                 .app_data(http::json_config(&config))
                 .app_data(http::query_config())
-                .configure(http::routes)
+                .configure(|app| http::routes(app, config.server.role))
                 .wrap(Condition::new(!origins.is_empty(), http::cors(origins)))
                 .wrap(middleware::from_fn(http::frame))
         });
@@ -250,7 +250,7 @@ impl App {
         if tokio::time::timeout(self.config.server.drain, drained).await.is_err() {
             tracing::warn!("some orders were still in flight when the time to drain was over");
         }
-        self.workers.stop();
+        self.workers.into_iter().for_each(Workers::stop);
         self.services.storefront.stop();
         let closed = async { tokio::join!(self.lanes.close(), self.cart_lanes.close()) };
         if tokio::time::timeout(self.config.server.drain, closed).await.is_err() {
@@ -263,7 +263,7 @@ impl App {
     }
 }
 
-/// What works by itself, in rounds, on every instance.
+/// What works by itself, in rounds, on every instance that does not only answer.
 struct Workers {
     reaper: Reaper,
     eraser: Eraser,
@@ -272,14 +272,17 @@ struct Workers {
 }
 
 impl Workers {
-    fn start(config: &Config, desk: &Desk, secrets: &Arc<Secrets>) -> Self {
+    fn start(config: &Config, desk: &Desk, secrets: &Arc<Secrets>) -> Option<Self> {
+        if config.server.role == Role::Api {
+            return None;
+        }
         let postgres = &desk.postgres;
-        Self {
+        Some(Self {
             reaper: Reaper::start(desk.clone(), schedule(config)),
             eraser: Eraser::start(postgres),
             postman: Postman::start(postgres, templates(), secrets.clone(), &config.mail),
             sweeper: Sweeper::start(postgres, sweeps(), config.retention),
-        }
+        })
     }
 
     fn stop(self) {

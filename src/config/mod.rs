@@ -98,6 +98,8 @@ pub enum Env {
 pub struct Server {
     /// Address to listen on.
     pub bind: SocketAddr,
+    /// What this instance does.
+    pub role: Role,
     /// Worker threads, at least one: 0 in the settings has become the number of cores.
     pub workers: usize,
     /// In which a connection's first request must have said what it wants.
@@ -120,6 +122,17 @@ pub struct Server {
     pub cors_origins: Vec<String>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What an instance does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It answers clients.
+    Api,
+    /// It does what is due by itself.
+    Worker,
+    /// It does both.
+    Both,
 }
 
 /// `[postgres]`

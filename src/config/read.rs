@@ -3,7 +3,7 @@
 use super::layers::{self, Values};
 use super::listing::{line, listing, shown};
 use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Log};
-use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Secret, Server, Session};
+use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Role, Secret, Server, Session};
 use super::{limits, people, production};
 use ::config::{Value, ValueKind};
 use actix_web::http::Uri;
@@ -244,12 +244,19 @@ fn server(r: &mut Reader) -> Server {
     let bind = r.text("server.bind", "an address and a port such as \"0.0.0.0:8080\"", |text| {
         text.parse::<SocketAddr>().ok()
     });
+    let role = r.text("server.role", "\"api\", \"worker\" or \"both\"", |text| match text {
+        "api" => Some(Role::Api),
+        "worker" => Some(Role::Worker),
+        "both" => Some(Role::Both),
+        _ => None,
+    });
     let workers = match r.number("server.workers", 0..=1024) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
     Server {
         bind: bind.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        role: role.unwrap_or(Role::Both),
         workers,
         head_timeout: r.seconds("server.head_timeout_seconds", 1..=600),
         keep_alive: r.seconds("server.keep_alive_seconds", 1..=600),

@@ -22,7 +22,7 @@ pub use operations::Operations;
 pub use policy::Policy;
 pub use table::{BODY_CODES, Endpoint, endpoints};
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::error::{Code, Problem};
 use crate::json::{BodyLimit, GRACE, JsonConfig, STORE_BODY_MAX};
 use actix_cors::Cors;
@@ -34,9 +34,12 @@ use frame::Pattern;
 
 pub use frame::frame;
 
-/// Registers every route; wrong methods are 405 with `Allow`, wrong paths 404.
-pub fn routes(services: &mut web::ServiceConfig) {
+/// Registers every route of the role; wrong methods are 405 with `Allow`, wrong paths 404.
+pub fn routes(services: &mut web::ServiceConfig, role: Role) {
     let mut endpoints = endpoints();
+    if role == Role::Worker {
+        endpoints.retain(|endpoint| !endpoint.path.starts_with("/v1"));
+    }
     // Paths are tried in this order: those of the store first, and patterns last, which cost more.
     endpoints.sort_by_key(|endpoint| {
         let path = endpoint.path;

@@ -42,12 +42,23 @@ async fn a_database_that_cannot_be_reached_is_said_so() {
 }
 
 #[tokio::test]
-async fn a_schema_newer_than_the_binary_is_refused() {
+async fn a_binary_runs_on_a_newer_schema_until_that_needs_a_newer_binary() {
     let database = Database::new().await;
     let newer = "INSERT INTO refinery_schema_history VALUES (999, 'later', '', '')";
-    database.connect().await.batch_execute(newer).await.unwrap();
-    refused(&App::command(&database.url).output().unwrap(), "newer");
-    refused(&doorbuster(&["migrate", "--database", &database.url]), "newer");
+    database.execute(newer).await;
+    let url = &database.url;
+    assert!(doorbuster(&["migrate", "--database", url]).status.success());
+    for migrates in ["true", "false"] {
+        let app = App::with(&database, &[("POSTGRES__MIGRATE", migrates)]).await;
+        app.stocked(migrates, 100, 1).await;
+        app.place(&order_of(&[(migrates, 1)])).await.ok(201);
+    }
+    database.execute("UPDATE oldest_binary SET migration = 999").await;
+    refused(&App::command(url).output().unwrap(), "too new");
+    let mut only_checks = App::command(url);
+    only_checks.env("DOORBUSTER__POSTGRES__MIGRATE", "false");
+    refused(&only_checks.output().unwrap(), "too new");
+    refused(&doorbuster(&["migrate", "--database", url]), "too new");
 }
 
 #[tokio::test]

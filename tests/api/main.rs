@@ -34,6 +34,7 @@ mod payments;
 mod private_services;
 mod rate_limits;
 mod retention;
+mod roles_of_instances;
 mod search;
 mod secrets;
 mod sessions;

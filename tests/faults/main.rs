@@ -8,6 +8,7 @@ mod harness;
 mod carts;
 mod catalog;
 mod connections;
+mod failover;
 mod instances;
 mod prices;
 mod proxy;

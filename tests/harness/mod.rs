@@ -8,6 +8,7 @@ mod database;
 mod mail;
 mod outage;
 mod process;
+mod standby;
 
 pub use client::*;
 pub use customer::*;

@@ -1,0 +1,103 @@
+//! A second PostgreSQL that follows that of a pair, synchronously, and takes over.
+
+use super::{Database, Pair};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A standby without which its primary commits nothing.
+pub struct Standby {
+    port: u16,
+    data: PathBuf,
+    bin: String,
+    owner: (u32, u32),
+}
+
+impl Pair {
+    /// Copies the server, starts the copy as its standby, and from then on waits for it with each
+    /// commit.
+    pub async fn synchronous_standby(&self) -> Standby {
+        let primary = Path::new(&self.services.postgres_data);
+        let metadata = std::fs::metadata(primary).unwrap();
+        let standby = Standby {
+            port: std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            data: primary.with_file_name("standby"),
+            bin: self.services.postgres_bin.clone(),
+            owner: (metadata.uid(), metadata.gid()),
+        };
+        std::fs::DirBuilder::new().mode(0o700).create(&standby.data).unwrap();
+        chown(&standby.data, Some(standby.owner.0), Some(standby.owner.1)).unwrap();
+        let mut copy = standby.command("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
+        copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(&standby.data);
+        assert!(copy.status().unwrap().success());
+        standby.start();
+        let (admin, connection) =
+            tokio_postgres::connect(&self.services.postgres_url, tokio_postgres::NoTls)
+                .await
+                .unwrap();
+        tokio::spawn(connection);
+        admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", &[]).await.unwrap();
+        admin.query_one("SELECT pg_reload_conf()", &[]).await.unwrap();
+        let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        loop {
+            let found: i64 = admin.query_one(is_synchronous, &[]).await.unwrap().get(0);
+            if found == 1 {
+                return standby;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Standby {
+    /// This database on both servers, whichever takes writes; and on the standby alone.
+    pub fn urls(&self, database: &Database) -> (String, Database) {
+        let (account, place) = database.tcp_url.rsplit_once('@').unwrap();
+        let (primary, name) = place.split_once('/').unwrap();
+        let own = format!("127.0.0.1:{}", self.port);
+        let alone = format!("{account}@{own}/{name}");
+        let alone = Database { url: alone.clone(), tcp_url: alone };
+        (format!("{account}@{primary},{own}/{name}"), alone)
+    }
+
+    /// Makes it the primary.
+    pub async fn promote(&self) {
+        let mut promote = tokio::process::Command::from(self.pg_ctl("promote"));
+        assert!(promote.status().await.unwrap().success());
+    }
+
+    fn start(&self) {
+        let settings = format!(
+            "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
+             -c max_connections=200",
+            self.port
+        );
+        let mut start = self.pg_ctl("start");
+        start.arg("-l").arg(self.data.join("log")).args(["-o", &settings]);
+        assert!(start.status().unwrap().success());
+    }
+
+    fn pg_ctl(&self, what: &str) -> Command {
+        let mut command = self.command("pg_ctl");
+        command.args([what, "-w", "-D"]).arg(&self.data);
+        command
+    }
+
+    /// As the owner of the data: PostgreSQL refuses to run as root.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(format!("{}/{program}", self.bin));
+        command.current_dir("/").uid(self.owner.0).gid(self.owner.1);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        let _ = self.pg_ctl("stop").args(["-m", "immediate"]).status();
+        let _ = std::fs::remove_dir_all(&self.data);
+    }
+}
