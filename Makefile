@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci services
+.PHONY: help run rush test chaos lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,13 @@ rush: services ## a flash sale on this machine, shown as it happens and judged i
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
 test: services ## all tests, against real servers
+	@sh scripts/install-services.sh nginx haproxy
 	cargo test --workspace
+
+chaos: services ## the faults, each many times, with what was sent and what came of it
+	@sh scripts/install-services.sh nginx haproxy
+	DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 DOORBUSTER_FAULTS_SECONDS=60 \
+	    cargo test --test faults -- --nocapture --test-threads=1
 
 lint: ## formatting and lints, as strict as in CI
 	cargo fmt --all --check

@@ -101,7 +101,11 @@ async fn suits(client: &Client, found: Option<i32>) -> Result<bool, String> {
     let row = client.query_one("SELECT migration FROM oldest_binary", &[]).await;
     let oldest: i32 = row.map_err(|error| describe(&error))?.get(0);
     if oldest <= KNOWN {
-        tracing::info!(found, known = KNOWN, "the schema is newer than this binary, and suits it");
+        tracing::info!(
+            found,
+            known = KNOWN,
+            "the schema is newer than this binary, and suits it"
+        );
         return Ok(true);
     }
     let needed = format!("it needs a binary that knows {oldest}");

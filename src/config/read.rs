@@ -3,7 +3,9 @@
 use super::layers::{self, Values};
 use super::listing::{line, listing, shown};
 use super::{Admin, Cache, Cart, Config, Env, Inventory, Journal, Log};
-use super::{LogFormat, Order, Payment, Postgres, Redis, Retention, Role, Secret, Server, Session};
+use super::{
+    LogFormat, Order, Payment, Postgres, Redis, Retention, Role, Secret, Server, Session,
+};
 use super::{limits, people, production};
 use ::config::{Value, ValueKind};
 use actix_web::http::Uri;

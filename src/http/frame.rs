@@ -1,6 +1,7 @@
 //! The outermost middleware: what every answer has, whatever happened inside.
 
 use super::connections::Connection;
+use super::operations::Operations;
 use super::slices::sliced;
 use crate::error::{Code, Problem};
 use crate::metrics;
@@ -11,7 +12,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::uri::Authority;
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, Handler, HttpMessage};
+use actix_web::{Error, FromRequest, Handler, HttpMessage, web};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -19,6 +20,7 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -47,6 +49,11 @@ pub async fn frame<B: MessageBody + 'static>(
     };
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
+    }
+    let is_stopping = response.request().app_data::<web::Data<Operations>>();
+    if is_stopping.is_some_and(|operations| !operations.is_ready.load(Ordering::Relaxed)) {
+        // The next request finds another instance, before this one takes no more.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     if is_unread.get() {
         // The rest of the body is not read: the connection cannot be used again.

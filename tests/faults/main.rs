@@ -12,5 +12,6 @@ mod failover;
 mod instances;
 mod prices;
 mod proxy;
+mod rollout;
 mod sale;
 mod services;

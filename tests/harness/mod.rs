@@ -2,6 +2,7 @@
 //! each test, the server as a process of its own.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::zombie_processes)]
 
+mod balancer;
 mod client;
 mod customer;
 mod database;
@@ -10,6 +11,7 @@ mod outage;
 mod process;
 mod standby;
 
+pub use balancer::Balancer;
 pub use client::*;
 pub use customer::*;
 pub use database::{Database, Pair, services};

@@ -22,7 +22,11 @@ impl Pair {
         let primary = Path::new(&self.services.postgres_data);
         let metadata = std::fs::metadata(primary).unwrap();
         let standby = Standby {
-            port: std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+            port: std::net::TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port(),
             data: primary.with_file_name("standby"),
             bin: self.services.postgres_bin.clone(),
             owner: (metadata.uid(), metadata.gid()),

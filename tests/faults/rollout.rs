@@ -1,0 +1,87 @@
+//! Instances are restarted one after the other behind a balancer, and nobody notices.
+
+use crate::harness::{Answer, App, Balancer, Database, fresh_key};
+use crate::sale::Sale;
+use loadtests::generator::Arrivals;
+use loadtests::order::Provider;
+use reqwest::Method;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// How often all instances are restarted; more often with `DOORBUSTER_FAULTS_ROLLOUTS`.
+fn rollouts() -> usize {
+    std::env::var("DOORBUSTER_FAULTS_ROLLOUTS").map_or(1, |count| count.parse().unwrap())
+}
+
+/// Restarts each instance at its place; the shop as it is now.
+async fn roll_out(mut apps: Vec<App>, restarts: &AtomicU64) -> Vec<App> {
+    for _ in 0..rollouts() {
+        for app in &mut apps {
+            app.signal("TERM");
+            assert_eq!(app.wait(), Some(0));
+            let address = app.url.strip_prefix("http://").unwrap().to_owned();
+            *app = App::with(&app.database, &[("SERVER__BIND", &address)]).await;
+            // The balancer finds out that it is back.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            restarts.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    apps
+}
+
+/// Sells and fills carts behind the balancer as long as instances are restarted; no request may
+/// fail, though nobody tries again.
+async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
+    let database = Database::new().await;
+    let apps = vec![App::with(&database, &[]).await, App::with(&database, &[]).await];
+    let balancer = balancer([&apps[0].url, &apps[1].url]);
+    let mut sale = Sale::at(&[&apps[0]], Provider::Manual, 64);
+    sale.offer(1, 1_000_000).await;
+    sale.settings.bases = vec![balancer.url.parse().unwrap()];
+    sale.settings.deadline = Duration::ZERO;
+    let sku = sale.run.supplied.keys().next().unwrap().clone();
+    let token = apps[0].session().await;
+    let restarts = Arc::new(AtomicU64::new(0));
+    let counted = restarts.clone();
+    let rolling = tokio::task::spawn_blocking(move || {
+        Handle::current().block_on(async { roll_out(apps, &counted).await })
+    });
+    let mut changes = 0;
+    let http = reqwest::Client::new();
+    while !rolling.is_finished() {
+        let filling = async {
+            for _ in 0..20 {
+                let url = format!("{}/v1/cart/items", balancer.url);
+                let adding = http.request(Method::POST, url).bearer_auth(&token);
+                let adding = adding.json(&json!({"sku": sku, "quantity": 1}));
+                // What has no key is not sent again where it may have arrived.
+                let adding = adding.header("Idempotency-Key", fresh_key());
+                Answer::of(adding).await.ok(200);
+                changes += 1;
+            }
+        };
+        tokio::join!(sale.sell(100, Arrivals::Rate(100.0)), filling);
+    }
+    let apps = rolling.await.unwrap();
+    let checked = sale.judged().await;
+    let sent = sale.run.records.len() as u64;
+    println!(
+        "{} restarts, {sent} orders and {changes} changes of a cart",
+        restarts.load(Ordering::SeqCst)
+    );
+    assert_eq!((checked.acknowledged, checked.unknown), (sent, 0));
+    assert_eq!(apps[1].cart(&token).await["items"][0]["quantity"], changes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_instances_are_restarted_behind_nginx() {
+    sell_through_a_rollout(Balancer::nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_instances_are_restarted_behind_haproxy() {
+    sell_through_a_rollout(Balancer::haproxy).await;
+}

@@ -1,0 +1,78 @@
+//! The balancers whose configurations are in the repository, in front of two instances.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A balancer as a process.
+pub struct Balancer {
+    pub url: String,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Balancer {
+    /// nginx with `config/nginx.conf`, but for the addresses.
+    pub fn nginx(instances: [&str; 2]) -> Self {
+        Self::start("nginx.conf", instances, |file, folder| {
+            // Where users may write who are not root.
+            let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+            let paths = temporary.map(|kind| format!("{kind}_temp_path {};", folder.display()));
+            let text = std::fs::read_to_string(file).unwrap();
+            let text = text.replace("http {", &format!("http {{\n{}", paths.join("\n")));
+            std::fs::write(file, text).unwrap();
+            let own = folder.display();
+            let globals = format!("daemon off; pid {own}/pid; error_log {own}/log error;");
+            let mut command = Command::new("nginx");
+            command.args(["-e", &format!("{own}/log"), "-g", &globals, "-c"]).arg(file);
+            command
+        })
+    }
+
+    /// HAProxy with `config/haproxy.cfg`, but for the addresses.
+    pub fn haproxy(instances: [&str; 2]) -> Self {
+        Self::start("haproxy.cfg", instances, |file, _| {
+            let mut command = Command::new("haproxy");
+            command.args(["-db", "-q", "-f"]).arg(file);
+            command
+        })
+    }
+
+    fn start(
+        config: &str,
+        instances: [&str; 2],
+        command: impl FnOnce(&Path, &Path) -> Command,
+    ) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(config);
+        let mut text = std::fs::read_to_string(shipped).unwrap();
+        for (example, instance) in ["10.0.0.11:8080", "10.0.0.12:8080"].iter().zip(instances) {
+            assert!(text.contains(example));
+            text = text.replace(example, instance.strip_prefix("http://").unwrap());
+        }
+        let text = text.replace(" :8000", &format!(" 127.0.0.1:{port}"));
+        let text = text.replace("listen 8000", &format!("listen 127.0.0.1:{port}"));
+        let folder = std::env::temp_dir().join(format!("balancer-{port}"));
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join(config);
+        std::fs::write(&file, text).unwrap();
+        let child = command(&file, &folder).stdin(Stdio::null()).spawn();
+        let child = child.expect("nginx and haproxy are needed: make services");
+        let until = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < until, "{config} does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { url: format!("http://127.0.0.1:{port}"), child, folder }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        // nginx takes its workers along only if it is asked to.
+        let _ = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
