@@ -19,7 +19,7 @@ test: services ## all tests, against real servers
 
 chaos: services ## the faults, each many times, with what was sent and what came of it
 	@sh scripts/install-services.sh nginx haproxy
-	DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 DOORBUSTER_FAULTS_SECONDS=60 \
+	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 DOORBUSTER_FAULTS_SECONDS=60 \
 	    cargo test --test faults -- --nocapture --test-threads=1
 
 lint: ## formatting and lints, as strict as in CI

@@ -43,6 +43,38 @@ async fn an_instance_that_is_killed_between_order_and_payment_leaves_both_to_the
     kill_one_of_two(Provider::Test).await;
 }
 
+/// Kills of a test: `DOORBUSTER_FAULTS_KILLS`, for a longer run.
+fn kills() -> usize {
+    std::env::var("DOORBUSTER_FAULTS_KILLS").map_or(4, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
+    let database = Database::new().await;
+    let mut apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
+    let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 64);
+    sale.offer(1, 1_000_000).await;
+    let mut in_flight = 0;
+    for round in 0..kills() {
+        let (victim, app) = (round % 2, &mut apps[round % 2]);
+        let kill = Arc::new(KillSwitch::new(victim, app.pid() as u32, 20, 10));
+        sale.settings.kill = Some(kill.clone());
+        sale.sell(300, Arrivals::Unpaced).await;
+        in_flight += kill.shot().unwrap().in_flight;
+        // It is dead already, and waited for here.
+        app.kill();
+        let address = app.url.strip_prefix("http://").unwrap().to_owned();
+        *app = App::with(&database, &[("SERVER__BIND", &address)]).await;
+    }
+    sale.settings.kill = None;
+    let lost: u64 = sale.run.records.iter().map(|record| record.lost).sum();
+    println!("{} kills, {in_flight} requests in flight, {lost} without an answer", kills());
+    assert!(lost >= in_flight as u64);
+    sale.ask_again(&apps[0]).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.unknown), (300 * kills() as u64, 0));
+}
+
 #[tokio::test]
 async fn an_instance_that_is_asked_to_stop_answers_everything_it_accepted() {
     let mut app = App::start().await;

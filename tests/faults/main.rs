@@ -5,6 +5,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod backup;
 mod carts;
 mod catalog;
 mod connections;

@@ -65,6 +65,34 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
 }
 
 #[tokio::test]
+async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
+    let pair = Pair::start("redis-sleeps");
+    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let database = Database::on(&pair.services).await;
+    let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
+    let mut sale = Sale::at(&[&app], Provider::Manual, 16);
+    sale.offer(1, 1_000_000).await;
+    let flushing = async {
+        for _ in 0..10 {
+            sleep(Duration::from_millis(100)).await;
+            pair.flush_redis();
+        }
+    };
+    tokio::join!(sale.sell(300, Arrivals::Rate(200.0)), flushing);
+    assert_ready(&app, "ok", Some("ok")).await;
+    pair.signal_redis("STOP");
+    becomes_ready(&app, "ok", Some("degraded")).await;
+    sale.sell(300, Arrivals::Rate(200.0)).await;
+    pair.signal_redis("CONT");
+    becomes_ready(&app, "ok", Some("ok")).await;
+    sale.sell(100, Arrivals::Unpaced).await;
+    let checked = sale.judged().await;
+    assert_eq!((checked.acknowledged, checked.unknown), (700, 0));
+    // Nobody was asked to come again.
+    assert!(sale.run.records.iter().all(|record| record.answers.len() == 1));
+}
+
+#[tokio::test]
 async fn without_redis_orders_go_on() {
     let mut pair = Pair::start("redis-stops");
     let redis = pair.services.redis_url.clone().expect("redis-server is needed");

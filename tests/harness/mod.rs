@@ -9,7 +9,7 @@ mod database;
 mod mail;
 mod outage;
 mod process;
-mod standby;
+mod second;
 
 pub use balancer::Balancer;
 pub use client::*;
@@ -17,3 +17,4 @@ pub use customer::*;
 pub use database::{Database, Pair, services};
 pub use mail::{Letterbox, Mail, MailServer};
 pub use process::{ADMIN_KEY, App};
+pub use second::Second;

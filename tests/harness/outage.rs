@@ -1,8 +1,9 @@
 //! The servers of a pair go away and come back, with the same data at the same place.
 
 use super::Pair;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -33,8 +34,29 @@ impl Pair {
 
     /// SIGKILL.
     pub fn kill_redis(&self) {
+        self.signal_redis("KILL");
+    }
+
+    /// Sends a signal to Redis.
+    pub fn signal_redis(&self, name: &str) {
         let pid = self.services.redis_pid.expect("redis-server is needed").to_string();
-        assert!(Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Removes everything that Redis holds.
+    pub fn flush_redis(&self) {
+        let (socket, password) = self.redis_address();
+        let mut redis = UnixStream::connect(socket).unwrap();
+        write!(redis, "AUTH {password}\r\nFLUSHALL\r\nQUIT\r\n").unwrap();
+        let mut answers = String::new();
+        redis.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers, "+OK\r\n".repeat(3));
+    }
+
+    /// The socket and the password.
+    fn redis_address(&self) -> (&str, &str) {
+        let url = self.services.redis_url.as_deref().expect("redis-server is needed");
+        url.strip_prefix("redis+unix://").unwrap().split_once("?pass=").unwrap()
     }
 
     /// Starts Redis at the same socket with the same password.
@@ -43,9 +65,7 @@ impl Pair {
         reason = "the pair kills it, and the tests end soon after"
     )]
     pub fn start_redis(&mut self) {
-        let url = self.services.redis_url.as_deref().expect("redis-server is needed");
-        let (socket, password) =
-            url.strip_prefix("redis+unix://").unwrap().split_once("?pass=").unwrap();
+        let (socket, password) = self.redis_address();
         let settings = format!(
             "port 0\nunixsocket {socket}\nrequirepass {password}\nsave \"\"\nappendonly no\n"
         );

@@ -1,9 +1,9 @@
-//! Claims about security name what holds them: tests and files that exist.
+//! Promises and claims about security name what holds them: tests and files that exist.
 
 use super::tree::{Finding, all_rust, none, read};
 use std::path::Path;
 
-const CLAIMS: [&str; 2] = ["docs/asvs.md", "SECURITY.md"];
+const CLAIMS: [&str; 3] = ["docs/asvs.md", "docs/guarantees.md", "SECURITY.md"];
 
 /// What stands in backticks, with its line.
 fn quoted(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -41,7 +41,7 @@ fn unfounded(
 }
 
 #[test]
-fn every_claim_about_security_names_what_exists() {
+fn every_claim_names_what_exists() {
     let sources = all_rust();
     let has_test = |name: &str| {
         let head = format!("fn {name}(");

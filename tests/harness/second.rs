@@ -1,4 +1,4 @@
-//! A second PostgreSQL that follows that of a pair, synchronously, and takes over.
+//! A second PostgreSQL, made from that of a pair: a standby that takes over, or a backup restored.
 
 use super::{Database, Pair};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
@@ -6,42 +6,45 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio_postgres::NoTls;
 
-/// A standby without which its primary commits nothing.
-pub struct Standby {
+/// A server beside that of a pair, on data of its own.
+pub struct Second {
     port: u16,
-    data: PathBuf,
+    /// A folder of the user that PostgreSQL runs as.
+    pub folder: PathBuf,
     bin: String,
     owner: (u32, u32),
 }
 
 impl Pair {
-    /// Copies the server, starts the copy as its standby, and from then on waits for it with each
-    /// commit.
-    pub async fn synchronous_standby(&self) -> Standby {
+    /// A place for it, without data.
+    pub fn second(&self) -> Second {
         let primary = Path::new(&self.services.postgres_data);
         let metadata = std::fs::metadata(primary).unwrap();
-        let standby = Standby {
-            port: std::net::TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port(),
-            data: primary.with_file_name("standby"),
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let second = Second {
+            port: free.local_addr().unwrap().port(),
+            folder: primary.with_file_name("second"),
             bin: self.services.postgres_bin.clone(),
             owner: (metadata.uid(), metadata.gid()),
         };
-        std::fs::DirBuilder::new().mode(0o700).create(&standby.data).unwrap();
-        chown(&standby.data, Some(standby.owner.0), Some(standby.owner.1)).unwrap();
-        let mut copy = standby.command("pg_basebackup");
+        std::fs::DirBuilder::new().mode(0o700).create(&second.folder).unwrap();
+        chown(&second.folder, Some(second.owner.0), Some(second.owner.1)).unwrap();
+        second
+    }
+
+    /// Copies the server, starts the copy as its standby, and from then on waits for it with each
+    /// commit.
+    pub async fn synchronous_standby(&self) -> Second {
+        let standby = self.second();
+        let mut copy = standby.command(format!("{}/pg_basebackup", standby.bin));
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
-        copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(&standby.data);
+        copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(standby.data());
         assert!(copy.status().unwrap().success());
         standby.start();
-        let (admin, connection) =
-            tokio_postgres::connect(&self.services.postgres_url, tokio_postgres::NoTls)
-                .await
-                .unwrap();
+        let connected = tokio_postgres::connect(&self.services.postgres_url, NoTls).await;
+        let (admin, connection) = connected.unwrap();
         tokio::spawn(connection);
         admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", &[]).await.unwrap();
         admin.query_one("SELECT pg_reload_conf()", &[]).await.unwrap();
@@ -56,8 +59,13 @@ impl Pair {
     }
 }
 
-impl Standby {
-    /// This database on both servers, whichever takes writes; and on the standby alone.
+impl Second {
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// This database of the pair on both servers, whichever takes writes; and here alone.
     pub fn urls(&self, database: &Database) -> (String, Database) {
         let (account, place) = database.tcp_url.rsplit_once('@').unwrap();
         let (primary, name) = place.split_once('/').unwrap();
@@ -73,35 +81,36 @@ impl Standby {
         assert!(promote.status().await.unwrap().success());
     }
 
-    fn start(&self) {
+    /// Starts the server on its data.
+    pub fn start(&self) {
         let settings = format!(
             "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
              -c max_connections=200",
             self.port
         );
         let mut start = self.pg_ctl("start");
-        start.arg("-l").arg(self.data.join("log")).args(["-o", &settings]);
+        start.arg("-l").arg(self.folder.join("log")).args(["-o", &settings]);
         assert!(start.status().unwrap().success());
     }
 
     fn pg_ctl(&self, what: &str) -> Command {
-        let mut command = self.command("pg_ctl");
-        command.args([what, "-w", "-D"]).arg(&self.data);
+        let mut command = self.command(format!("{}/pg_ctl", self.bin));
+        command.args([what, "-w", "-D"]).arg(self.data());
         command
     }
 
-    /// As the owner of the data: PostgreSQL refuses to run as root.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(format!("{}/{program}", self.bin));
+    /// A program as the owner of the data: PostgreSQL refuses to run as root.
+    pub fn command(&self, program: String) -> Command {
+        let mut command = Command::new(program);
         command.current_dir("/").uid(self.owner.0).gid(self.owner.1);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 }
 
-impl Drop for Standby {
+impl Drop for Second {
     fn drop(&mut self) {
         let _ = self.pg_ctl("stop").args(["-m", "immediate"]).status();
-        let _ = std::fs::remove_dir_all(&self.data);
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Backups from which any later moment can be restored; as the user that owns PostgreSQL's data:
+#   scripts/backup.sh run FOLDER
+#       copies the database of DOORBUSTER__POSTGRES__URL into FOLDER/base, and keeps its WAL in
+#       FOLDER/wal as it is written, until it is stopped. Let something start it again when it ends:
+#       it goes on where it was. The role needs REPLICATION.
+#   scripts/backup.sh restore FOLDER DATA [TIME]
+#       makes DATA, a folder that PostgreSQL can be started on: it becomes what it was at TIME
+#       ('2026-11-27 10:00:00+00'), or all that FOLDER holds.
+# Nobody removes old WAL from a FOLDER: begin a new one every week, and remove the one before last.
+set -euo pipefail
+usage() {
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+[ $# -ge 2 ] || usage
+PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
+what=$1 folder=$(realpath -m "$2") slot=doorbuster_backup
+case $what in
+run)
+    url=${DOORBUSTER__POSTGRES__URL:?which database?}
+    mkdir -p "$folder/wal"
+    # The slot keeps the WAL on the server while nobody fetches it.
+    pg_receivewal --dbname "$url" --slot $slot --create-slot --if-not-exists
+    if [ ! -d "$folder/base" ]; then
+        rm -rf "$folder/base.new"
+        pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast
+        mv "$folder/base.new" "$folder/base"
+    fi
+    exec pg_receivewal --dbname "$url" --slot $slot --directory "$folder/wal" --synchronous
+    ;;
+restore)
+    [ $# -ge 3 ] || usage
+    data=$3 time=${4:-}
+    if [ -e "$data" ]; then
+        echo "$data is there already: restore into a new folder" >&2
+        exit 1
+    fi
+    pg_verifybackup --quiet "$folder/base"
+    cp -a "$folder/base" "$data"
+    {
+        echo "restore_command = 'cp \"$folder/wal/%f\" \"%p\" || cp \"$folder/wal/%f.partial\" \"%p\"'"
+        echo "recovery_target_action = promote"
+        [ -z "$time" ] || echo "recovery_target_time = '$time'"
+    } >> "$data/postgresql.auto.conf"
+    touch "$data/recovery.signal"
+    echo "start PostgreSQL on $data, then: doorbuster verify"
+    ;;
+*) usage ;;
+esac
