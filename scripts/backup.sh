@@ -3,7 +3,7 @@
 #   scripts/backup.sh run FOLDER
 #       copies the database of DOORBUSTER__POSTGRES__URL into FOLDER/base, and keeps its WAL in
 #       FOLDER/wal as it is written, until it is stopped. Let something start it again when it ends:
-#       it goes on where it was. The role needs REPLICATION.
+#       it goes on where it was. The role needs REPLICATION; PostgreSQL 15 or later.
 #   scripts/backup.sh restore FOLDER DATA [TIME]
 #       makes DATA, a folder that PostgreSQL can be started on: it becomes what it was at TIME
 #       ('2026-11-27 10:00:00+00'), or all that FOLDER holds.
@@ -20,9 +20,10 @@ case $what in
 run)
     url=${DOORBUSTER__POSTGRES__URL:?which database?}
     mkdir -p "$folder/wal"
-    # The slot keeps the WAL on the server while nobody fetches it.
-    pg_receivewal --dbname "$url" --slot $slot --create-slot --if-not-exists
     if [ ! -d "$folder/base" ]; then
+        # The slot keeps the WAL on the server while nobody fetches it. Only a new base may begin
+        # with a new one: what was written between two slots would be missing.
+        pg_receivewal --dbname "$url" --slot $slot --create-slot --if-not-exists
         rm -rf "$folder/base.new"
         pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast
         mv "$folder/base.new" "$folder/base"

@@ -204,9 +204,14 @@ pub enum Class {
 
 /// Sorts an error into its class, by SQLSTATE.
 pub fn class(error: &tokio_postgres::Error) -> Class {
-    let Some(state) = error.code() else { return Class::Lost };
-    match state.code() {
-        "23514" | "23505" | "DB001" => Class::Guard,
+    error.code().map_or(Class::Lost, |state| class_of(state.code()))
+}
+
+fn class_of(state: &str) -> Class {
+    match state {
+        // 25P02 comes for what was sent behind a statement that failed, and may be seen before
+        // that one's own error: what it was shows when the batch is decided again.
+        "23514" | "23505" | "DB001" | "25P02" => Class::Guard,
         "40001" | "40P01" => Class::Retry,
         // Somebody else keeps a lock, we were idle for too long, or this server is read-only since
         // a failover: again on another connection, until the deadline.
@@ -267,5 +272,17 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_only_because_something_before_it_did_is_no_culprit() {
+        assert_eq!(class_of("25P02"), Class::Guard);
+        assert_eq!(class_of("25006"), Class::Lost, "read-only since a failover");
+        assert_eq!(class_of("22003"), Class::Culprit);
     }
 }

@@ -32,12 +32,30 @@ async fn roll_out(mut apps: Vec<App>, restarts: &AtomicU64) -> Vec<App> {
     apps
 }
 
+/// What is for the inside only stays inside, however it is written; what problems point to is shown.
+async fn assert_closed(balancer: &Balancer) {
+    let http = reqwest::Client::new();
+    for (path, expected) in [
+        ("/metrics", 404),
+        ("/%6detrics", 404),
+        ("/readyz", 404),
+        ("/docs/", 404),
+        ("/docs/errors", 200),
+        ("/v1/products", 200),
+    ] {
+        let request = http.get(format!("{}{path}", balancer.url));
+        let answer = request.header("Idempotency-Key", "k").send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{path}");
+    }
+}
+
 /// Sells and fills carts behind the balancer as long as instances are restarted; no request may
 /// fail, though nobody tries again.
 async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     let database = Database::new().await;
     let apps = vec![App::with(&database, &[]).await, App::with(&database, &[]).await];
     let balancer = balancer([&apps[0].url, &apps[1].url]);
+    assert_closed(&balancer).await;
     let mut sale = Sale::at(&[&apps[0]], Provider::Manual, 64);
     sale.offer(1, 1_000_000).await;
     sale.settings.bases = vec![balancer.url.parse().unwrap()];
