@@ -32,7 +32,7 @@ async fn roll_out(mut apps: Vec<App>, restarts: &AtomicU64) -> Vec<App> {
     apps
 }
 
-/// What is for the inside only stays inside, however it is written; what problems point to is shown.
+/// What is for the inside stays inside, however it is written; what problems point to is shown.
 async fn assert_closed(balancer: &Balancer) {
     let http = reqwest::Client::new();
     for (path, expected) in [
