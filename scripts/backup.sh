@@ -16,6 +16,8 @@ usage() {
 [ $# -ge 2 ] || usage
 PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
 what=$1 folder=$(realpath -m "$2") slot=doorbuster_backup
+# Of several hosts the one that takes writes, for the slot, the base and the WAL alike.
+export PGTARGETSESSIONATTRS=read-write
 case $what in
 run)
     url=${DOORBUSTER__POSTGRES__URL:?which database?}
@@ -23,7 +25,8 @@ run)
     if [ ! -d "$folder/base" ]; then
         # The slot keeps the WAL on the server while nobody fetches it. Only a new base may begin
         # with a new one: what was written between two slots would be missing.
-        pg_receivewal --dbname "$url" --slot $slot --create-slot --if-not-exists
+        pg_receivewal --dbname "$url" --slot $slot --drop-slot 2> /dev/null || true
+        pg_receivewal --dbname "$url" --slot $slot --create-slot
         rm -rf "$folder/base.new"
         pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast
         mv "$folder/base.new" "$folder/base"
@@ -42,6 +45,9 @@ restore)
     {
         echo "restore_command = 'cp \"$folder/wal/%f\" \"%p\" || cp \"$folder/wal/%f.partial\" \"%p\"'"
         echo "recovery_target_action = promote"
+        # It is alone, and must not write into the archive of the one that it was copied from.
+        echo "synchronous_standby_names = ''"
+        echo "archive_mode = off"
         [ -z "$time" ] || echo "recovery_target_time = '$time'"
     } >> "$data/postgresql.auto.conf"
     touch "$data/recovery.signal"
