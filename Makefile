@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test chaos lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci services
+.PHONY: help run rush test chaos lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,14 +13,12 @@ rush: services ## a flash sale on this machine, shown as it happens and judged i
 	cargo build --release --workspace
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
-test: services ## all tests, against real servers
-	@sh scripts/install-services.sh nginx haproxy
+test: services balancers ## all tests, against real servers
 	cargo test --workspace
 
-chaos: services ## the faults, each many times, with what was sent and what came of it
-	@sh scripts/install-services.sh nginx haproxy
+chaos: services balancers ## the faults, each many times, with what was sent and what came of it
 	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 DOORBUSTER_FAULTS_SECONDS=60 \
-	    cargo test --test faults -- --nocapture --test-threads=1
+	    cargo test --workspace --test faults -- --nocapture --test-threads=1
 
 lint: ## formatting and lints, as strict as in CI
 	cargo fmt --all --check
@@ -74,6 +72,9 @@ openapi: ## docs/openapi.json from the code
 
 ci: ## everything that CI runs
 	bash .ci/run
+
+balancers:
+	@sh scripts/install-services.sh nginx haproxy
 
 services: ## PostgreSQL's and Redis's programs, installed if they are missing
 	@sh scripts/install-services.sh

@@ -50,13 +50,12 @@ pub async fn frame<B: MessageBody + 'static>(
     if let Some(problem) = problem(&response) {
         response = with_problem(response, &problem, &id);
     }
-    let is_stopping = response.request().app_data::<web::Data<Operations>>();
-    if is_stopping.is_some_and(|operations| !operations.is_ready.load(Ordering::Relaxed)) {
-        // The next request finds another instance, before this one takes no more.
-        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
-    if is_unread.get() {
-        // The rest of the body is not read: the connection cannot be used again.
+    let operations = response.request().app_data::<web::Data<Operations>>();
+    let is_ready =
+        operations.is_none_or(|operations| operations.is_ready.load(Ordering::Relaxed));
+    if is_unread.get() || !is_ready {
+        // The rest of the body is not read, so the connection cannot be used again; or the next
+        // request shall find another instance, before this one takes no more.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     let is_page = response.request().path().starts_with("/docs");

@@ -43,9 +43,9 @@ struct Life {
 impl Life {
     async fn lived() -> Self {
         let letters = Letterbox::new();
-        let redis = services().redis_url.clone().expect("redis-server is needed");
+        let redis = services().redis();
         let url = letters.url();
-        let app = App::configured(&[("REDIS__URL", &redis), ("MAIL__URL", &url)]).await;
+        let app = App::configured(&[("REDIS__URL", redis), ("MAIL__URL", &url)]).await;
         app.stocked("A", 100, 100).await;
         let body = json!({"email": "zyxada@example.com", "password": PASSWORD,
             "name": "Zyxname Lovelace", "phone": "zyxphone"});
@@ -154,7 +154,7 @@ impl Life {
 
 /// What Redis holds that contains one of the marks.
 async fn remembered() -> Vec<String> {
-    let url = services().redis_url.clone().expect("redis-server is needed");
+    let url = services().redis();
     let client = redis::Client::open(url).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let until = Instant::now() + Duration::from_secs(5);

@@ -197,7 +197,7 @@ async fn without_redis_nobody_sees_what_is_old_or_goes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_redis_nobody_sees_what_is_old_or_goes_back() {
     let pair = Pair::start("fresh-redis");
-    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let redis = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let shop = Shop::open(&database, &[("REDIS__URL", &redis)]).await;
     shop.look("with Redis", async {}).await;
@@ -206,7 +206,7 @@ async fn with_redis_nobody_sees_what_is_old_or_goes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_redis_is_killed_nobody_sees_what_is_old_or_goes_back() {
     let mut pair = Pair::start("fresh-kill");
-    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let redis = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let shop = Shop::open(&database, &[("REDIS__URL", &redis)]).await;
     let outage = async {
@@ -223,16 +223,11 @@ async fn while_redis_is_killed_nobody_sees_what_is_old_or_goes_back() {
 #[tokio::test]
 async fn a_redis_that_is_flushed_or_paused_takes_no_answer_away() {
     let pair = Pair::start("fresh-pause");
-    let url = pair.services.redis_url.clone().expect("redis-server is needed");
+    let url = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[("REDIS__URL", &url)]).await;
     app.stocked("A", 1, 0).await;
     let client = redis::Client::open(url).unwrap();
-    let pid = pair.services.redis_pid.unwrap().to_string();
-    let signal = |name: &str| {
-        let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(sent.unwrap().success());
-    };
     for round in ["flush", "pause"] {
         match round {
             "flush" => {
@@ -240,9 +235,9 @@ async fn a_redis_that_is_flushed_or_paused_takes_no_answer_away() {
                 let mut connection = client.get_connection().unwrap();
                 let keys: usize = redis::cmd("DBSIZE").query(&mut connection).unwrap();
                 assert!(keys > 0, "nothing was kept in Redis");
-                redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
+                pair.flush_redis();
             }
-            _ => signal("STOP"),
+            _ => pair.signal_redis("STOP"),
         }
         let until = Instant::now() + Duration::from_secs(3);
         while Instant::now() < until {
@@ -259,7 +254,7 @@ async fn a_redis_that_is_flushed_or_paused_takes_no_answer_away() {
         let shown = app.get("/v1/products/product-a").await.ok(200);
         assert_eq!(shown["variants"][0]["available"], app.level("A").await[1]);
     }
-    signal("CONT");
+    pair.signal_redis("CONT");
 }
 
 #[tokio::test]

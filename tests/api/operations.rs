@@ -127,7 +127,9 @@ async fn a_server_that_is_asked_to_stop_finishes_its_requests_first() {
     app.signal("TERM");
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(app.get("/readyz").await.status, 503);
-    app.get("/livez").await.ok(200);
+    let alive = app.get("/livez").await;
+    alive.ok(200);
+    assert_eq!(alive.header("connection"), Some("close"), "the next request goes elsewhere");
     assert_eq!(placing.await.unwrap().unwrap().status(), 201);
     assert_eq!(app.wait(), Some(0));
     app.database.assert_clean();

@@ -77,7 +77,7 @@ async fn what_is_tight_is_refused_says_for_how_long_and_keeps_its_word() {
 #[tokio::test]
 async fn two_instances_share_a_limit_and_each_keeps_it_when_redis_dies() {
     let pair = Pair::start("limits");
-    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let redis = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let settings = [
         ("REDIS__URL", &*redis),

@@ -1,6 +1,7 @@
 //! The catalog changes under orders: neither holds the other up, and nobody waits in a circle.
 
 use crate::harness::{Answer, App, Database, gbp, order_of};
+use crate::times;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -9,11 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PRODUCTS: usize = 6;
-
-/// For how long everything happens at once; longer with `DOORBUSTER_FAULTS_SECONDS`.
-fn seconds() -> u64 {
-    std::env::var("DOORBUSTER_FAULTS_SECONDS").map_or(5, |n| n.parse().unwrap())
-}
 
 /// Waits until so many backends of the database wait for a lock.
 async fn until_waiting(database: &Database, expected: i64) {
@@ -260,7 +256,7 @@ async fn orders_and_changes_of_the_catalog_never_wait_in_a_circle() {
     tasks.spawn(shop.clone().repeat(1, async |shop, app, n| shop.import(app, n).await));
     let over = shop.clone();
     tasks.spawn(async move {
-        tokio::time::sleep(Duration::from_secs(seconds())).await;
+        tokio::time::sleep(Duration::from_secs(times("SECONDS", 5) as u64)).await;
         over.is_over.store(true, Ordering::SeqCst);
     });
     while let Some(task) = tasks.join_next().await {

@@ -3,6 +3,7 @@
 use crate::harness::{App, Database, fresh_key, order_of};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::{BUYERS_PER_SKU, Sale};
+use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use std::time::Duration;
@@ -11,10 +12,9 @@ use tokio::time::sleep;
 /// Buyers of one round.
 const ROUND: usize = 100;
 
-/// Faults of a test: `DOORBUSTER_FAULTS_COMMITS`, for a longer run.
+/// Faults of a test.
 fn commits() -> usize {
-    let configured = std::env::var("DOORBUSTER_FAULTS_COMMITS");
-    configured.map_or(200, |count| count.parse().unwrap())
+    times("COMMITS", 200)
 }
 
 /// How much there is of a SKU.

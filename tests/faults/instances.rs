@@ -3,6 +3,7 @@
 use crate::harness::{App, Database};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::Sale;
+use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::kill::KillSwitch;
 use loadtests::order::Provider;
@@ -43,19 +44,14 @@ async fn an_instance_that_is_killed_between_order_and_payment_leaves_both_to_the
     kill_one_of_two(Provider::Test).await;
 }
 
-/// Kills of a test: `DOORBUSTER_FAULTS_KILLS`, for a longer run.
-fn kills() -> usize {
-    std::env::var("DOORBUSTER_FAULTS_KILLS").map_or(4, |count| count.parse().unwrap())
-}
-
 #[tokio::test]
 async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     let database = Database::new().await;
     let mut apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
     let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
-    let mut in_flight = 0;
-    for round in 0..kills() {
+    let (kills, mut in_flight) = (times("KILLS", 4), 0);
+    for round in 0..kills {
         let (victim, app) = (round % 2, &mut apps[round % 2]);
         let kill = Arc::new(KillSwitch::new(victim, app.pid() as u32, 20, 10));
         sale.settings.kill = Some(kill.clone());
@@ -63,16 +59,15 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
         in_flight += kill.shot().unwrap().in_flight;
         // It is dead already, and waited for here.
         app.kill();
-        let address = app.url.strip_prefix("http://").unwrap().to_owned();
-        *app = App::with(&database, &[("SERVER__BIND", &address)]).await;
+        app.start_again().await;
     }
     sale.settings.kill = None;
     let lost: u64 = sale.run.records.iter().map(|record| record.lost).sum();
-    println!("{} kills, {in_flight} requests in flight, {lost} without an answer", kills());
+    println!("{kills} kills, {in_flight} requests in flight, {lost} without an answer");
     assert!(lost >= in_flight as u64);
     sale.ask_again(&apps[0]).await;
     let checked = sale.judged().await;
-    assert_eq!((checked.acknowledged, checked.unknown), (300 * kills() as u64, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (300 * kills as u64, 0));
 }
 
 #[tokio::test]

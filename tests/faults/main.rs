@@ -16,3 +16,9 @@ mod proxy;
 mod rollout;
 mod sale;
 mod services;
+
+/// How often, or for how long: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many.
+fn times(what: &str, fewest: usize) -> usize {
+    let configured = std::env::var(format!("DOORBUSTER_FAULTS_{what}"));
+    configured.map_or(fewest, |count| count.parse().unwrap())
+}

@@ -1,6 +1,7 @@
 //! Orders while prices change: nobody buys at a price that was gone before the commit.
 
 use crate::harness::{ADMIN_KEY, Answer, App, Database, fresh_key, gbp, order_of};
+use crate::times;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -9,11 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 const PRODUCTS: usize = 5;
 const BUYERS: usize = 16;
-
-/// Changes of prices; more with `DOORBUSTER_FAULTS_PRICES`.
-fn changes() -> i64 {
-    std::env::var("DOORBUSTER_FAULTS_PRICES").map_or(200, |n| n.parse().unwrap())
-}
 
 /// A product whose price only ever rises, by 1 with each change.
 struct Rising {
@@ -105,7 +101,7 @@ async fn every_order_carries_a_price_that_was_valid_at_its_commit() {
         tokio::spawn(async move { buy(&apps[n % 2], &goods, &is_over, n).await })
     });
     let buyers: Vec<_> = buyers.collect();
-    for n in 0..changes() as usize {
+    for n in 0..times("PRICES", 200) {
         goods[n % PRODUCTS].raise(&apps[n / PRODUCTS % 2]).await;
     }
     is_over.store(true, Ordering::SeqCst);

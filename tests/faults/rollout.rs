@@ -2,31 +2,23 @@
 
 use crate::harness::{Answer, App, Balancer, Database, fresh_key};
 use crate::sale::Sale;
+use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use reqwest::Method;
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How often all instances are restarted; more often with `DOORBUSTER_FAULTS_ROLLOUTS`.
-fn rollouts() -> usize {
-    std::env::var("DOORBUSTER_FAULTS_ROLLOUTS").map_or(1, |count| count.parse().unwrap())
-}
-
 /// Restarts each instance at its place; the shop as it is now.
-async fn roll_out(mut apps: Vec<App>, restarts: &AtomicU64) -> Vec<App> {
-    for _ in 0..rollouts() {
+async fn roll_out(mut apps: [App; 2], rounds: usize) -> [App; 2] {
+    for _ in 0..rounds {
         for app in &mut apps {
             app.signal("TERM");
             assert_eq!(app.wait(), Some(0));
-            let address = app.url.strip_prefix("http://").unwrap().to_owned();
-            *app = App::with(&app.database, &[("SERVER__BIND", &address)]).await;
+            app.start_again().await;
             // The balancer finds out that it is back.
             tokio::time::sleep(Duration::from_millis(1_500)).await;
-            restarts.fetch_add(1, Ordering::SeqCst);
         }
     }
     apps
@@ -53,7 +45,7 @@ async fn assert_closed(balancer: &Balancer) {
 /// fail, though nobody tries again.
 async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     let database = Database::new().await;
-    let apps = vec![App::with(&database, &[]).await, App::with(&database, &[]).await];
+    let apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
     let balancer = balancer([&apps[0].url, &apps[1].url]);
     assert_closed(&balancer).await;
     let mut sale = Sale::at(&[&apps[0]], Provider::Manual, 64);
@@ -62,11 +54,9 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     sale.settings.deadline = Duration::ZERO;
     let sku = sale.run.supplied.keys().next().unwrap().clone();
     let token = apps[0].session().await;
-    let restarts = Arc::new(AtomicU64::new(0));
-    let counted = restarts.clone();
-    let rolling = tokio::task::spawn_blocking(move || {
-        Handle::current().block_on(async { roll_out(apps, &counted).await })
-    });
+    let rounds = times("ROLLOUTS", 1);
+    let rolling =
+        tokio::task::spawn_blocking(move || Handle::current().block_on(roll_out(apps, rounds)));
     let mut changes = 0;
     let http = reqwest::Client::new();
     while !rolling.is_finished() {
@@ -86,10 +76,7 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     let apps = rolling.await.unwrap();
     let checked = sale.judged().await;
     let sent = sale.run.records.len() as u64;
-    println!(
-        "{} restarts, {sent} orders and {changes} changes of a cart",
-        restarts.load(Ordering::SeqCst)
-    );
+    println!("{rounds} rollouts, {sent} orders and {changes} changes of a cart");
     assert_eq!((checked.acknowledged, checked.unknown), (sent, 0));
     assert_eq!(apps[1].cart(&token).await["items"][0]["quantity"], changes);
 }

@@ -67,7 +67,7 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
 #[tokio::test]
 async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     let pair = Pair::start("redis-sleeps");
-    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let redis = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
@@ -95,7 +95,7 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
 #[tokio::test]
 async fn without_redis_orders_go_on() {
     let mut pair = Pair::start("redis-stops");
-    let redis = pair.services.redis_url.clone().expect("redis-server is needed");
+    let redis = pair.services.redis().to_owned();
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);

@@ -20,6 +20,13 @@ pub struct Services {
     pub postgres_data: String,
 }
 
+impl Services {
+    /// The URL of Redis, which must be there.
+    pub fn redis(&self) -> &str {
+        self.redis_url.as_deref().expect("redis-server is needed")
+    }
+}
+
 /// A pair that ends when this value, or the whole test process, goes: its standard input closes.
 pub struct Pair {
     pub services: Services,
@@ -175,7 +182,7 @@ impl Database {
     }
 }
 
-async fn connect(url: &str) -> Client {
+pub(super) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

@@ -1,9 +1,8 @@
 //! The servers of a pair go away and come back, with the same data at the same place.
 
 use super::Pair;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -45,18 +44,8 @@ impl Pair {
 
     /// Removes everything that Redis holds.
     pub fn flush_redis(&self) {
-        let (socket, password) = self.redis_address();
-        let mut redis = UnixStream::connect(socket).unwrap();
-        write!(redis, "AUTH {password}\r\nFLUSHALL\r\nQUIT\r\n").unwrap();
-        let mut answers = String::new();
-        redis.read_to_string(&mut answers).unwrap();
-        assert_eq!(answers, "+OK\r\n".repeat(3));
-    }
-
-    /// The socket and the password.
-    fn redis_address(&self) -> (&str, &str) {
-        let url = self.services.redis_url.as_deref().expect("redis-server is needed");
-        url.strip_prefix("redis+unix://").unwrap().split_once("?pass=").unwrap()
+        let client = redis::Client::open(self.services.redis()).unwrap();
+        redis::cmd("FLUSHALL").exec(&mut client.get_connection().unwrap()).unwrap();
     }
 
     /// Starts Redis at the same socket with the same password.
@@ -65,7 +54,8 @@ impl Pair {
         reason = "the pair kills it, and the tests end soon after"
     )]
     pub fn start_redis(&mut self) {
-        let (socket, password) = self.redis_address();
+        let address = self.services.redis().strip_prefix("redis+unix://").unwrap();
+        let (socket, password) = address.split_once("?pass=").unwrap();
         let settings = format!(
             "port 0\nunixsocket {socket}\nrequirepass {password}\nsave \"\"\nappendonly no\n"
         );

@@ -101,6 +101,12 @@ impl App {
         assert!(sent.unwrap().success());
     }
 
+    /// Starts it again at the same address, once it has ended, without settings.
+    pub async fn start_again(&mut self) {
+        let address = self.url.strip_prefix("http://").unwrap().to_owned();
+        *self = Self::with(&self.database, &[("SERVER__BIND", &address)]).await;
+    }
+
     /// Waits for the end of a server that was asked to stop.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()

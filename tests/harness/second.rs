@@ -1,12 +1,12 @@
 //! A second PostgreSQL, made from that of a pair: a standby that takes over, or a backup restored.
 
+use super::database::connect;
 use super::{Database, Pair};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tokio_postgres::NoTls;
 
 /// A server beside that of a pair, on data of its own.
 pub struct Second {
@@ -43,9 +43,7 @@ impl Pair {
         copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(standby.data());
         assert!(copy.status().unwrap().success());
         standby.start();
-        let connected = tokio_postgres::connect(&self.services.postgres_url, NoTls).await;
-        let (admin, connection) = connected.unwrap();
-        tokio::spawn(connection);
+        let admin = connect(&self.services.postgres_url).await;
         admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", &[]).await.unwrap();
         admin.query_one("SELECT pg_reload_conf()", &[]).await.unwrap();
         let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
