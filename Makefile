@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test chaos lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
+.PHONY: help run rush test chaos overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,17 @@ test: services balancers ## all tests, against real servers
 	cargo test --workspace
 
 chaos: services balancers ## the faults, each many times, with what was sent and what came of it
-	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 DOORBUSTER_FAULTS_SECONDS=60 \
-	    cargo test --workspace --test faults -- --nocapture --test-threads=1
+	set -o pipefail; log=$${CARGO_TARGET_DIR:-target}/chaos.txt; \
+	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 \
+	DOORBUSTER_FAULTS_SECONDS=60 DOORBUSTER_FAULTS_PARTITIONS=10 DOORBUSTER_FAULTS_CUTS=200 \
+	DOORBUSTER_FAULTS_PAYMENTS=20 DOORBUSTER_FAULTS_STEPS=50 \
+	    cargo test --workspace --test faults -- --nocapture --test-threads=1 | tee $$log; \
+	failed=$$?; scripts/chaos-table.sh < $$log; exit $$failed
+
+overload: services ## up to four times the orders that a slowed disk can commit
+	cargo build --release --workspace
+	target=$${CARGO_TARGET_DIR:-target}; scripts/slow-flush.sh 70000 $$target/release/loadtests \
+	    run overload --start 1 --html $$target/overload.html
 
 lint: ## formatting and lints, as strict as in CI
 	cargo fmt --all --check

@@ -1,6 +1,6 @@
 //! Reads that travel together: while one is on its way, the keys that are asked for gather, and
 //! leave with the next, without a timer. So a key is read once for all who want it, and many keys
-//! share a round trip.
+//! share a round trip. Whoever would wait too long for the reads before theirs is refused at once.
 
 use crate::error::{Code, Problem};
 use crate::postgres::unavailable;
@@ -8,10 +8,15 @@ use futures_util::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+
+/// Nobody waits longer than this for the reads before theirs, as far as these can be foreseen.
+const WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// The limits of a [`Gather`].
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +30,32 @@ pub struct Limits {
 }
 
 /// A way to read `V`s by `K`. Cheap to clone.
-pub struct Gather<K, V>(mpsc::Sender<Asked<K, V>>);
+pub struct Gather<K, V> {
+    queue: mpsc::Sender<Asked<K, V>>,
+    keys_max: usize,
+    pace: Arc<Pace>,
+}
 
 impl<K, V> Clone for Gather<K, V> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { queue: self.queue.clone(), keys_max: self.keys_max, pace: self.pace.clone() }
+    }
+}
+
+/// How long a read takes: the average of the last ones, in microseconds.
+#[derive(Default)]
+struct Pace(AtomicU64);
+
+impl Pace {
+    fn learn(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX / 8);
+        let average = self.0.load(Ordering::Relaxed);
+        self.0.store(average - average / 8 + took / 8, Ordering::Relaxed);
+    }
+
+    /// How long so many reads take.
+    fn of(&self, reads: usize) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed).saturating_mul(reads as u64))
     }
 }
 
@@ -51,20 +77,28 @@ where
         R: Future<Output = Result<HashMap<K, V>, Problem>> + Send,
     {
         let (queue, mut asked) = mpsc::channel(limits.waiting_max);
+        let pace = Arc::<Pace>::default();
+        let learning = pace.clone();
         runtime.spawn(async move {
             while let Some(first) = asked.recv().await {
                 let batch = batch(first, &mut asked, limits.keys_max);
+                let begun = Instant::now();
                 answer(batch, &read, limits.read_max).await;
+                learning.learn(begun.elapsed());
             }
         });
-        Self(queue)
+        Self { queue, keys_max: limits.keys_max, pace }
     }
 
     /// What there is of the keys. It was read after this was called.
     pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
         let (answer, answered) = oneshot::channel();
-        let full = |_| Problem::new(Code::Overloaded, "Too many reads are waiting.");
-        self.0.try_send(Asked { keys, answer }).map_err(full)?;
+        let full = || Problem::new(Code::Overloaded, "Too many reads are waiting.");
+        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        if self.pace.of(waiting / self.keys_max) > WAIT_MAX {
+            return Err(full());
+        }
+        self.queue.try_send(Asked { keys, answer }).map_err(|_| full())?;
         answered.await.unwrap_or_else(|_| Err(Problem::internal("a read was lost")))
     }
 
@@ -166,6 +200,25 @@ mod tests {
         assert_eq!((two, none), (Ok(Some(4)), Ok(None)));
         assert_eq!(both, Ok(HashMap::from([(2, 4), (3, 9)])));
         assert_eq!(*reads.lock().unwrap(), [vec![1], vec![0, 2, 3]]);
+    }
+
+    #[tokio::test]
+    async fn who_would_wait_too_long_is_refused_at_once() {
+        let limits = Limits { keys_max: 1, waiting_max: 1_000, ..LIMITS };
+        let slow = Gather::start(&Handle::current(), limits, |keys: Vec<u32>| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok(keys.into_iter().map(|key| (key, key)).collect())
+        });
+        // How long a read takes is known after a few.
+        for key in 0..20 {
+            assert_eq!(slow.get(key).await, Ok(Some(key)));
+        }
+        let begun = Instant::now();
+        let all = futures_util::future::join_all((0..100).map(|key| slow.get(key))).await;
+        let refused = all.iter().filter(|one| one.is_err()).count();
+        assert!((50..90).contains(&refused), "{refused} of 100 were refused");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(slow.get(7).await, Ok(Some(7)), "it passes");
     }
 
     #[tokio::test]

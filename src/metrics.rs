@@ -11,6 +11,8 @@ use std::time::Duration;
 
 const HTTP_SECONDS: &str = "doorbuster_http_request_seconds";
 const HTTP_REQUESTS: &str = "doorbuster_http_requests_total";
+const WORKER_LAG: &str = "doorbuster_worker_lag_seconds";
+const GAVE_WAY: &str = "doorbuster_gave_way_total";
 const JOURNAL_QUEUE: &str = "doorbuster_journal_queue_entries";
 const JOURNAL_BATCH: &str = "doorbuster_journal_batch_entries";
 const JOURNAL_COMMIT: &str = "doorbuster_journal_commit_seconds";
@@ -18,6 +20,7 @@ const JOURNAL_RETRIES: &str = "doorbuster_journal_retries_total";
 const JOURNAL_CONNECTED: &str = "doorbuster_journal_connections";
 const ORDERS_IN_FLIGHT: &str = "doorbuster_orders_in_flight";
 const CARTS_IN_FLIGHT: &str = "doorbuster_carts_in_flight";
+const IN_FLIGHT_LIMIT: &str = "doorbuster_in_flight_limit";
 const SOLD_OUT: &str = "doorbuster_orders_refused_by_view_total";
 const ACTOR_RESTARTS: &str = "doorbuster_actor_restarts_total";
 const POOL_WAIT: &str = "doorbuster_pool_waiting";
@@ -36,6 +39,8 @@ const EXPORTED: &str = "doorbuster_exported_rows_total";
 pub const ALL: &[(&str, Unit, &str)] = &[
     (HTTP_SECONDS, Unit::Seconds, "Time from the request's head to the response's, by route"),
     (HTTP_REQUESTS, Unit::Count, "Requests by route, method and status"),
+    (WORKER_LAG, Unit::Seconds, "How late HTTP workers come to what is due"),
+    (GAVE_WAY, Unit::Count, "Requests of who browses, refused because a worker was late"),
     (JOURNAL_QUEUE, Unit::Count, "Entries that wait for a batch"),
     (JOURNAL_BATCH, Unit::Count, "Entries per committed batch, by form"),
     (JOURNAL_COMMIT, Unit::Seconds, "Time from a batch's BEGIN to the answer of its COMMIT"),
@@ -43,6 +48,7 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (JOURNAL_CONNECTED, Unit::Count, "Connections of the journal that are up"),
     (ORDERS_IN_FLIGHT, Unit::Count, "Orders being placed"),
     (CARTS_IN_FLIGHT, Unit::Count, "Carts being read or changed"),
+    (IN_FLIGHT_LIMIT, Unit::Count, "How many may be in flight now, by journal"),
     (SOLD_OUT, Unit::Count, "Orders refused by the fresh view, without a write"),
     (ACTOR_RESTARTS, Unit::Count, "Actors started again after a panic"),
     (POOL_WAIT, Unit::Count, "Requests that wait for a pooled connection, by pool"),
@@ -78,7 +84,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     for &(name, unit, help) in ALL {
         match name {
             _ if name.ends_with("_total") => describe_counter!(name, unit, help),
-            HTTP_SECONDS | JOURNAL_BATCH | JOURNAL_COMMIT | RETENTION_STEP => {
+            HTTP_SECONDS | WORKER_LAG | JOURNAL_BATCH | JOURNAL_COMMIT | RETENTION_STEP => {
                 describe_histogram!(name, unit, help)
             }
             _ => describe_gauge!(name, unit, help),
@@ -118,6 +124,16 @@ pub fn http_request(route: &'static str, method: &'static str, status: u16, took
     });
 }
 
+/// A worker came so late to what was due.
+pub fn worker_lag(lag: Duration) {
+    histogram!(WORKER_LAG).record(lag.as_secs_f64());
+}
+
+/// Somebody who browses was refused because a worker was late.
+pub fn gave_way() {
+    counter!(GAVE_WAY).increment(1);
+}
+
 /// So many entries wait in the journal.
 pub fn journal_queue(journal: &'static str, entries: usize) {
     gauge!(JOURNAL_QUEUE, "journal" => journal).set(entries as f64);
@@ -153,6 +169,11 @@ pub fn orders_in_flight(orders: usize) {
 /// So many carts are being read or changed.
 pub fn carts_in_flight(carts: usize) {
     gauge!(CARTS_IN_FLIGHT).set(carts as f64);
+}
+
+/// So many entries of the journal may be in flight from now on.
+pub fn in_flight_limit(journal: &'static str, limit: usize) {
+    gauge!(IN_FLIGHT_LIMIT, "journal" => journal).set(limit as f64);
 }
 
 /// The view said sold out.

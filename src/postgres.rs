@@ -4,8 +4,8 @@
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.
 
 use crate::error::{Code, Problem};
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, PoolError};
-use deadpool_postgres::{RecyclingMethod, Transaction};
+use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
+use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Transaction};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Options {
     pub wait: Duration,
     /// Longest time to open a connection.
     pub connect: Duration,
+    /// Longest time of a read: PostgreSQL ends it then.
+    pub read_max: Duration,
 }
 
 /// The way to the database. Cheap to clone.
@@ -64,13 +66,19 @@ impl Postgres {
             config.load_balance_hosts(LoadBalanceHosts::Random);
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let pool = |size| {
+        let pool = |size, settings: String| {
             let manager = Manager::from_connect(
                 config.clone(),
                 OnRuntime(runtime.clone()),
                 ManagerConfig { recycling_method: RecyclingMethod::Fast },
             );
+            let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+                let settings = settings.clone();
+                async move { client.batch_execute(&settings).await.map_err(HookError::Backend) }
+                    .boxed()
+            });
             Pool::builder(manager)
+                .post_create(set_up)
                 .max_size(size)
                 .runtime(deadpool_postgres::Runtime::Tokio1)
                 .timeouts(deadpool_postgres::Timeouts {
@@ -81,8 +89,9 @@ impl Postgres {
                 .build()
                 .map_err(|error| error.to_string())
         };
-        let (readers, writers) =
-            (pool(options.read_connections)?, pool(options.write_connections)?);
+        let read_max = format!("SET statement_timeout = {}", options.read_max.as_millis());
+        let readers = pool(options.read_connections, read_max)?;
+        let writers = pool(options.write_connections, String::new())?;
         Ok(Self { config, runtime, readers, writers })
     }
 

@@ -15,7 +15,7 @@ use doorbuster::config::Config;
 use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
-use doorbuster::journal::{Form, Transaction, Work, connect};
+use doorbuster::journal::{Bounds, Form, Gate, Transaction, Work, connect};
 use doorbuster::order::store::{Clock, Entry, Numbers, OrderCommits};
 use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
@@ -26,7 +26,6 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Entries of one measurement.
@@ -108,9 +107,11 @@ pub async fn measure(
         What::Carts => {
             let shoppers: Vec<ShopperId> = (0..SESSIONS).map(|_| ShopperId::new()).collect();
             // No cart is used twice at a time; the server would not refuse it either.
-            let permits = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+            let target = Duration::MAX;
+            let all = Bounds { fewest: usize::MAX, most: usize::MAX, target };
+            let gate = Gate::new("bench", all);
             let work = CartCommits { offers: known, terms };
-            run.commit(work, || addition(&shoppers, &offers, &permits)).await
+            run.commit(work, || addition(&shoppers, &offers, &gate)).await
         }
     }
 }
@@ -251,11 +252,7 @@ fn order(offer: &Arc<Offer>, terms: &Terms, secrets: &Secrets) -> Entry {
 }
 
 /// One more of something that a shopper likes.
-fn addition(
-    shoppers: &[ShopperId],
-    offers: &[Arc<Offer>],
-    permits: &Arc<Semaphore>,
-) -> cart_store::Entry {
+fn addition(shoppers: &[ShopperId], offers: &[Arc<Offer>], gate: &Gate) -> cart_store::Entry {
     let place = rand::random_range(0..shoppers.len());
     let favourite = rand::random_range(0..FAVOURITES);
     let offer = &offers[(place * FAVOURITES + favourite) % offers.len()];
@@ -273,10 +270,10 @@ fn addition(
         if_match: IfMatch::default(),
         change: Change::Add(vec![addition]),
     };
-    let permit = permits.clone().try_acquire_owned().expect("there are enough");
+    let pass = gate.enter().expect("there is room");
     let (answer, _) = tokio::sync::oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(60);
-    cart_store::Entry { command, deadline, answer, permit }
+    cart_store::Entry { command, deadline, answer, pass }
 }
 
 fn claim() -> Claim {

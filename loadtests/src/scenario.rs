@@ -95,6 +95,10 @@ pub struct Stairs {
     /// A step that acknowledges a smaller share of what is offered is over the knee.
     #[serde(default = "most")]
     pub goodput_min: f64,
+    /// Goes on beyond the knee, to the last step. Nobody comes again, so that a step gets what it
+    /// offers and no more.
+    #[serde(default)]
+    pub goes_on: bool,
     /// Rates that are tried afterwards, each as long as a step.
     #[serde(default)]
     pub below: Vec<Below>,
@@ -209,6 +213,10 @@ pub struct Thresholds {
     pub p99_drift_max: Option<f64>,
     /// Of stairs: the least rate that must be below the knee.
     pub knee_per_second_min: Option<f64>,
+    /// Of stairs that go on: what any later step must achieve of the best one, 0 to 1.
+    pub achieved_of_best_min: Option<f64>,
+    /// Of stairs that go on: the 99th percentile of those that were told to come later.
+    pub turned_away_p99_ms_max: Option<f64>,
     /// Percentiles of one sort: `[thresholds.each.orders]`.
     pub each: BTreeMap<String, Percentiles>,
 }
@@ -286,6 +294,7 @@ impl Stairs {
         positive("stairs.step", self.step)?;
         positive("stairs.seconds", self.seconds)?;
         positive("stairs.p99_ms_max", self.p99_ms_max)?;
+        ensure!(!self.goes_on || self.below.is_empty(), "stairs.below: not where it goes on");
         ensure!(self.to >= self.from && self.to.is_finite(), "stairs.to: not below stairs.from");
         share("stairs.goodput_min", self.goodput_min)
     }
@@ -361,12 +370,14 @@ impl Thresholds {
             ("acknowledged_per_second_min", self.acknowledged_per_second_min),
             ("p99_drift_max", self.p99_drift_max),
             ("knee_per_second_min", self.knee_per_second_min),
+            ("turned_away_p99_ms_max", self.turned_away_p99_ms_max),
         ] {
             limit.map_or(Ok(()), |limit| positive(&format!("thresholds.{name}"), limit))?;
         }
         for (name, limit) in [
             ("refused_share_max", self.refused_share_max),
             ("late_share_max", self.late_share_max),
+            ("achieved_of_best_min", self.achieved_of_best_min),
         ] {
             limit.map_or(Ok(()), |limit| share(&format!("thresholds.{name}"), limit))?;
         }
@@ -379,6 +390,12 @@ impl Thresholds {
         ensure!(drift, "thresholds.p99_drift_max: for kind = \"soak\"");
         let knee = self.knee_per_second_min.is_none() || scenario.kind == Kind::Stairs;
         ensure!(knee, "thresholds.knee_per_second_min: for kind = \"stairs\"");
+        let of_overload = self.achieved_of_best_min.or(self.turned_away_p99_ms_max);
+        let goes_on = scenario.stairs.as_ref().is_some_and(|stairs| stairs.goes_on);
+        ensure!(
+            goes_on || of_overload.is_none(),
+            "thresholds.achieved_of_best_min, turned_away_p99_ms_max: for stairs.goes_on = true"
+        );
         let weights = scenario.mix().weights();
         for name in self.each.keys() {
             let is_done = |(sort, weight): &(&str, f64)| *sort == name && *weight > 0.0;

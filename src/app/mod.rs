@@ -38,9 +38,8 @@ use actix_web::middleware::{self, Condition};
 use actix_web::{App as HttpApp, HttpServer, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parts::{
-    carts, connect_redis, credentials, desk, exports, in_flight_max, openapi, passwords,
-    rate_limits, ready_schema, schedule, secrets, sessions, storefront, sweeps, templates,
-    upkeep,
+    carts, connect_redis, credentials, desk, exports, openapi, passwords, rate_limits,
+    ready_schema, schedule, secrets, sessions, storefront, sweeps, templates, upkeep,
 };
 use socket2::SockRef;
 use std::net::TcpListener;
@@ -135,8 +134,7 @@ impl App {
         let passwords = passwords(&config)?;
         let rate_limits = rate_limits(&config, &postgres, redis.clone()).await?;
         let credentials = credentials(&config, &postgres, secrets.clone());
-        let in_flight_max = in_flight_max(&config, config.order.in_flight_max);
-        let orders = Orders::start(desk.clone(), in_flight_max, arbiter.handle());
+        let orders = Orders::start(desk.clone(), arbiter.handle());
         let workers = Workers::start(&config, &desk, &secrets);
         let is_ready = Arc::new(AtomicBool::new(true));
         if let Some(metrics) = metrics.clone() {
@@ -219,6 +217,7 @@ impl App {
                 .app_data(secrets)
                 .app_data(rate_limits)
                 .app_data(operations)
+                .app_data(http::LagMax(config.server.browse_lag_max))
                 .app_data(TrustedProxies(config.server.trusted_proxies.clone()))
                 .app_data(http::json_config(&config))
                 .app_data(http::query_config())

@@ -12,7 +12,7 @@ use crate::export::Exports;
 use crate::http;
 use crate::idempotency;
 use crate::inventory::{self, Inventory};
-use crate::journal::{self, Lanes};
+use crate::journal::{self, Bounds, Lanes};
 use crate::mail::{self, Template};
 use crate::migrate;
 use crate::order::store::{Clock, Numbers, OrderCommits};
@@ -40,6 +40,7 @@ pub fn postgres_options(config: &Config) -> postgres::Options {
         write_connections: config.write_connections,
         wait: config.wait,
         connect: config.connect,
+        read_max: config.read_max,
     }
 }
 
@@ -139,7 +140,8 @@ pub(super) fn desk(
         numbers: Numbers::default(),
         clock: Clock::default(),
     };
-    let limits = limits("orders", config.postgres.journal_connections, config);
+    let (connections, most) = (config.postgres.journal_connections, config.order.in_flight_max);
+    let limits = limits("orders", connections, most, config);
     let (journal, lanes) = start(Arc::new(commits), limits, postgres);
     let desk = Desk {
         journal,
@@ -196,13 +198,10 @@ pub(super) fn carts(
 ) -> (Carts, Lanes) {
     let terms = terms(config);
     let commits = CartCommits { offers: offers.clone(), terms };
-    let limits = limits("carts", config.postgres.cart_connections, config);
+    let (connections, most) = (config.postgres.cart_connections, config.cart.in_flight_max);
+    let limits = limits("carts", connections, most, config);
     let (journal, lanes) = start(Arc::new(commits), limits, postgres);
-    let options = cart::Options {
-        terms,
-        deadline: config.order.deadline,
-        in_flight_max: in_flight_max(config, config.cart.in_flight_max),
-    };
+    let options = cart::Options { terms, deadline: config.order.deadline };
     (Carts::new(journal, postgres, offers, options), lanes)
 }
 
@@ -215,24 +214,40 @@ pub(super) fn terms(config: &Config) -> Terms {
     }
 }
 
-/// The limits of a journal; both have the same, but for their connections.
-pub(super) fn limits(name: &'static str, connections: usize, config: &Config) -> journal::Limits {
+/// The limits of a journal; both have the same, but for their connections and how many may be in
+/// flight at most.
+fn limits(
+    name: &'static str,
+    connections: usize,
+    in_flight_max: usize,
+    config: &Config,
+) -> journal::Limits {
+    let journal = &config.journal;
+    let in_flight = match config.limits.enabled {
+        true => Bounds {
+            // A batch on each connection, and one that gathers.
+            fewest: journal.batch_max * (connections + 1),
+            most: in_flight_max,
+            target: journal.latency_target,
+        },
+        // As many as fit into the queue.
+        false => Bounds {
+            fewest: journal.queue_max,
+            most: journal.queue_max,
+            target: journal.latency_target,
+        },
+    };
     journal::Limits {
         name,
         connections,
-        batch_max: config.journal.batch_max,
-        lines_max: config.journal.lines_max,
-        bytes_max: config.journal.bytes_max,
-        gather_min: config.journal.gather_min,
-        queue_max: config.journal.queue_max,
-        attempts_max: config.journal.attempts_max,
+        batch_max: journal.batch_max,
+        lines_max: journal.lines_max,
+        bytes_max: journal.bytes_max,
+        gather_min: journal.gather_min,
+        queue_max: journal.queue_max,
+        attempts_max: journal.attempts_max,
+        in_flight,
     }
-}
-
-/// How many requests may be in flight; without limits, as many as fit into the queue behind.
-pub(super) fn in_flight_max(config: &Config, configured: usize) -> u32 {
-    let requests = if config.limits.enabled { configured } else { config.journal.queue_max };
-    u32::try_from(requests).unwrap_or(u32::MAX)
 }
 
 pub(super) fn schedule(config: &Config) -> Schedule {

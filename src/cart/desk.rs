@@ -9,18 +9,14 @@ use crate::error::{Code, Problem};
 use crate::gather::{Gather, Limits};
 use crate::id::ShopperId;
 use crate::idempotency::Reply;
-use crate::journal::Journal;
-use crate::postgres::{Postgres, unknown_outcome};
+use crate::journal::{Journal, Pass};
+use crate::postgres::Postgres;
 use crate::pricing::Terms;
 use crate::session::unauthorized;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout_at;
+use std::time::Duration;
 
-/// Beyond its deadline an entry is waited for this long: it may be on its way.
-const GRACE: Duration = Duration::from_secs(1);
 const LIMITS: Limits =
     Limits { keys_max: 200, waiting_max: 100_000, read_max: Duration::from_secs(2) };
 
@@ -31,8 +27,6 @@ pub struct Options {
     pub terms: Terms,
     /// How long a client waits for a commit.
     pub deadline: Duration,
-    /// Carts being read or changed at a time.
-    pub in_flight_max: u32,
 }
 
 /// The handle of the carts. Cheap to clone.
@@ -41,7 +35,6 @@ pub struct Carts {
     journal: Journal<Entry>,
     reads: Gather<ShopperId, Option<Cart>>,
     offers: Offers,
-    permits: Arc<Semaphore>,
     options: Options,
 }
 
@@ -58,8 +51,7 @@ impl Carts {
             let postgres = kept.clone();
             async move { store::carts(&postgres, &shoppers).await }
         });
-        let permits = Arc::new(Semaphore::new(options.in_flight_max as usize));
-        Self { journal, reads, offers, permits, options }
+        Self { journal, reads, offers, options }
     }
 
     /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed. A guest who
@@ -71,7 +63,7 @@ impl Carts {
 
     /// The cart and what it costs now.
     pub async fn show(&self, shopper: ShopperId) -> Result<Reply, Problem> {
-        let _permit = self.permit()?;
+        let _pass = self.enter()?;
         let cart = self.read(shopper).await?;
         let shop = self.shop(&cart).await?;
         Ok(CartBody::new(&cart, &shop).reply())
@@ -90,24 +82,18 @@ impl Carts {
 
     /// Carries a change out. Its work outlives a client that hangs up.
     pub async fn change(&self, command: Command) -> Result<Reply, Problem> {
-        let permit = self.permit()?;
-        let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.options.deadline;
-        let entry = Entry { command, deadline, answer, permit };
-        self.journal.submit(entry).map_err(|(_, problem)| problem)?;
-        match timeout_at((deadline + GRACE).into(), answered).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(unknown_outcome()),
-        }
+        let pass = self.enter()?;
+        let entry = |deadline, answer| Entry { command, deadline, answer, pass };
+        self.journal.ask(self.options.deadline, entry).await
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let permit = self.permits.clone().try_acquire_owned();
-        permit.map_err(|_| Problem::new(Code::Overloaded, "Too many carts are in use."))
+    fn enter(&self) -> Result<Pass, Problem> {
+        let pass = self.journal.gate.enter();
+        pass.ok_or_else(|| Problem::new(Code::Overloaded, "Too many carts are in use."))
     }
 
     /// How many carts are being read or changed.
     pub fn in_flight(&self) -> usize {
-        self.options.in_flight_max as usize - self.permits.available_permits()
+        self.journal.gate.in_flight()
     }
 }

@@ -114,6 +114,8 @@ pub struct Server {
     pub body_rate_min_bytes: u64,
     /// Open connections for each worker.
     pub connections_max: usize,
+    /// How late a worker may be before browsing gives way to orders.
+    pub browse_lag_max: Duration,
     /// For requests in flight after SIGTERM.
     pub drain: Duration,
     /// Between the end of readiness and the end of accepting.
@@ -154,6 +156,8 @@ pub struct Postgres {
     pub wait: Duration,
     /// To wait for a new connection.
     pub connect: Duration,
+    /// That a read may take.
+    pub read_max: Duration,
 }
 
 /// `[redis]`
@@ -264,6 +268,8 @@ pub struct Journal {
     pub queue_max: usize,
     /// Attempts at one batch.
     pub attempts_max: u32,
+    /// That a change should take; while changes take longer, fewer are let in at a time.
+    pub latency_target: Duration,
 }
 
 /// `[inventory]`

@@ -1,8 +1,9 @@
-//! What stands before each route: its limits, then the publishable key, then its policy. Nothing
-//! of the handler runs before all have let the request in, nor is the body read.
+//! What stands before each route: whoever browses gives way, then its limits, the publishable key
+//! and its policy. Nothing of the handler runs before all have let the request in, nor is the body
+//! read.
 
 use super::policy::{check_channel, identify};
-use super::{Endpoint, limits};
+use super::{Endpoint, lag, limits};
 use crate::error::Problem;
 use crate::rate_limit::Standing;
 use actix_web::body::BoxBody;
@@ -39,6 +40,9 @@ async fn pass(
 }
 
 async fn let_in(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Standing>, Problem> {
+    if endpoint.gives_way {
+        lag::give_way(request)?;
+    }
     let standing = match endpoint.is_limited() {
         true => limits::take(endpoint.class, request).await?,
         false => None,

@@ -2,13 +2,14 @@
 //!
 //! Outermost first: the frame (`http/frame.rs`: request id, metrics, problem bodies, security
 //! headers, panics), then CORS, then the routes, each behind its door (`http/door.rs`): its limits
-//! (`http/limits.rs`) and its policy (`http/policy.rs`). Large answers leave in slices
-//! (`http/slices.rs`).
+//! (`http/limits.rs`) and its policy (`http/policy.rs`); browsing gives way to orders there
+//! (`http/lag.rs`). Large answers leave in slices (`http/slices.rs`).
 
 mod connections;
 mod door;
 mod exports;
 mod frame;
+mod lag;
 mod limits;
 mod openapi;
 mod operations;
@@ -17,6 +18,7 @@ mod slices;
 mod table;
 
 pub use connections::watch;
+pub use lag::LagMax;
 pub use openapi::document;
 pub use operations::Operations;
 pub use policy::Policy;

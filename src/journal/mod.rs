@@ -9,93 +9,29 @@
 //! which the driver does not show. If the answer is lost, the same batch runs again with the
 //! same ids and keys: the unique index waits for the doubtful transaction and then tells.
 
+mod gate;
 mod intake;
 mod statements;
 mod transaction;
+mod work;
 
+pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
 pub use transaction::{Transaction, connect};
+pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Class, Postgres, class, describe, unavailable, unknown_outcome};
 use intake::{Intake, Turns};
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
-
-/// How a batch is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Everything in one pipelined trip, on what is presumed; guards in SQL stop it.
-    Optimistic,
-    /// Lock and read first, decide on what the lock returned, then write.
-    Exact,
-}
-
-impl Form {
-    /// The label in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Form::Optimistic => "optimistic",
-            Form::Exact => "exact",
-        }
-    }
-}
-
-/// What an entry adds to its batch.
-#[derive(Debug, Clone, Copy)]
-pub struct Weight {
-    /// Rows that grow with the entry (an order's lines).
-    pub lines: usize,
-    /// Bytes that the entry sends to PostgreSQL, about.
-    pub bytes: usize,
-}
-
-/// What a journal commits: the SQL and the answers, while the journal sees to batches,
-/// transactions, retries and unknown outcomes.
-pub trait Work: Send + Sync + 'static {
-    /// One unit: a command with the sender of its answer.
-    type Entry: Send + Sync + 'static;
-    /// What an entry came to.
-    type Outcome: Send;
-    /// The prepared statements of a connection.
-    type Statements: Send + Sync;
-
-    /// What the entry adds to its batch.
-    fn weight(&self, entry: &Self::Entry) -> Weight;
-
-    /// When the entry's client stops waiting; checked when a batch forms.
-    fn deadline(&self, entry: &Self::Entry) -> Instant;
-
-    /// The form that suits the batch.
-    fn form(&self, batch: &[Self::Entry]) -> Form;
-
-    /// Prepares the statements of a new connection.
-    fn prepare(
-        &self,
-        client: &Client,
-    ) -> impl Future<Output = Result<Self::Statements, Error>> + Send;
-
-    /// Runs the batch between `transaction.begin()` and `transaction.commit()`; one outcome per
-    /// entry, in their order. May run again with the same entries, and must then come to the
-    /// same effect at most once.
-    fn run(
-        &self,
-        transaction: &Transaction<'_>,
-        statements: &Self::Statements,
-        batch: &[Self::Entry],
-        form: Form,
-    ) -> impl Future<Output = Result<Vec<Self::Outcome>, Error>> + Send;
-
-    /// Answers the entry. An outcome comes only after its commit.
-    fn answer(&self, entry: Self::Entry, outcome: Result<Self::Outcome, Problem>);
-}
 
 /// The limits of a journal.
 #[derive(Debug, Clone)]
@@ -116,10 +52,14 @@ pub struct Limits {
     pub queue_max: usize,
     /// Runs of one batch that meets deadlocks.
     pub attempts_max: u32,
+    /// How many may be in flight at a time.
+    pub in_flight: Bounds,
 }
 
 /// The handle of a journal. Cheap to clone.
 pub struct Journal<E> {
+    /// Whoever brings an entry has entered here before, and leaves when its work is done.
+    pub gate: Gate,
     queue: mpsc::Sender<E>,
     gather_min: usize,
     turns: Arc<Turns>,
@@ -130,6 +70,7 @@ pub struct Journal<E> {
 impl<E> Clone for Journal<E> {
     fn clone(&self) -> Self {
         Self {
+            gate: self.gate.clone(),
             queue: self.queue.clone(),
             gather_min: self.gather_min,
             turns: self.turns.clone(),
@@ -165,7 +106,29 @@ impl<E> Journal<E> {
         let connected = Arc::new(AtomicUsize::new(1));
         let lanes = Lanes { tasks: Vec::new(), closing };
         let turns = Arc::default();
-        (Self { queue, gather_min: queue_max, turns, connected, closing: closed }, lanes, entries)
+        let target = Duration::MAX;
+        let gate = Gate::new("detached", Bounds { fewest: queue_max, most: queue_max, target });
+        let gather_min = queue_max;
+        (Self { gate, queue, gather_min, turns, connected, closing: closed }, lanes, entries)
+    }
+
+    /// Queues what `entry` makes of its deadline and the sender of its answer, and waits for the
+    /// outcome: a little longer than the deadline, because it may be on its way by then.
+    pub async fn ask<O>(
+        &self,
+        patience: Duration,
+        entry: impl FnOnce(Instant, oneshot::Sender<Result<O, Problem>>) -> E,
+    ) -> Result<O, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let asked = Instant::now();
+        let deadline = asked + patience;
+        self.submit(entry(deadline, answer)).map_err(|(_, problem)| problem)?;
+        let answered = timeout_at((deadline + GRACE).into(), answered).await;
+        self.gate.learn(asked.elapsed());
+        match answered {
+            Ok(Ok(outcome)) => outcome,
+            _ => Err(unknown_outcome()),
+        }
     }
 
     /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or
@@ -213,8 +176,9 @@ pub fn start<W: Work>(
         postgres.runtime().spawn(lane.supervise())
     });
     let lanes = Lanes { tasks: lanes.collect(), closing };
+    let gate = Gate::new(limits.name, limits.in_flight);
     let gather_min = limits.gather_min;
-    (Journal { queue, gather_min, turns, connected, closing: closed }, lanes)
+    (Journal { gate, queue, gather_min, turns, connected, closing: closed }, lanes)
 }
 
 /// A batch that is not answered yet.
@@ -469,5 +433,7 @@ impl<W: Work> Runner<W> {
     }
 }
 
+/// Beyond its deadline an entry is waited for this long.
+const GRACE: Duration = Duration::from_secs(1);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(5);

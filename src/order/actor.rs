@@ -16,7 +16,7 @@ use crate::gather::Gather;
 use crate::id::{LineId, OrderId};
 use crate::idempotency::{Claim, KeyId, Reply, Saved, in_progress, reused};
 use crate::inventory::{Inventory, Passed, Want};
-use crate::journal::Journal;
+use crate::journal::{Gate, Journal, Pass};
 use crate::metrics;
 use crate::payment::{Answer, Charge, Providers};
 use crate::postgres::{Postgres, unknown_outcome};
@@ -29,8 +29,8 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 /// How long a duplicate waits for the request in flight.
@@ -39,26 +39,20 @@ const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often an order is priced again while its offers change under it.
 const PRICINGS_MAX: usize = 5;
-/// Beyond its deadline an entry is waited for this long: it may be on its way.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// The handle of the orders. Cheap to clone.
 #[derive(Clone)]
 pub struct Orders {
     actor: Supervised<OrderActor>,
-    permits: Arc<Semaphore>,
-    in_flight_max: u32,
+    gate: Gate,
 }
 
 impl Orders {
-    /// Starts the actor; at most `in_flight_max` requests are worked on at a time.
-    pub fn start(desk: Desk, in_flight_max: u32, arbiter: ArbiterHandle) -> Self {
+    /// Starts the actor; its journal says how many requests are worked on at a time.
+    pub fn start(desk: Desk, arbiter: ArbiterHandle) -> Self {
+        let gate = desk.journal.gate.clone();
         let make = move || OrderActor { desk: desk.clone(), in_flight: HashMap::new() };
-        Self {
-            actor: Supervised::start("orders", arbiter, make),
-            permits: Arc::new(Semaphore::new(in_flight_max as usize)),
-            in_flight_max,
-        }
+        Self { actor: Supervised::start("orders", arbiter, make), gate }
     }
 
     /// Places an order.
@@ -92,23 +86,20 @@ impl Orders {
     }
 
     async fn ask(&self, claim: Option<Claim>, task: Task) -> Result<Reply, Problem> {
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+        let Some(pass) = self.gate.enter() else {
             return Err(Problem::new(Code::Overloaded, "Too many orders are being placed."));
         };
-        self.actor.send(Ask { claim, task, _permit: permit }).await?
+        self.actor.send(Ask { claim, task, _pass: pass }).await?
     }
 
     /// How many requests are worked on.
     pub fn in_flight(&self) -> usize {
-        self.in_flight_max as usize - self.permits.available_permits()
+        self.gate.in_flight()
     }
 
     /// Waits until nothing is in flight, and lets nothing new in.
     pub async fn drained(&self) {
-        // Fails only if the semaphore is closed, and nobody closes it.
-        if let Ok(all) = self.permits.acquire_many(self.in_flight_max).await {
-            all.forget();
-        }
+        self.gate.drained().await;
     }
 }
 
@@ -135,7 +126,7 @@ struct Ask {
     claim: Option<Claim>,
     task: Task,
     /// Given back when the work is done, not when the client leaves.
-    _permit: OwnedSemaphorePermit,
+    _pass: Pass,
 }
 
 #[derive(Message)]
@@ -420,14 +411,8 @@ impl Desk {
         command: Command,
         seen: Vec<Option<i64>>,
     ) -> Result<Outcome, Problem> {
-        let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.deadline;
-        let entry = Entry { command, seen, deadline, answer };
-        self.journal.submit(entry).map_err(|(_, problem)| problem)?;
-        match timeout_at((deadline + GRACE).into(), answered).await {
-            Ok(Ok(outcome)) => outcome,
-            _ => Err(unknown_outcome()),
-        }
+        let entry = |deadline, answer| Entry { command, seen, deadline, answer };
+        self.journal.ask(self.deadline, entry).await
     }
 
     /// A key that has its effect is answered with it, whatever else would be said today.

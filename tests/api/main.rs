@@ -30,6 +30,7 @@ mod mail;
 mod openapi;
 mod operations;
 mod orders;
+mod overload;
 mod payments;
 mod private_services;
 mod rate_limits;

@@ -21,6 +21,12 @@ pub struct Step {
     /// The share of requests that were acknowledged in good time.
     #[serde(default)]
     pub goodput: f64,
+    /// Requests a second that were told to come later.
+    #[serde(default)]
+    pub turned_away: f64,
+    /// How long 99 % of those waited for that, at most.
+    #[serde(default)]
+    pub turned_away_p99_ms: f64,
     /// Why it is over the knee, if it is.
     pub over: Option<String>,
 }
@@ -38,9 +44,23 @@ pub struct Climb {
 }
 
 impl Climb {
-    /// Whether the last step was over the knee.
+    /// Whether a step was over the knee.
     pub fn found_it(&self) -> bool {
-        self.steps.last().is_some_and(|step| step.over.is_some())
+        self.steps.iter().any(|step| step.over.is_some())
+    }
+
+    /// The best of the steps, and what the worst one after it achieved of that, 0 to 1.
+    pub fn best_and_worst_after(&self) -> Option<(&Step, f64)> {
+        let by_achieved =
+            |(_, a): &(usize, &Step), (_, b): &(usize, &Step)| a.achieved.total_cmp(&b.achieved);
+        let (place, best) = self.steps.iter().enumerate().max_by(by_achieved)?;
+        let later = self.steps[place..].iter().map(|step| step.achieved);
+        Some((best, later.fold(f64::MAX, f64::min) / best.achieved.max(0.001)))
+    }
+
+    /// How long those waited who were told to come later: the 99th percentile of the worst step.
+    pub fn turned_away_p99_ms(&self) -> f64 {
+        self.steps.iter().map(|step| step.turned_away_p99_ms).fold(0.0, f64::max)
     }
 
     /// Where the knee is, in words.
@@ -56,8 +76,10 @@ impl Climb {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { offered, achieved, p50_ms, p99_ms, p999_ms, late_share, .. } = self;
+        let Self { turned_away, turned_away_p99_ms, .. } = self;
         write!(f, "  {offered:>20.1}{achieved:>12.1}{p50_ms:>12.2}{p99_ms:>12.2}")?;
-        write!(f, "{p999_ms:>12.2}{:>12.1}", late_share * 100.0)
+        write!(f, "{p999_ms:>12.2}{:>12.1}", late_share * 100.0)?;
+        write!(f, "{turned_away:>12.1}{turned_away_p99_ms:>12.2}")
     }
 }
 
@@ -65,7 +87,8 @@ impl fmt::Display for Climb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "  steps      offered/s  achieved/s     p50, ms     p99, ms   p99.9, ms     late, %"
+            "  steps      offered/s  achieved/s     p50, ms     p99, ms   p99.9, ms     late, %\
+             \u{20}     away/s away p99, ms"
         )?;
         for step in &self.steps {
             write!(f, "{step}")?;

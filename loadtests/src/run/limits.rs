@@ -39,6 +39,7 @@ pub fn judge(scenario: &Scenario, tally: &Tally, report: &mut Report) {
     match report.stairs.clone() {
         Some(climb) => {
             knee(limits, &climb, report);
+            beyond(limits, &climb, report);
             let limits = scenario.stairs.iter().flat_map(|stairs| &stairs.below);
             for (below, (share, step)) in limits.zip(&climb.below) {
                 report.limit_ms(
@@ -65,6 +66,22 @@ fn knee(limits: &Thresholds, climb: &Climb, report: &mut Report) {
         }
         _ => {}
     }
+}
+
+/// What a server still does when more is asked of it than it can do.
+fn beyond(limits: &Thresholds, climb: &Climb, report: &mut Report) {
+    let best = climb.best_and_worst_after();
+    if let (Some(min), Some((best, worst))) = (limits.achieved_of_best_min, best) {
+        let best = best.achieved;
+        let words = format!(
+            "{:.0} % of the best step's {best:.0}/s beyond it, {:.0} % at least",
+            worst * 100.0,
+            min * 100.0
+        );
+        report.limit(worst >= min && climb.found_it(), words);
+    }
+    let turned_away = climb.turned_away_p99_ms();
+    report.limit_ms("p99 of who was turned away", turned_away, limits.turned_away_p99_ms_max);
 }
 
 /// Stairs go on until something is refused or late; other runs must not.

@@ -15,7 +15,7 @@ use crate::fleet::Fleet;
 use crate::generator::{Settings, drive, micros};
 use crate::oracle::Verdict;
 use crate::present::watched;
-use crate::record::{Outcome, Record};
+use crate::record::Record;
 use crate::report::{Climb, Report, Step};
 use crate::rush::ask_again;
 use crate::scenario::{Against, File, Scenario, Stairs};
@@ -25,6 +25,7 @@ use evidence::Evidence;
 use goods::Goods;
 use indicatif::ProgressBar;
 use mix::{Plan, Sort, Tag, wrong};
+use stairs::Stage;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -307,8 +308,8 @@ impl Running {
         let mut climb = Climb::default();
         // Whoever is not served within a step does not belong to the next one.
         let patience = Duration::from_secs_f64(stairs.seconds).min(settings.deadline);
-        let settings =
-            Settings { patience: Some(patience), deadline: patience, ..settings.clone() };
+        let deadline = if stairs.goes_on { Duration::ZERO } else { patience };
+        let settings = Settings { patience: Some(patience), deadline, ..settings.clone() };
         for rate in stairs.rates() {
             let step = self.step(rate, stairs, seed, &settings).await?;
             if stairs::climb(&mut climb, stairs, rate, step) {
@@ -332,17 +333,14 @@ impl Running {
         seed: u64,
         settings: &Settings,
     ) -> anyhow::Result<Step> {
-        let (mut tally, mut in_time) = (Tally::new(stairs.seconds)?, 0);
-        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
+        let (mut tally, mut stage) = (Tally::new(stairs.seconds)?, Stage::new(stairs)?);
         let schedule = Schedule::constant(rate, stairs.seconds, true);
         self.watched_stage(schedule, seed, settings, |tag, record| {
-            let is_acknowledged = record.outcome() == Outcome::Acknowledged;
-            let is_in_time = record.timing.answered_at_us <= in_time_us;
-            in_time += u64::from(is_acknowledged && is_in_time);
+            stage.add(record)?;
             tally.add(tag, record)
         })
         .await?;
-        Ok(stairs::step(stairs.seconds, &tally, in_time))
+        Ok(stage.step(&tally))
     }
 }
 

@@ -1,26 +1,62 @@
-//! Stairs: the rate goes up step by step until a step is over the knee.
+//! Stairs: the rate goes up step by step until a step is over the knee, or beyond it.
 
 use super::tally::Tally;
+use crate::record::{Answer, Outcome, Record};
+use crate::report::latency::Latencies;
 use crate::report::{Climb, Step};
 use crate::scenario::Stairs;
 
-/// What became of a stage of so many seconds, of whose requests so many were acknowledged in time.
-pub fn step(seconds: f64, tally: &Tally, in_time: u64) -> Step {
-    let so_far = tally.so_far();
-    let (count, latencies) = (so_far.count(), so_far.acknowledged());
-    Step {
-        offered: count as f64 / seconds,
-        achieved: in_time as f64 / seconds,
-        p50_ms: latencies.quantile_ms(0.5),
-        p99_ms: latencies.quantile_ms(0.99),
-        p999_ms: latencies.quantile_ms(0.999),
-        late_share: so_far.lag().late_share,
-        goodput: in_time as f64 / count.max(1) as f64,
-        over: None,
+/// What became of a stage of stairs so far.
+pub struct Stage {
+    seconds: f64,
+    /// What is answered by then is in good time.
+    in_time_us: u64,
+    in_time: u64,
+    turned_away: Latencies,
+}
+
+impl Stage {
+    /// Nothing yet.
+    pub fn new(stairs: &Stairs) -> anyhow::Result<Self> {
+        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
+        let (seconds, turned_away) = (stairs.seconds, Latencies::new()?);
+        Ok(Self { seconds, in_time_us, in_time: 0, turned_away })
+    }
+
+    /// Counts a record.
+    pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+        let is_in_time = record.timing.answered_at_us <= self.in_time_us;
+        let is_acknowledged = record.outcome() == Outcome::Acknowledged;
+        self.in_time += u64::from(is_acknowledged && is_in_time);
+        match record.answers.last() {
+            Some(last) if Answer::asks_to_retry(last) => {
+                self.turned_away.add(record.timing.latency_us)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The figures of the whole stage.
+    pub fn step(&self, tally: &Tally) -> Step {
+        let so_far = tally.so_far();
+        let (count, latencies) = (so_far.count(), so_far.acknowledged());
+        let turned_away = self.turned_away.percentiles();
+        Step {
+            offered: count as f64 / self.seconds,
+            achieved: self.in_time as f64 / self.seconds,
+            p50_ms: latencies.quantile_ms(0.5),
+            p99_ms: latencies.quantile_ms(0.99),
+            p999_ms: latencies.quantile_ms(0.999),
+            late_share: so_far.lag().late_share,
+            goodput: self.in_time as f64 / count.max(1) as f64,
+            turned_away: turned_away.count as f64 / self.seconds,
+            turned_away_p99_ms: turned_away.p99_ms,
+            over: None,
+        }
     }
 }
 
-/// Adds the step at this rate; whether it is over the knee.
+/// Adds the step at this rate; whether it was the last one.
 pub fn climb(climb: &mut Climb, stairs: &Stairs, rate: f64, step: Step) -> bool {
     let (p99_ms_max, goodput_min) = (stairs.p99_ms_max, stairs.goodput_min);
     let over = if step.goodput < goodput_min {
@@ -28,10 +64,12 @@ pub fn climb(climb: &mut Climb, stairs: &Stairs, rate: f64, step: Step) -> bool 
     } else if step.p99_ms > p99_ms_max {
         Some(format!("p99 above {p99_ms_max} ms"))
     } else {
-        climb.knee = Some(rate);
         None
     };
-    let is_over = over.is_some();
+    if over.is_none() && !climb.found_it() {
+        climb.knee = Some(rate);
+    }
+    let is_last = over.is_some() && !stairs.goes_on;
     climb.steps.push(Step { over, ..step });
-    is_over
+    is_last
 }

@@ -138,38 +138,71 @@ fn a_soak_that_gets_slower_is_found() {
 #[test]
 fn the_knee_is_the_last_step_that_kept_up() {
     let stairs = scenario("stairs", &["stairs.seconds=1", "thresholds.knee_per_second_min=300"]);
-    let step = |latency_us: u64| {
-        let mut tally = Tally::new(1.0).unwrap();
-        for _ in 0..100 {
-            tally.add(&tag(Sort::Orders, 0.0), &record(201, "{}", latency_us)).unwrap();
-        }
-        tally
-    };
     let of = stairs.stairs.as_ref().unwrap();
-    let mut climb = Climb::default();
-    let add = |climb: &mut Climb, rate, tally: &Tally, in_time| {
-        stairs::climb(climb, of, rate, stairs::step(1.0, tally, in_time))
+    // A hundred orders, of which so many are acknowledged.
+    let step = |latency_us: u64, acknowledged: usize| {
+        let (mut tally, mut stage) = (Tally::new(1.0).unwrap(), Stage::new(of).unwrap());
+        for n in 0..100 {
+            let status = if n < acknowledged { 201 } else { 503 };
+            let record = record(status, r#"{"code":"overloaded"}"#, latency_us);
+            stage.add(&record).unwrap();
+            tally.add(&tag(Sort::Orders, 0.0), &record).unwrap();
+        }
+        (stage.step(&tally), tally)
     };
-    assert!(!add(&mut climb, 250.0, &step(1_000), 100));
+    let mut climb = Climb::default();
+    let add = |climb: &mut Climb, rate, step| stairs::climb(climb, of, rate, step);
+    assert!(!add(&mut climb, 250.0, step(1_000, 100).0));
     assert!(!climb.found_it());
-    assert!(add(&mut climb, 500.0, &step(300_000), 100));
+    assert!(add(&mut climb, 500.0, step(300_000, 100).0));
     assert_eq!((climb.knee, climb.found_it()), (Some(250.0), true));
     assert_eq!(climb.steps[1].over.as_deref(), Some("p99 above 250 ms"));
     let missed = |climb: &Climb| {
-        let mut tally = step(1_000);
+        let (_, mut tally) = step(1_000, 100);
         let mut report = tally.report("stairs", "stairs-1", Verdict::default()).unwrap();
         report.stairs = Some(climb.clone());
         limits::judge(&stairs, &tally, &mut report);
         report.limits_missed
     };
     assert_eq!(missed(&climb), ["the knee is above 250/s, 300/s at least"]);
-    climb.below = vec![(0.5, stairs::step(1.0, &step(16_000), 100))];
+    climb.below = vec![(0.5, step(16_000, 100).0)];
     let slow = &missed(&climb)[1];
     assert!(slow.starts_with("p99 at 0.5 of the knee 16.0"), "{slow}");
     let mut first = Climb::default();
-    assert!(add(&mut first, 250.0, &step(1_000), 94));
+    assert!(add(&mut first, 250.0, step(1_000, 94).0));
     assert_eq!(first.steps[0].over.as_deref(), Some("94.0 % acknowledged in time"));
+    assert_eq!(first.steps[0].turned_away, 6.0);
     assert_eq!(missed(&first), ["the first step was over the knee"]);
+}
+
+#[test]
+fn stairs_that_go_on_say_what_is_left_of_the_best_step() {
+    let overload = scenario("overload", &["stairs.seconds=1"]);
+    let of = overload.stairs.as_ref().unwrap();
+    let mut climb = Climb::default();
+    let missed = |climb: &Climb| {
+        let mut tally = Tally::new(1.0).unwrap();
+        let answer = record(201, "{}", 1_000);
+        tally.add(&tag(Sort::Orders, 0.0), &answer).unwrap();
+        let mut report = tally.report("stairs", "stairs-1", Verdict::default()).unwrap();
+        report.stairs = Some(climb.clone());
+        limits::judge(&overload, &tally, &mut report);
+        report.limits_missed
+    };
+    let step = |achieved: f64, goodput, turned_away_p99_ms| Step {
+        achieved,
+        goodput,
+        turned_away_p99_ms,
+        ..Step::default()
+    };
+    assert!(!stairs::climb(&mut climb, of, 1_000.0, step(1_000.0, 1.0, 0.0)));
+    assert!(missed(&climb)[0].starts_with("100 % of the best"), "there was no overload");
+    assert!(!stairs::climb(&mut climb, of, 9_000.0, step(900.0, 0.1, 49.0)));
+    assert_eq!((missed(&climb), climb.knee), (Vec::new(), Some(1_000.0)));
+    assert!(!stairs::climb(&mut climb, of, 12_000.0, step(700.0, 0.1, 51.0)));
+    let missed = missed(&climb);
+    assert!(missed[0].starts_with("70 % of the best step's 1000/s"), "{missed:?}");
+    assert!(missed[1].starts_with("p99 of who was turned away 51.00 ms"), "{missed:?}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("day", include_str!("../../scenarios/day.toml")),
     ("soak", include_str!("../../scenarios/soak.toml")),
     ("stairs", include_str!("../../scenarios/stairs.toml")),
+    ("overload", include_str!("../../scenarios/overload.toml")),
 ];
 
 /// What a file asks for.

@@ -26,7 +26,7 @@ use crate::contact::Address;
 use crate::error::Problem;
 use crate::id::{ShopperId, VariantId};
 use crate::idempotency::{Claims, KeyId, Saved};
-use crate::journal::{Form, Transaction, Weight, Work};
+use crate::journal::{Form, Pass, Transaction, Weight, Work};
 use crate::postgres::Postgres;
 use crate::pricing::Terms;
 use crate::retention::Sweep;
@@ -36,7 +36,7 @@ use statements::{READ, Statements};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
@@ -55,7 +55,7 @@ pub struct Entry {
     /// Where the answer goes.
     pub answer: oneshot::Sender<Answer>,
     /// Given back when the work is done, not when the client leaves.
-    pub permit: OwnedSemaphorePermit,
+    pub pass: Pass,
 }
 
 /// What is removed: carts of guests whose session is over, then those sessions.

@@ -34,6 +34,7 @@ impl Shop {
             write_connections: 4,
             wait: Duration::from_secs(10),
             connect: Duration::from_secs(10),
+            read_max: Duration::from_secs(10),
         };
         let postgres = Postgres::new(&options, Handle::current()).unwrap();
         migrate::run(&postgres).await.unwrap();

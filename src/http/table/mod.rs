@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub(super) body_max: usize,
     /// Which limits it has besides the general ones.
     pub class: Class,
+    /// Whether it is browsing, which is refused before orders are.
+    pub gives_way: bool,
 }
 
 /// A handler with its name.
@@ -60,7 +62,8 @@ fn endpoint(
 ) -> Endpoint {
     let operation = handler.rsplit("::").next().unwrap_or(handler).trim();
     let (body_max, class) = (STORE_BODY_MAX, Class::General);
-    Endpoint { method, path, policy, operation, route, codes, body_max, class }
+    let gives_way = false;
+    Endpoint { method, path, policy, operation, route, codes, body_max, class, gives_way }
 }
 
 impl Endpoint {
@@ -71,6 +74,11 @@ impl Endpoint {
     /// With the limits of such work.
     fn limited(self, class: Class) -> Self {
         Self { class, ..self }
+    }
+
+    /// As one of those that look around.
+    fn gives_way(self) -> Self {
+        Self { gives_way: true, ..self }
     }
 
     /// Whether clients are limited here: everywhere but in what operators and browsers ask for.

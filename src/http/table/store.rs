@@ -20,38 +20,54 @@ pub fn endpoints() -> Vec<Endpoint> {
     .concat()
 }
 
-/// What the store shows.
+/// What the store shows: for looking around, which gives way to orders.
 fn store_catalog() -> Vec<Endpoint> {
     use Code::*;
-    vec![
-        get("/v1/products", Anybody, to!(catalog::routes::list_products), &[InvalidRequest]),
-        get("/v1/products/{id_or_slug}", Anybody, to!(catalog::routes::get_product), &[NotFound]),
-        get("/v1/categories", Anybody, to!(catalog::routes::categories::list_categories), &[]),
+    let routes = vec![
+        get(
+            "/v1/products",
+            Anybody,
+            to!(catalog::routes::list_products),
+            &[InvalidRequest, Overloaded],
+        ),
+        get(
+            "/v1/products/{id_or_slug}",
+            Anybody,
+            to!(catalog::routes::get_product),
+            &[NotFound, Overloaded],
+        ),
+        get(
+            "/v1/categories",
+            Anybody,
+            to!(catalog::routes::categories::list_categories),
+            &[Overloaded],
+        ),
         get(
             "/v1/categories/{slug}",
             Anybody,
             to!(catalog::routes::categories::get_category),
-            &[NotFound],
+            &[NotFound, Overloaded],
         ),
         get(
             "/v1/collections",
             Anybody,
             to!(catalog::routes::collections::list_collections),
-            &[InvalidRequest],
+            &[InvalidRequest, Overloaded],
         ),
         get(
             "/v1/collections/{slug}",
             Anybody,
             to!(catalog::routes::collections::get_collection),
-            &[NotFound],
+            &[NotFound, Overloaded],
         ),
         get(
             "/media/{slug}.svg",
             Anybody,
             to!(catalog::routes::pictures::get_picture),
-            &[NotFound],
+            &[NotFound, Overloaded],
         ),
-    ]
+    ];
+    routes.into_iter().map(Endpoint::gives_way).collect()
 }
 
 /// What shoppers want to buy, and who they are.

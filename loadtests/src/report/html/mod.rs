@@ -183,11 +183,21 @@ fn outcomes(report: &Report) -> String {
 
 fn stairs(report: &Report) -> String {
     let Some(climb) = &report.stairs else { return String::new() };
-    let header =
-        ["Offered /s", "In time /s", "p50, ms", "p99, ms", "p99.9, ms", "Left late", "The knee"];
+    let header = [
+        "Offered /s",
+        "In time /s",
+        "p50, ms",
+        "p99, ms",
+        "p99.9, ms",
+        "Turned away /s",
+        "p99 of those, ms",
+        "Left late",
+        "The knee",
+    ];
     let row = |(note, step): (String, &Step)| {
         let values = [step.offered, step.achieved, step.p50_ms, step.p99_ms, step.p999_ms];
         let mut row: Vec<String> = values.map(number).into();
+        row.extend([step.turned_away, step.turned_away_p99_ms].map(number));
         row.push(percent(step.late_share));
         row.push(note);
         row
@@ -199,7 +209,8 @@ fn stairs(report: &Report) -> String {
     let below = climb.below.iter().map(|(share, step)| (format!("at {share} of the knee"), step));
     let rows: Vec<Vec<String>> = steps.chain(below).map(row).collect();
     let knee = esc(climb.knee_in_words());
-    format!("{}<p class=\"note\">The knee is {knee}.</p>", table("routes", &header, &rows))
+    let (chart, table) = (plots::stairs(climb), table("routes", &header, &rows));
+    format!("{chart}{table}<p class=\"note\">The knee is {knee}.</p>")
 }
 
 fn sorts(report: &Report) -> String {

@@ -5,7 +5,7 @@ use super::chart::{Chart, Series, Spot, Style};
 use super::markup::{count, duration, folded, number, table};
 use super::scale::Scale;
 use crate::report::timeline::Second;
-use crate::report::{Curve, Report};
+use crate::report::{Climb, Curve, Report, Step};
 
 /// Places to point at, and rows of a table, at most: a longer run shows every n-th second.
 const ROWS_MAX: usize = 300;
@@ -193,6 +193,44 @@ fn between(low: f64, high: f64) -> f64 {
 fn share(quantile: f64) -> String {
     let text = format!("{:.3}", quantile * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// What was achieved, and who was turned away, by what was offered.
+pub fn stairs(climb: &Climb) -> String {
+    let steps = &climb.steps;
+    // A single step is no line.
+    if steps.len() < 2 {
+        return String::new();
+    }
+    let max = steps.iter().map(|step| step.offered).fold(0.0, f64::max);
+    let mut series = Vec::new();
+    let mut add = |name: &str, colour, style, of: fn(&Step) -> f64| {
+        let points = steps.iter().map(|step| (step.offered, Some(of(step)))).collect();
+        series.push(Series { name: name.to_owned(), colour, style, points });
+    };
+    add("offered", GREY, Style::Dashed, |step| step.offered);
+    add("told to come later", 4, Style::Line, |step| step.turned_away);
+    add("acknowledged in time", 0, Style::Line, |step| step.achieved);
+    let ends = steps.iter().skip(1).map(|step| step.offered).chain([max]);
+    let spots = steps.iter().zip(ends).map(|(step, to)| Spot {
+        from: step.offered,
+        to,
+        text: format!(
+            "offered  {}/s\nacknowledged in time  {}/s\ntold to come later  {}/s",
+            number(step.offered),
+            number(step.achieved),
+            number(step.turned_away)
+        ),
+    });
+    Chart {
+        label: "What was acknowledged in time, by what was offered".to_owned(),
+        x: (Scale::up_to(max), "offered, requests a second"),
+        y: (Scale::up_to(max), "requests a second"),
+        size: WIDE,
+        spots: spots.collect(),
+        series,
+    }
+    .draw()
 }
 
 /// How late requests left in each second.

@@ -1,0 +1,94 @@
+//! More is asked than can be done: who is refused, how, and that it passes.
+
+use crate::harness::{Answer, App, order_of};
+use futures_util::future::join_all;
+use std::time::{Duration, Instant};
+
+/// The value of a series, as `/metrics` shows it.
+async fn metric(app: &App, series: &str) -> f64 {
+    let text = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or("0");
+    line.trim().parse().unwrap()
+}
+
+const LIMIT: &str = "doorbuster_in_flight_limit{journal=\"orders\"}";
+
+#[tokio::test]
+async fn as_many_orders_are_let_in_as_are_committed_in_time_and_the_others_refused_at_once() {
+    // An order for itself in each transaction, so that a crowd takes long.
+    let app = App::configured(&[
+        ("POSTGRES__JOURNAL_CONNECTIONS", "1"),
+        ("JOURNAL__BATCH_MAX", "1"),
+        ("JOURNAL__LATENCY_TARGET_MS", "10"),
+        ("ORDER__IN_FLIGHT_MAX", "100"),
+    ])
+    .await;
+    app.stocked("A", 100, 1_000_000).await;
+    assert_eq!(metric(&app, LIMIT).await, 100.0);
+    let order = order_of(&[("A", 1)]);
+    let until = Instant::now() + Duration::from_secs(20);
+    let (mut sold, mut refused, mut limit) = (0, Vec::new(), 100.0);
+    while refused.is_empty() || limit > 50.0 {
+        assert!(Instant::now() < until, "the limit is still {limit}");
+        for answer in join_all((0..100).map(|_| app.place(&order))).await {
+            match answer.status {
+                201 => sold += 1,
+                _ => refused.push(answer),
+            }
+        }
+        limit = metric(&app, LIMIT).await;
+    }
+    for answer in &refused {
+        let problem = answer.problem(503, "overloaded");
+        assert_eq!(problem["detail"], "Too many orders are being placed.");
+        assert!(answer.header("retry-after").is_some());
+    }
+    // It passes by itself: one after the other is never too many, however low the limit.
+    for _ in 0..20 {
+        app.place(&order).await.ok(201);
+    }
+    assert_eq!(app.level("A").await[3], sold + 20, "who was refused has bought nothing");
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn while_threads_are_late_browsing_gives_way_and_orders_and_health_do_not() {
+    let settings = [("SERVER__WORKERS", "1"), ("SERVER__BROWSE_LAG_MAX_MS", "1")];
+    let app = App::configured(&settings).await;
+    app.stocked("A", 100, 1_000_000).await;
+    let order = order_of(&[("A", 1)]);
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut refused: Option<Answer> = None;
+    while refused.is_none() {
+        assert!(Instant::now() < until, "nobody gave way");
+        let browsing = join_all((0..200).map(|_| app.get("/v1/products?sort=price")));
+        let buying = join_all((0..10).map(|_| app.place(&order)));
+        let (browsed, bought, alive) = tokio::join!(browsing, buying, app.get("/livez"));
+        bought.iter().for_each(|answer| drop(answer.ok(201)));
+        alive.ok(200);
+        refused = browsed.into_iter().find(|answer| answer.status != 200);
+    }
+    let refused = refused.unwrap();
+    let problem = refused.problem(503, "overloaded");
+    assert_eq!(problem["detail"], "Too busy to look around; orders go first.");
+    assert!(refused.header("retry-after").is_some());
+    assert!(metric(&app, "doorbuster_gave_way_total").await >= 1.0);
+    app.until("/v1/products", |answer| answer.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_ends_in_the_database_too() {
+    let app = App::configured(&[("POSTGRES__READ_MAX_SECONDS", "1")]).await;
+    app.stocked("A", 100, 1).await;
+    let locker = app.database.connect().await;
+    locker.batch_execute("BEGIN; LOCK TABLE products").await.unwrap();
+    let asked = Instant::now();
+    let answer = app.admin_get("/v1/admin/products").await;
+    answer.problem(503, "overloaded");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    assert_eq!(app.database.number(waiting).await, 0, "nobody works for who has gone");
+    locker.batch_execute("COMMIT").await.unwrap();
+    app.admin_get("/v1/admin/products").await.ok(200);
+}
