@@ -18,7 +18,7 @@ fn commits() -> usize {
 }
 
 /// How much there is of a SKU.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Stock {
     /// For everybody, of one SKU.
     Plenty,
@@ -48,8 +48,14 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
         sale.sell(ROUND, Arrivals::Unpaced).await;
         assert!(proxy.faults() > before, "buyers came and no connection was cut");
     }
-    sale.ask_again(&app).await;
-    let checked = sale.judged().await;
+    let words = match fault {
+        Fault::SwallowCommit => "lost answers of COMMIT",
+        Fault::SwallowBegin => "lost answers of BEGIN",
+        Fault::DropCommit => "COMMIT does not arrive",
+        Fault::HoldBegin => "BEGIN is held back",
+    };
+    let words = format!("{words}, {stock:?}, {provider:?}");
+    let checked = sale.settled(&words, count, &app).await;
     println!(
         "{fault:?} {} times, {} committed, {} pipelined",
         proxy.faults(),

@@ -11,14 +11,24 @@ mod catalog;
 mod connections;
 mod failover;
 mod instances;
+mod line;
+mod network;
 mod prices;
 mod proxy;
 mod rollout;
 mod sale;
 mod services;
+mod shopper;
+mod storage;
 
 /// How often, or for how long: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many.
 fn times(what: &str, fewest: usize) -> usize {
     let configured = std::env::var(format!("DOORBUSTER_FAULTS_{what}"));
     configured.map_or(fewest, |count| count.parse().unwrap())
+}
+
+/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any.
+fn seed() -> u64 {
+    let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
+    configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
 }

@@ -50,6 +50,7 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     assert_closed(&balancer).await;
     let mut sale = Sale::at(&[&apps[0]], Provider::Manual, 64);
     sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&apps[0]).await;
     sale.settings.bases = vec![balancer.url.parse().unwrap()];
     sale.settings.deadline = Duration::ZERO;
     let sku = sale.run.supplied.keys().next().unwrap().clone();
@@ -74,10 +75,12 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
         tokio::join!(sale.sell(100, Arrivals::Rate(100.0)), filling);
     }
     let apps = rolling.await.unwrap();
-    let checked = sale.judged().await;
     let sent = sale.run.records.len() as u64;
     println!("{rounds} rollouts, {sent} orders and {changes} changes of a cart");
-    assert_eq!((checked.acknowledged, checked.unknown), (sent, 0));
+    let failed = (sale.met(), sale.run.records.iter().filter(|one| one.lost > 0).count());
+    let fault = format!("restarts behind {}, nobody tries again", balancer.name);
+    let checked = sale.settled(&fault, rounds * 2, &apps[1]).await;
+    assert_eq!((checked.acknowledged, failed), (sent, (0, 0)));
     assert_eq!(apps[1].cart(&token).await["items"][0]["quantity"], changes);
 }
 

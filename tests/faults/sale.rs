@@ -1,21 +1,29 @@
-//! A sale under faults: buyers who retry with the same key, everything they received, and the
-//! judgement at the end.
+//! A sale under faults: buyers who retry with the same key, or do not; shoppers who look around;
+//! everything they received, and the judgement at the end.
 
 use crate::harness::{ADMIN_KEY, App, Database};
+use crate::shopper::Shopper;
+use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use loadtests::client::Request;
 use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::oracle::{self, Checked};
 use loadtests::order::{Address, Item, NewOrder, Provider};
-use loadtests::record::{Outcome, Run};
+use loadtests::record::{Answer, Outcome, Record, Run};
 use loadtests::stored::Source;
 use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Buyers who want the same SKU one after another.
 pub const BUYERS_PER_SKU: usize = 4;
+
+/// One buyer in so many does not come again, so that something stays unknown.
+const IMPATIENT: usize = 4;
 
 /// A sale and its evidence.
 pub struct Sale {
@@ -23,6 +31,11 @@ pub struct Sale {
     pub settings: Settings,
     /// What they sent and received.
     pub run: Run,
+    /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
+    pub dice: StdRng,
+    shoppers: Vec<Shopper>,
+    /// The longest time in which nobody was acknowledged.
+    silence: Duration,
     name: String,
     provider: Provider,
     database: Database,
@@ -36,10 +49,15 @@ impl Sale {
         let bases = apps.iter().map(|app| app.url.parse().unwrap()).collect();
         // Whoever is told to come again comes within a second: the sale is short.
         let retry_after_max = Duration::from_secs(1);
-        let settings = Settings { retry_after_max, ..Settings::new(bases, connections) };
+        let seed = crate::seed();
+        println!("DOORBUSTER_FAULTS_SEED={seed}");
+        let settings = Settings { retry_after_max, seed, ..Settings::new(bases, connections) };
         Self {
             settings,
             run: Run::default(),
+            dice: StdRng::seed_from_u64(seed),
+            shoppers: Vec::new(),
+            silence: Duration::ZERO,
             name: run_name("sale"),
             provider,
             database: apps[0].database.clone(),
@@ -60,6 +78,22 @@ impl Sale {
         supply::create_products(&office, &self.name, &self.skus, 1299).await.unwrap();
         supply::receive(&office, &self.name, &supplied).await.unwrap();
         self.run.supplied.extend(supplied);
+    }
+
+    /// From now on two shoppers look around while it sells: see [`Shopper`].
+    pub async fn let_shoppers_in(&mut self, app: &App) {
+        let sku = format!("{}-SHOPPERS", self.name.to_uppercase());
+        app.stocked(&sku, 1299, 1_000_000).await;
+        for _ in 0..2 {
+            let token = app.session().await;
+            self.shoppers.push(Shopper::new(token, sku.clone(), self.dice.random()));
+        }
+    }
+
+    /// How often shoppers compared what they saw, and how often they saw nothing.
+    pub fn looked(&self) -> (u64, u64) {
+        let shoppers = || self.shoppers.iter();
+        (shoppers().map(|one| one.reads).sum(), shoppers().map(|one| one.failed).sum())
     }
 
     /// Orders that nobody has sent yet, one unit each, every buyer with an e-mail of their own.
@@ -86,30 +120,76 @@ impl Sale {
         Request::post("/v1/orders", format!("{}-{n}", self.name), order.to_body().unwrap())
     }
 
-    /// Sells to so many buyers and returns when each of them has a final answer.
+    /// Sells to so many buyers and returns when each of them has a final answer, or has given up.
     pub async fn sell(&mut self, count: usize, arrivals: Arrivals) {
-        let orders = self.new_orders(count);
-        let bar = ProgressBar::hidden();
-        let records = generator::run(orders, arrivals, &self.settings, &bar).await;
+        let orders = self.new_orders(count).into_iter().enumerate();
+        let (impatient, patient): (Vec<_>, Vec<_>) =
+            orders.partition(|(turn, _)| turn % IMPATIENT == IMPATIENT - 1);
+        let hasty = Settings {
+            connections: self.settings.connections.div_ceil(IMPATIENT),
+            deadline: Duration::ZERO,
+            ..self.settings.clone()
+        };
+        let is_over = AtomicBool::new(false);
+        let selling = async {
+            let sold = tokio::join!(
+                buy(patient, count, &arrivals, &self.settings),
+                buy(impatient, count, &arrivals, &hasty)
+            );
+            is_over.store(true, Ordering::Relaxed);
+            sold
+        };
+        let shopping = self.shoppers.iter_mut();
+        let shopping = join_all(shopping.map(|one| one.shop(&self.settings.bases, &is_over)));
+        let ((patient, impatient), _) = tokio::join!(selling, shopping);
+        let records = [patient, impatient].concat();
+        self.silence = self.silence.max(silence(&records));
         self.run.records.extend(records);
     }
 
-    /// Sends every acknowledged order once more, under its key.
-    pub async fn ask_again(&mut self, app: &App) {
-        let acknowledged = self.run.records.iter_mut();
-        let mut acknowledged: Vec<_> =
-            acknowledged.filter(|record| record.outcome() == Outcome::Acknowledged).collect();
+    /// Sends every order once more, under its key, unless it was refused.
+    async fn ask_again(&mut self, app: &App) {
+        let records = self.run.records.iter_mut();
+        let mut records: Vec<_> =
+            records.filter(|record| record.outcome() != Outcome::Refused).collect();
         let post = |key: &String, body| Request::post("/v1/orders", key.clone(), body);
-        let again = acknowledged.iter().map(|record| post(&record.key, record.sent.clone()));
+        let again = records.iter().map(|record| post(&record.key, record.sent.clone()));
         let settings =
             Settings { bases: vec![app.url.parse().unwrap()], ..self.settings.clone() };
         let bar = ProgressBar::hidden();
         let replays = generator::run(again.collect(), Arrivals::Unpaced, &settings, &bar).await;
         let mut replays: BTreeMap<String, _> =
             replays.into_iter().map(|record| (record.key, record.answers)).collect();
-        for record in &mut acknowledged {
+        for record in &mut records {
             record.answers.extend(replays.remove(&record.key).unwrap());
         }
+    }
+
+    /// Judges while some answers are unknown; then everybody asks once more, and it is judged
+    /// again. Adds what happened so often to the table of faults.
+    pub async fn settled(&mut self, fault: &str, times: usize, app: &App) -> Checked {
+        let open = self.judged().await;
+        self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
+        self.ask_again(app).await;
+        let checked = self.judged().await;
+        let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = open;
+        let (sent, left) = (self.run.records.len(), checked.unknown);
+        let (met, silence, (reads, _)) = (self.met(), self.silence.as_secs_f64(), self.looked());
+        // Everything that could be wrong has failed above.
+        println!(
+            "| {fault} | {times} | {sent} | {acknowledged} | {refused} \
+             | {unknown} ({unknown_with_order} made) | {met} | {left} | 0 | {reads} \
+             | {silence:.1} s |"
+        );
+        checked
+    }
+
+    /// How many buyers met the fault: an attempt had no answer, or was told to come again.
+    pub fn met(&self) -> usize {
+        let was_hit = |record: &&Record| {
+            record.lost > 0 || record.answers.iter().any(Answer::asks_to_retry)
+        };
+        self.run.records.iter().filter(was_hit).count()
     }
 
     /// Judged again without the database, from what an instance that lives exports.
@@ -124,17 +204,38 @@ impl Sale {
     /// Fails unless everything that buyers were told is true and all invariants hold.
     pub async fn judged(&self) -> Checked {
         let verdict = oracle::examine(&self.run, &self.database.url).await.unwrap();
-        let lost: u64 = self.run.records.iter().map(|record| record.lost).sum();
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
         for record in &self.run.records {
             *labels.entry(record.label()).or_default() += 1;
-            for answer in &record.answers {
-                *labels.entry(format!("answers {}", answer.label())).or_default() += 1;
-            }
         }
-        println!("{} sent, {lost} lost, {labels:?}, {:?}", self.orders, verdict.checked);
+        println!("{} sent, {labels:?}, {:?}", self.orders, verdict.checked);
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
         self.database.assert_clean();
         verdict.checked
     }
+}
+
+/// Sends a part of all orders at its part of the rate.
+async fn buy(
+    orders: Vec<(usize, Request)>,
+    all: usize,
+    arrivals: &Arrivals,
+    settings: &Settings,
+) -> Vec<Record> {
+    let arrivals = match arrivals {
+        Arrivals::Rate(rate) => Arrivals::Rate(rate * orders.len() as f64 / all as f64),
+        other => other.clone(),
+    };
+    let orders = orders.into_iter().map(|(_, order)| order).collect();
+    generator::run(orders, arrivals, settings, &ProgressBar::hidden()).await
+}
+
+/// The longest time between two acknowledgements, or before the first one.
+fn silence(records: &[Record]) -> Duration {
+    let acknowledged = records.iter().filter(|one| one.outcome() == Outcome::Acknowledged);
+    let mut times: Vec<u64> = acknowledged.map(|one| one.timing.answered_at_us).collect();
+    times.push(0);
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    Duration::from_micros(gaps.max().unwrap_or(0))
 }

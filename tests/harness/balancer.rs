@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// A balancer as a process.
 pub struct Balancer {
+    /// Which one.
+    pub name: &'static str,
     pub url: String,
     child: Child,
     folder: PathBuf,
@@ -15,7 +17,7 @@ pub struct Balancer {
 impl Balancer {
     /// nginx with `config/nginx.conf`, but for the addresses.
     pub fn nginx(instances: [&str; 2]) -> Self {
-        Self::start("nginx.conf", instances, |file, folder| {
+        Self::start("nginx", "nginx.conf", instances, |file, folder| {
             // Where users may write who are not root.
             let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
             let paths = temporary.map(|kind| format!("{kind}_temp_path {};", folder.display()));
@@ -32,7 +34,7 @@ impl Balancer {
 
     /// HAProxy with `config/haproxy.cfg`, but for the addresses.
     pub fn haproxy(instances: [&str; 2]) -> Self {
-        Self::start("haproxy.cfg", instances, |file, _| {
+        Self::start("HAProxy", "haproxy.cfg", instances, |file, _| {
             let mut command = Command::new("haproxy");
             command.args(["-db", "-q", "-f"]).arg(file);
             command
@@ -40,6 +42,7 @@ impl Balancer {
     }
 
     fn start(
+        name: &'static str,
         config: &str,
         instances: [&str; 2],
         command: impl FnOnce(&Path, &Path) -> Command,
@@ -64,7 +67,7 @@ impl Balancer {
             assert!(Instant::now() < until, "{config} does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { url: format!("http://127.0.0.1:{port}"), child, folder }
+        Self { name, url: format!("http://127.0.0.1:{port}"), child, folder }
     }
 }
 

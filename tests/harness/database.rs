@@ -38,11 +38,17 @@ pub struct Pair {
 
 impl Pair {
     pub fn start(name: &str) -> Self {
+        Self::start_with(name, &[])
+    }
+
+    /// The same, with more in the environment of its servers.
+    pub fn start_with(name: &str, environment: &[(&str, &str)]) -> Self {
         remove_left_over();
-        let data = std::env::temp_dir().join(format!("db-{name}-{}", std::process::id()));
+        let data = Self::folder(name);
         let mut child = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
             .args(["services", "--data"])
             .arg(&data)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -51,6 +57,11 @@ impl Pair {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let services = serde_json::from_str(&line).expect("the private pair did not start");
         Self { services, data, child, stops: Vec::new() }
+    }
+
+    /// Where the data of a pair of that name is.
+    pub fn folder(name: &str) -> std::path::PathBuf {
+        std::env::temp_dir().join(format!("db-{name}-{}", std::process::id()))
     }
 }
 

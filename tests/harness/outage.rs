@@ -20,6 +20,11 @@ impl Pair {
         self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
     }
 
+    /// Whether its first process lives, working or not.
+    pub fn is_postgres_there(&self) -> bool {
+        self.pg_ctl(&["status"]).status().unwrap().success()
+    }
+
     /// `pg_ctl` as the owner of the data: PostgreSQL refuses to run as root.
     fn pg_ctl(&self, arguments: &[&str]) -> Command {
         let data = Path::new(&self.services.postgres_data);

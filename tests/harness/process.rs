@@ -41,6 +41,13 @@ impl App {
         Self::spawn(command, database, None)
     }
 
+    /// A server on that database with more in its environment.
+    pub async fn in_environment(database: &Database, environment: &[(&str, &str)]) -> Self {
+        let mut command = Self::command(&database.url);
+        command.envs(environment.iter().copied());
+        Self::spawn(command, database, None)
+    }
+
     /// A server with a database of its own whose words are kept: see [`App::log`].
     pub async fn watched(settings: &[(&str, &str)]) -> Self {
         let database = Database::new().await;

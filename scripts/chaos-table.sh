@@ -1,0 +1,9 @@
+#!/bin/sh
+# The rows that the fault tests have printed, as one table: scripts/chaos-table.sh < LOG
+set -eu
+cat <<'HEAD'
+
+| fault | times | orders sent | acknowledged | refused | unknown | met | unknown in the end | lost, doubled, oversold | reads in order | longest silence |
+|---|---|---|---|---|---|---|---|---|---|---|
+HEAD
+grep '^| ' | sort

@@ -1,0 +1,85 @@
+//! The way from an instance to PostgreSQL is slow, silent, or ends in the middle of a word.
+
+use crate::harness::{App, Database};
+use crate::line::{Line, Weather};
+use crate::sale::Sale;
+use crate::times;
+use loadtests::generator::Arrivals;
+use loadtests::order::Provider;
+use rand::Rng;
+use std::time::Duration;
+use tokio::time::sleep;
+
+#[tokio::test]
+async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
+    let database = Database::new().await;
+    let line = Line::to(&database);
+    let app = App::reaching(&line.url, &database, &[]).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 64);
+    sale.offer(4, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
+    let bytes_per_second = Some(1_000_000);
+    line.turn(Weather { latency, jitter, bytes_per_second, ..Weather::default() });
+    let before = line.carried();
+    sale.sell(600, Arrivals::Unpaced).await;
+    assert!(line.carried() > before + 50_000, "hardly anything went over it");
+    assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
+    line.turn(Weather::default());
+    let checked = sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", 1, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+}
+
+#[tokio::test]
+async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_back() {
+    let database = Database::new().await;
+    let line = Line::to(&database);
+    let cut_off = App::reaching(&line.url, &database, &[]).await;
+    let other = App::with(&database, &[]).await;
+    let mut sale = Sale::at(&[&cut_off, &other], Provider::Test, 64);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&other).await;
+    let partitions = times("PARTITIONS", 1);
+    for _ in 0..partitions {
+        let before = Duration::from_millis(sale.dice.random_range(500..1_500));
+        let partition = async {
+            sleep(before).await;
+            line.turn(Weather { is_silent: true, ..Weather::default() });
+            // Longer than anybody waits for an order.
+            sleep(Duration::from_millis(6_500)).await;
+            // What was on its way is lost, or arrives after all.
+            line.turn(Weather::default());
+            line.cut();
+        };
+        tokio::join!(sale.sell(900, Arrivals::Rate(100.0)), partition);
+    }
+    let met = sale.met();
+    assert!(met > 20 * partitions, "only {met} buyers met it");
+    let checked = sale.settled("partition of one of two instances", partitions, &cut_off).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (900 * partitions as u64, 0));
+}
+
+#[tokio::test]
+async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
+    let database = Database::new().await;
+    let line = Line::to(&database);
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
+    let app = App::reaching(&line.url, &database, &settings).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 32);
+    sale.offer(2, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    sale.sell(50, Arrivals::Unpaced).await;
+    let (cuts, mut rounds) = (times("CUTS", 20), 1);
+    while line.cuts() < cuts {
+        // Long enough to prepare the statements of a connection.
+        let bytes = sale.dice.random_range(16_000..40_000);
+        line.turn(Weather { cut_after_bytes: Some(bytes), ..Weather::default() });
+        line.cut();
+        sale.sell(50, Arrivals::Unpaced).await;
+        rounds += 1;
+    }
+    line.turn(Weather::default());
+    let cuts = line.cuts();
+    let checked = sale.settled("answers of PostgreSQL that break off anywhere", cuts, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (50 * rounds, 0));
+}

@@ -1,0 +1,220 @@
+//! The disk is full or slow, there is no connection to be had, the clock jumps.
+
+use crate::harness::{App, Database, Pair};
+use crate::sale::Sale;
+use crate::times;
+use loadtests::generator::Arrivals;
+use loadtests::order::Provider;
+use rand::Rng;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use tokio_postgres::NoTls;
+
+/// A library of `scripts/`, compiled, for programs to start with.
+struct Preloaded(PathBuf);
+
+impl Preloaded {
+    fn of(source: &str) -> Self {
+        let name = format!("{}.so", uuid::Uuid::now_v7());
+        let library = Self(std::env::temp_dir().join(name));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(source);
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library.0).arg(source);
+        assert!(compile.status().unwrap().success());
+        library
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Preloaded {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A disk in memory that holds so much.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mounted_at(folder: PathBuf, megabytes: u32) -> Self {
+        std::fs::create_dir_all(&folder).unwrap();
+        let options = format!("mode=755,size={megabytes}m");
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).status();
+        assert!(mounted.unwrap().success(), "a disk of its own can only be made by root");
+        Self(folder)
+    }
+
+    /// Takes all that is left of it.
+    fn fill(&self) {
+        let mut ballast = File::create(self.0.join("ballast")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(0), &mut ballast).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn clear(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_orders_and_loses_none() {
+    let disk = SmallDisk::mounted_at(Pair::folder("disk"), 400);
+    let mut pair = Pair::start("disk");
+    let database = Database::on(&pair.services).await;
+    let app = App::with(&database, &[]).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 32);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    let outage = async {
+        sleep(Duration::from_secs(1)).await;
+        let client = database.connect().await;
+        disk.fill();
+        // The log has some room in files that were made before; there shall be none.
+        let _ = client.batch_execute("SELECT pg_switch_wal()").await;
+        sleep(Duration::from_secs(5)).await;
+        disk.clear();
+        // It may have ended when it could not write its log.
+        if !pair.is_postgres_there() {
+            pair.start_postgres().await;
+        }
+    };
+    tokio::join!(sale.sell(3_000, Arrivals::Rate(300.0)), outage);
+    let met = sale.met();
+    assert!(met > 50, "only {met} buyers met it: the disk was not full");
+    let checked = sale.settled("full disk", 1, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (3_000, 0));
+    drop(app);
+    drop(pair);
+}
+
+#[tokio::test]
+async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() {
+    let pair = Pair::start("connections");
+    let database = Database::on(&pair.services).await;
+    let app = App::with(&database, &[]).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 32);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    let hoarding = async {
+        sleep(Duration::from_secs(1)).await;
+        let client = database.connect().await;
+        let mut hoard = Vec::new();
+        let until = Instant::now() + Duration::from_secs(4);
+        let mut refused = 0;
+        while Instant::now() < until {
+            match tokio_postgres::connect(&database.url, NoTls).await {
+                Ok((client, connection)) => hoard.push((client, tokio::spawn(connection))),
+                Err(_) => {
+                    refused += 1;
+                    // Those of the instance go too, and whoever is quicker gets their places.
+                    let ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE application_name = 'doorbuster' AND pid <> pg_backend_pid()";
+                    client.batch_execute(ours).await.unwrap();
+                    sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }
+        assert!(refused > 10, "there was always a connection to be had");
+        hoard.len()
+    };
+    let (_, hoarded) = tokio::join!(sale.sell(900, Arrivals::Rate(100.0)), hoarding);
+    let met = sale.met();
+    println!("{hoarded} connections were taken away");
+    assert!(met > 50, "only {met} buyers met it");
+    let checked = sale.settled("no connection to be had", 1, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
+}
+
+#[tokio::test]
+async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
+    let library = Preloaded::of("slow-flush.c");
+    let environment = [("LD_PRELOAD", library.path()), ("SLOW_FLUSH_US", "8000")];
+    let pair = Pair::start_with("flush", &environment);
+    let app = App::with(&Database::on(&pair.services).await, &[]).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 64);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    let begun = Instant::now();
+    sale.sell(1, Arrivals::Unpaced).await;
+    assert!(begun.elapsed() > Duration::from_millis(16), "two commits were not slow");
+    sale.sell(600, Arrivals::Unpaced).await;
+    assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
+    let checked = sale.settled("a flush takes 8 ms longer", 1, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (601, 0));
+}
+
+/// A clock that is put forward and back while programs run by it.
+struct Clock {
+    library: Preloaded,
+    file: PathBuf,
+}
+
+impl Clock {
+    fn of(name: &str) -> Self {
+        let file = std::env::temp_dir().join(format!("clock-{name}-{}", std::process::id()));
+        let clock = Self { library: Preloaded::of("step-clock.c"), file };
+        clock.put(0);
+        clock
+    }
+
+    /// So many minutes off from now on.
+    fn put(&self, minutes: i64) {
+        // In place, because programs look into this very file.
+        let file = File::options().create(true).truncate(false).write(true).open(&self.file);
+        file.unwrap().write_all_at(&(minutes * 60).to_ne_bytes(), 0).unwrap();
+    }
+
+    fn environment(&self) -> [(&str, &str); 2] {
+        let file = self.file.to_str().unwrap();
+        [("LD_PRELOAD", self.library.path()), ("STEP_CLOCK_FILE", file)]
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+#[tokio::test]
+async fn clocks_that_jump_lose_and_double_nothing() {
+    let (theirs, ours) = (Clock::of("postgres"), Clock::of("instance"));
+    let pair = Pair::start_with("clock", &theirs.environment());
+    let database = Database::on(&pair.services).await;
+    let app = App::in_environment(&database, &ours.environment()).await;
+    let mut sale = Sale::at(&[&app], Provider::Test, 32);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    let steps = times("STEPS", 6);
+    let minutes = |dice: &mut rand::rngs::StdRng| dice.random_range(-20..=20_i64);
+    for _ in 0..steps {
+        let (to, also) = (minutes(&mut sale.dice), minutes(&mut sale.dice));
+        let step = async {
+            sleep(Duration::from_millis(300)).await;
+            theirs.put(to);
+            ours.put(also);
+            let off = "SELECT round(extract(epoch FROM clock_timestamp()))::bigint";
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+            let off = database.number(off).await - now - to * 60;
+            assert!(off.abs() < 5, "its clock did not jump: {off} s off");
+        };
+        tokio::join!(sale.sell(200, Arrivals::Rate(200.0)), step);
+    }
+    let checked = sale.settled("steps of the clocks, 20 minutes either way", steps, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (200 * steps as u64, 0));
+}
