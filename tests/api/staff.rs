@@ -366,18 +366,18 @@ async fn a_session_of_staff_lasts_while_it_is_used_and_not_beyond_its_end() {
     let app = App::start().await;
     let (_, token) = hired(&app, "grace@example.com", "support").await;
     let ask = || get(&app, &token, "/v1/admin/session");
-    let soon = "UPDATE staff_sessions SET expires_at = now() + interval '1500 milliseconds'";
+    let soon = "UPDATE staff_sessions SET expires_at = now() + interval '3 seconds'";
     app.database.execute(soon).await;
     // Longer than a look-up is believed.
     tokio::time::sleep(Duration::from_millis(800)).await;
     ask().await.ok(200);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
     ask().await.ok(200);
-    let end = "UPDATE staff_sessions SET expires_at = now() + interval '1500 milliseconds',
-                   ends_at = now() + interval '1500 milliseconds'";
+    let end = "UPDATE staff_sessions SET expires_at = now() + interval '3 seconds',
+                   ends_at = now() + interval '3 seconds'";
     app.database.execute(end).await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     ask().await.ok(200);
-    tokio::time::sleep(Duration::from_millis(1600)).await;
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
     ask().await.problem(401, "unauthorized");
 }
