@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test chaos overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
+.PHONY: help run rush test chaos simulate overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ chaos: services balancers ## the faults, each many times, with what was sent and
 	DOORBUSTER_FAULTS_PAYMENTS=20 DOORBUSTER_FAULTS_STEPS=50 \
 	    cargo test --workspace --test faults -- --nocapture --test-threads=1 | tee $$log; \
 	failed=$$?; scripts/chaos-table.sh < $$log; exit $$failed
+
+simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour)
+	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --test simulation -- --nocapture
 
 overload: services ## up to four times the orders that a slowed disk can commit
 	cargo build --release --workspace

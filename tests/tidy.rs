@@ -18,6 +18,7 @@ mod tidy {
     mod roles;
     mod routes;
     mod scan;
+    mod simulation;
     mod size;
     mod sql;
     mod status;

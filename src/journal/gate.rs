@@ -5,7 +5,7 @@
 //! what fits in.
 
 use crate::metrics;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -33,22 +33,32 @@ struct Limit {
     committed: u32,
     /// How long they took together.
     took: Duration,
-    /// How many were in flight at the most.
+    /// How many waited for their commit at the most.
     peak: usize,
+    /// How many were in flight for another reason meanwhile: a provider, say.
+    elsewhere: usize,
 }
 
 impl Limit {
     /// As many as may be.
     fn new(bounds: Bounds, since: Instant) -> Self {
         let (committed, took) = (0, Duration::ZERO);
-        Self { bounds, now: bounds.most, since, committed, took, peak: 0 }
+        Self { bounds, now: bounds.most, since, committed, took, peak: 0, elsewhere: 0 }
     }
 
-    /// A change took so long, and so many were in flight; whether the limit was set anew.
-    fn learn(&mut self, took: Duration, in_flight: usize, at: Instant) -> bool {
+    /// A change took so long; so many waited for their commit, and so many for something else.
+    /// Whether the limit was set anew: is it time, and has somebody been refused meanwhile?
+    fn learn(
+        &mut self,
+        took: Duration,
+        (waiting, elsewhere): (usize, usize),
+        at: Instant,
+        was_refused: impl FnOnce() -> bool,
+    ) -> bool {
         self.committed += 1;
         self.took += took;
-        self.peak = self.peak.max(in_flight);
+        self.peak = self.peak.max(waiting);
+        self.elsewhere = self.elsewhere.max(elsewhere);
         let watched = at.saturating_duration_since(self.since);
         if watched < WINDOW {
             return false;
@@ -58,8 +68,8 @@ impl Limit {
         let next = if is_slow && self.peak > fewest {
             let fit = f64::from(self.committed) * target.div_duration_f64(watched);
             // One window may have seen a disk that hiccups.
-            (fit as usize).max(self.now / 2).min(self.now)
-        } else if !is_slow && self.peak * 5 >= self.now * 4 {
+            (fit as usize + self.elsewhere).max(self.now / 2).min(self.now)
+        } else if !is_slow && (self.peak <= fewest || was_refused()) {
             self.now + self.now / 8 + 1
         } else {
             self.now
@@ -76,6 +86,9 @@ pub struct Gate(Arc<Shared>);
 struct Shared {
     name: &'static str,
     in_flight: AtomicUsize,
+    /// … of them those that wait for their commit.
+    waiting: AtomicUsize,
+    was_refused: AtomicBool,
     /// None are let in any more once it is 0.
     limit: AtomicUsize,
     rule: Mutex<Limit>,
@@ -92,6 +105,8 @@ impl Gate {
         Self(Arc::new(Shared {
             name,
             in_flight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            was_refused: AtomicBool::new(false),
             limit: AtomicUsize::new(bounds.most),
             rule: Mutex::new(Limit::new(bounds, Instant::now())),
             emptied: Notify::new(),
@@ -104,7 +119,16 @@ impl Gate {
         let one_more = |count: usize| (count < limit).then_some(count + 1);
         let entered =
             self.0.in_flight.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more);
+        if entered.is_err() {
+            self.0.was_refused.store(true, Ordering::Relaxed);
+        }
         entered.is_ok().then(|| Pass(self.clone()))
+    }
+
+    /// Somebody waits for a commit from now on, until it is dropped.
+    pub(super) fn wait(&self) -> Waiting {
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting { gate: self.clone(), since: Instant::now() }
     }
 
     /// How many are in flight.
@@ -112,10 +136,11 @@ impl Gate {
         self.0.in_flight.load(Ordering::Acquire)
     }
 
-    /// A change took so long from its arrival to its answer.
-    pub(super) fn learn(&self, took: Duration) {
+    fn learn(&self, took: Duration, waiting: usize) {
+        let elsewhere = self.in_flight().saturating_sub(waiting);
+        let was_refused = || self.0.was_refused.swap(false, Ordering::Relaxed);
         let mut rule = self.0.rule.lock().unwrap_or_else(PoisonError::into_inner);
-        if rule.learn(took, self.in_flight(), Instant::now()) {
+        if rule.learn(took, (waiting, elsewhere), Instant::now(), was_refused) {
             metrics::in_flight_limit(self.0.name, rule.now);
             // Closed is closed.
             let open = |limit: usize| (limit > 0).then_some(rule.now);
@@ -133,6 +158,26 @@ impl Gate {
             }
             emptied.await;
         }
+    }
+}
+
+/// Somebody who waits for a commit.
+pub(super) struct Waiting {
+    gate: Gate,
+    since: Instant,
+}
+
+impl Waiting {
+    /// It was committed.
+    pub(super) fn ends(self) {
+        let waiting = self.gate.0.waiting.load(Ordering::Relaxed);
+        self.gate.learn(self.since.elapsed(), waiting);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.gate.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -161,7 +206,8 @@ mod tests {
             let committed = (per_second as f64 * WINDOW.as_secs_f64()) as u32;
             let begun = limit.since;
             for n in 1..=committed {
-                limit.learn(took, in_flight, begun + WINDOW * n / committed);
+                let at = begun + WINDOW * n / committed;
+                limit.learn(took, (in_flight, 0), at, || true);
             }
         }
         limit.now
@@ -183,7 +229,19 @@ mod tests {
         let mut limit = Limit::new(BOUNDS, Instant::now());
         for n in 1..50 {
             let at = limit.since + WINDOW * n;
-            limit.learn(Duration::from_secs(3), 40, at);
+            // Many wait, but for a slow provider.
+            limit.learn(Duration::from_secs(3), (40, 5_000), at, || false);
+        }
+        assert_eq!(limit.now, 10_000);
+    }
+
+    #[test]
+    fn after_a_slow_crowd_and_a_quiet_time_the_next_crowd_is_let_in() {
+        let mut limit = Limit::new(BOUNDS, Instant::now());
+        assert_eq!(after(20, 100, &mut limit), 600);
+        for n in 1..50 {
+            let at = limit.since + WINDOW * n;
+            limit.learn(Duration::from_millis(5), (3, 0), at, || false);
         }
         assert_eq!(limit.now, 10_000);
     }
@@ -199,7 +257,7 @@ mod tests {
         drop(pass);
         assert!(drained.now_or_never().is_some());
         std::thread::sleep(WINDOW);
-        gate.learn(Duration::ZERO);
+        gate.wait().ends();
         assert!(gate.enter().is_none(), "what is learnt late opens nothing");
     }
 }

@@ -9,12 +9,14 @@
 //! which the driver does not show. If the answer is lost, the same batch runs again with the
 //! same ids and keys: the unique index waits for the doubtful transaction and then tells.
 
+mod attempt;
 mod gate;
 mod intake;
 mod statements;
 mod transaction;
 mod work;
 
+pub use attempt::{Attempt, Next};
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
 pub use transaction::{Transaction, connect};
@@ -120,13 +122,15 @@ impl<E> Journal<E> {
         entry: impl FnOnce(Instant, oneshot::Sender<Result<O, Problem>>) -> E,
     ) -> Result<O, Problem> {
         let (answer, answered) = oneshot::channel();
-        let asked = Instant::now();
-        let deadline = asked + patience;
+        let waiting = self.gate.wait();
+        let deadline = Instant::now() + patience;
         self.submit(entry(deadline, answer)).map_err(|(_, problem)| problem)?;
-        let answered = timeout_at((deadline + GRACE).into(), answered).await;
-        self.gate.learn(asked.elapsed());
-        match answered {
-            Ok(Ok(outcome)) => outcome,
+        match timeout_at((deadline + GRACE).into(), answered).await {
+            Ok(Ok(Ok(outcome))) => {
+                waiting.ends();
+                Ok(outcome)
+            }
+            Ok(Ok(Err(problem))) => Err(problem),
             _ => Err(unknown_outcome()),
         }
     }
@@ -179,13 +183,6 @@ pub fn start<W: Work>(
     let gate = Gate::new(limits.name, limits.in_flight);
     let gather_min = limits.gather_min;
     (Journal { gate, queue, gather_min, turns, connected, closing: closed }, lanes)
-}
-
-/// A batch that is not answered yet.
-struct Attempt<E> {
-    batch: Vec<E>,
-    form: Form,
-    runs: u32,
 }
 
 struct Connection<S> {
@@ -273,7 +270,7 @@ impl<W: Work> Runner<W> {
             }
             if self.connect().await {
                 let form = lane.work.form(&batch);
-                self.settle(Attempt { batch, form, runs: 0 }).await;
+                self.settle(Attempt::new(batch, form)).await;
             } else {
                 batch.into_iter().for_each(|entry| lane.work.answer(entry, Err(unavailable())));
             }
@@ -311,18 +308,17 @@ impl<W: Work> Runner<W> {
             let class = class(&error);
             metrics::journal_retry(self.lane.limits.name, class);
             tracing::debug!(error = %describe(&error), ?class, form = ?attempt.form, "again");
-            match class {
-                Class::Lost => {
-                    self.connection = None;
-                    open.extend(self.reconnect_for(attempt).await);
+            for next in attempt.after(class, self.lane.limits.attempts_max) {
+                match next {
+                    Next::Again(attempt) => open.push(attempt),
+                    Next::Reconnect(attempt) => {
+                        self.connection = None;
+                        open.extend(self.reconnect_for(attempt).await);
+                    }
+                    Next::Refuse(entry) => {
+                        self.lane.work.answer(entry, Err(refused(class, &error)));
+                    }
                 }
-                Class::Guard if attempt.form == Form::Optimistic => {
-                    open.push(Attempt { form: Form::Exact, runs: 0, ..attempt });
-                }
-                Class::Guard | Class::Retry if attempt.runs < self.lane.limits.attempts_max => {
-                    open.push(attempt);
-                }
-                _ => open.extend(self.bisect(attempt, &error)),
             }
         }
     }
@@ -347,39 +343,18 @@ impl<W: Work> Runner<W> {
 
     /// After the outcome became unknown: entries in time go again on a new connection.
     async fn reconnect_for(&mut self, attempt: Attempt<W::Entry>) -> Option<Attempt<W::Entry>> {
-        let Attempt { mut batch, runs, .. } = attempt;
+        let mut attempt = attempt.exact();
         loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
-            batch = self.in_time(batch, &unknown_outcome());
-            if batch.is_empty() {
+            attempt.batch = self.in_time(attempt.batch, &unknown_outcome());
+            if attempt.batch.is_empty() {
                 return None;
             }
             if self.connect().await {
-                // Exact, because the first run may have taken the keys.
-                return Some(Attempt { batch, form: Form::Exact, runs });
+                return Some(attempt);
             }
             self.refuse_waiting().await;
         }
-    }
-
-    /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
-    fn bisect(&self, attempt: Attempt<W::Entry>, error: &Error) -> Vec<Attempt<W::Entry>> {
-        let Attempt { mut batch, form, .. } = attempt;
-        if batch.len() > 1 {
-            let later = batch.split_off(batch.len() / 2);
-            return [later, batch]
-                .map(|batch| Attempt { batch, form, runs: 0 })
-                .into_iter()
-                .collect();
-        }
-        for entry in batch {
-            let problem = match class(error) {
-                Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
-                _ => Problem::internal(describe(error)),
-            };
-            self.lane.work.answer(entry, Err(problem));
-        }
-        Vec::new()
     }
 
     /// Answers the entries whose deadline has passed, and keeps the others.
@@ -430,6 +405,14 @@ impl<W: Work> Runner<W> {
             self.lane.work.answer(entry, Err(unavailable()));
         }
         *self.lane.closing.borrow()
+    }
+}
+
+/// Why an entry cannot be committed.
+fn refused(class: Class, error: &Error) -> Problem {
+    match class {
+        Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
+        _ => Problem::internal(describe(error)),
     }
 }
 

@@ -54,10 +54,15 @@ impl World {
             return decision;
         }
         let decision = self.judge(command);
-        match command.claim() {
-            Some(_) => decision,
-            None => Decision { key: None, ..decision },
+        let Some(claim) = command.claim() else { return Decision { key: None, ..decision } };
+        // Whoever settles the same payment later in this batch gives the same answer.
+        if let Some(KeyWrite::Save(reply)) = &decision.key
+            && let Some(saved) = self.keys.get_mut(&claim.id())
+            && saved.resource_id == Some(command.resource())
+        {
+            saved.reply.get_or_insert_with(|| reply.clone().replay());
         }
+        decision
     }
 
     fn judge(&mut self, command: &Command) -> Decision {

@@ -17,8 +17,11 @@ mod transition;
 
 pub use actor::{Desk, Orders};
 pub use body::{ItemBody, OrderBody, PaymentBody};
-pub use command::{Command, Known, NewPayment, Outcome, Periods, World};
-pub use decide::decide;
-pub use order::{Facts, Line, PaymentStatus, Placement, State, Status};
+pub use command::{
+    Command, KeyWrite, Known, Locked, NewPayment, OrderWrite, Outcome, PaymentWrite, Periods,
+    World, Write,
+};
+pub use decide::{Decision, decide};
+pub use order::{Facts, Line, Payment, PaymentStatus, Placement, State, Status};
 pub use pricing::{Draft, DraftItem};
 pub use reaper::{Reaper, Schedule};

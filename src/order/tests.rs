@@ -355,3 +355,30 @@ fn a_declined_second_payment_keeps_the_order_and_frees_its_key() {
     assert_eq!(model.orders[0].1.status, Status::Confirmed);
     model.assert_sound();
 }
+
+#[test]
+fn a_payment_that_is_settled_twice_in_a_batch_has_one_answer() {
+    let mut model = Model::new(1, 9);
+    let placed = place(placement(&[(model.rows[0], 1)]), Terms::Charge);
+    model.commit(std::slice::from_ref(&placed));
+    let (order, state) = model.orders[0].clone();
+    let claim = placed.claim().unwrap();
+    let waiting = Saved {
+        request_hash: claim.request_hash.to_vec(),
+        resource_id: Some(order.placement.id.uuid()),
+        reply: None,
+    };
+    let settle = Command::Settle {
+        claim: Some(claim.clone()),
+        order: order.clone(),
+        payment: state.payments[0].id,
+        answer: Answer::Declined,
+        access_token: Some("secret".to_owned()),
+    };
+    model.now += PERIODS.pay_within + Duration::from_secs(1);
+    // The reaper has asked as well, and between the two the order expires.
+    let batch = [settle.clone(), Command::Expire { order }, settle];
+    let decisions = decide(&batch, model.world(HashMap::from([(claim.id(), waiting)])));
+    assert_eq!(outcome(&decisions, 0), outcome(&decisions, 2));
+    assert_eq!(decisions[2].key, None, "it is saved once");
+}

@@ -1,0 +1,106 @@
+//! What follows a run of a batch that failed: the journal's state machine. Pure; the lanes of
+//! [`super`] carry it out, and so does the simulation.
+
+use super::Form;
+use crate::postgres::Class;
+
+/// A batch that is not answered yet.
+#[derive(Debug, Clone)]
+pub struct Attempt<E> {
+    /// Its entries, in the order of their arrival.
+    pub batch: Vec<E>,
+    /// How it is run next.
+    pub form: Form,
+    /// How often it was run so far, as it is.
+    pub runs: u32,
+}
+
+/// What to do with a batch, or a part of it, after a run that failed.
+#[derive(Debug)]
+pub enum Next<E> {
+    /// Run it again on this connection.
+    Again(Attempt<E>),
+    /// The outcome may be unknown: run the same again, with the same ids and keys, on another
+    /// connection. The unique index waits for the transaction in doubt and then tells.
+    Reconnect(Attempt<E>),
+    /// It cannot be committed, whatever company it is in.
+    Refuse(E),
+}
+
+impl<E> Attempt<E> {
+    /// A batch that was never run.
+    pub fn new(batch: Vec<E>, form: Form) -> Self {
+        Self { batch, form, runs: 0 }
+    }
+
+    /// What follows a run that failed in this way; the next of several comes last.
+    pub fn after(self, class: Class, attempts_max: u32) -> Vec<Next<E>> {
+        match class {
+            // Exact, because the first run may have taken the keys.
+            Class::Lost => vec![Next::Reconnect(self.exact())],
+            Class::Guard if self.form == Form::Optimistic => {
+                vec![Next::Again(Self { runs: 0, ..self.exact() })]
+            }
+            Class::Guard | Class::Retry if self.runs < attempts_max => vec![Next::Again(self)],
+            _ => self.halved(),
+        }
+    }
+
+    /// The same in the exact form.
+    pub fn exact(self) -> Self {
+        Self { form: Form::Exact, ..self }
+    }
+
+    /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
+    fn halved(self) -> Vec<Next<E>> {
+        let Self { mut batch, form, .. } = self;
+        if batch.len() > 1 {
+            let later = batch.split_off(batch.len() / 2);
+            return [later, batch].map(|half| Next::Again(Self::new(half, form))).into();
+        }
+        batch.into_iter().map(Next::Refuse).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(entries: u32, form: Form, runs: u32) -> Attempt<u32> {
+        Attempt { batch: (0..entries).collect(), form, runs }
+    }
+
+    #[test]
+    fn a_guard_sends_the_optimistic_form_to_the_exact_one_with_all_its_runs_left() {
+        let next = attempt(3, Form::Optimistic, 1).after(Class::Guard, 3);
+        let [Next::Again(again)] = &next[..] else { panic!("{next:?}") };
+        assert_eq!((again.form, again.runs, again.batch.len()), (Form::Exact, 0, 3));
+    }
+
+    #[test]
+    fn the_culprit_is_found_by_halves_and_nobody_else_is_refused() {
+        let mut open = vec![attempt(7, Form::Exact, 3)];
+        let (mut refused, mut committed) = (Vec::new(), Vec::new());
+        while let Some(attempt) = open.pop() {
+            if !attempt.batch.contains(&5) {
+                committed.extend(attempt.batch);
+                continue;
+            }
+            for next in attempt.after(Class::Culprit, 3) {
+                match next {
+                    Next::Again(attempt) => open.push(attempt),
+                    Next::Refuse(entry) => refused.push(entry),
+                    Next::Reconnect(_) => panic!("nothing was lost"),
+                }
+            }
+        }
+        assert_eq!((refused, committed), (vec![5], vec![0, 1, 2, 3, 4, 6]));
+    }
+
+    #[test]
+    fn after_a_lost_answer_the_same_batch_runs_again_in_the_exact_form() {
+        let next = attempt(2, Form::Optimistic, 1).after(Class::Lost, 3);
+        let [Next::Reconnect(again)] = &next[..] else { panic!("{next:?}") };
+        assert_eq!((again.form, again.runs, &again.batch[..]), (Form::Exact, 1, &[0, 1][..]));
+    }
+}

@@ -1,0 +1,156 @@
+//! A client: buys under one key, comes again until it is told, and may change its mind.
+
+use crate::database::Database;
+use crate::shop::order_key;
+use doorbuster::id::OrderId;
+use doorbuster::idempotency::Reply;
+use doorbuster::inventory::StockKey;
+use doorbuster::payment::Terms;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+/// What it wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// An order.
+    Buy,
+    /// The same answer once more.
+    AskAgain,
+    /// To pay the order.
+    Pay,
+    /// To give it up.
+    Cancel,
+    /// Nothing.
+    Done,
+}
+
+/// What it is told.
+pub enum Told {
+    /// Yes.
+    Reply(Reply),
+    /// No.
+    Refused,
+    /// Nobody knows, or nobody had time.
+    ComeAgain,
+}
+
+/// A client, and what it knows.
+pub struct Client {
+    /// Makes its keys.
+    pub number: u64,
+    /// What it wants next.
+    pub stage: Stage,
+    /// The instance that it waits for.
+    pub waits_for: Option<usize>,
+    /// The number of its request; answers to earlier ones are not heard.
+    pub turn: u64,
+    /// What it buys.
+    pub basket: Vec<(StockKey, i64)>,
+    /// How it pays.
+    pub terms: Terms,
+    /// What it sends cannot be stored.
+    pub is_poison: bool,
+    /// The acknowledged order.
+    pub order: Option<OrderId>,
+    reply: Option<Reply>,
+    attempts: u32,
+}
+
+impl Client {
+    /// Somebody new.
+    pub fn new(dice: &mut StdRng, number: u64, rows: &[StockKey], may_poison: bool) -> Self {
+        let first = dice.random_range(0..rows.len());
+        let mut basket = vec![(rows[first], dice.random_range(1..4))];
+        if dice.random_bool(0.3) {
+            basket.push((rows[(first + 1) % rows.len()], 1));
+        }
+        let terms = if dice.random_bool(0.6) { Terms::Charge } else { Terms::Invoice };
+        let is_poison = dice.random_bool(0.03) && may_poison;
+        Self {
+            number,
+            stage: Stage::Buy,
+            waits_for: None,
+            turn: 0,
+            basket,
+            terms,
+            is_poison,
+            order: None,
+            reply: None,
+            attempts: 0,
+        }
+    }
+
+    /// The name of the key of what it wants.
+    pub fn key(&self) -> String {
+        let what = match self.stage {
+            Stage::Buy | Stage::AskAgain => "order",
+            Stage::Pay => "payment",
+            Stage::Cancel | Stage::Done => "cancellation",
+        };
+        format!("{what}-{}", self.number)
+    }
+
+    /// It has sent a request of that number.
+    pub fn asks(&mut self, instance: usize, turn: u64) {
+        (self.waits_for, self.turn) = (Some(instance), turn);
+        self.attempts += 1;
+    }
+
+    /// It waits no longer.
+    pub fn leaves(&mut self) {
+        self.waits_for = None;
+    }
+
+    /// What it is told changes what it wants; an error if it cannot be true.
+    pub fn hears(
+        &mut self,
+        told: Told,
+        dice: &mut StdRng,
+        database: &Database,
+    ) -> Result<(), String> {
+        self.waits_for = None;
+        let buys = matches!(self.stage, Stage::Buy | Stage::AskAgain);
+        match told {
+            Told::ComeAgain => {}
+            Told::Reply(reply) if buys => {
+                self.compare(&reply, database)?;
+                self.stage = match dice.random_range(0..10) {
+                    0 | 1 => Stage::AskAgain,
+                    2 => Stage::Pay,
+                    3 | 4 => Stage::Cancel,
+                    _ => Stage::Done,
+                };
+            }
+            Told::Refused if self.order.is_some() && buys => {
+                return Err(format!("{} was acknowledged, and is refused now", self.key()));
+            }
+            Told::Reply(_) | Told::Refused => self.stage = Stage::Done,
+        }
+        Ok(())
+    }
+
+    /// An acknowledgement is of an order that is there, and always the same.
+    fn compare(&mut self, reply: &Reply, database: &Database) -> Result<(), String> {
+        let Some(made) = database.effect(&order_key(self.number)) else {
+            return Err(format!("{} is acknowledged, and there is no order", self.key()));
+        };
+        if reply.status != 201 || reply.location != Some(format!("/v1/orders/{made}")) {
+            return Err(format!("{} made {made}, and is told {reply:?}", self.key()));
+        }
+        match &self.reply {
+            Some(before) if before.body != reply.body => {
+                let [before, now] =
+                    [&before.body, &reply.body].map(|b| String::from_utf8_lossy(b));
+                return Err(format!("{} is told {before} and then {now}", self.key()));
+            }
+            _ => {}
+        }
+        (self.order, self.reply) = (Some(made), Some(reply.clone()));
+        Ok(())
+    }
+
+    /// Whether it was refused the only time that it has asked: then nothing may be there.
+    pub fn was_refused_for_good(&self) -> bool {
+        self.stage == Stage::Done && self.order.is_none() && self.attempts == 1
+    }
+}

@@ -1,0 +1,415 @@
+//! A database that does what PostgreSQL does for the orders' journal: locks, unique keys, guards,
+//! and transactions whose outcome nobody knows yet.
+
+use crate::plant::Plant;
+use crate::provider::Provider;
+use doorbuster::id::{OrderId, PaymentId};
+use doorbuster::idempotency::{KeyId, Saved};
+use doorbuster::inventory::{Level, StockKey};
+use doorbuster::journal::Form;
+use doorbuster::order::{
+    Command, Decision, KeyWrite, Known, Locked, OrderWrite, PaymentStatus, PaymentWrite, Periods,
+    State, Status, World, decide,
+};
+use doorbuster::postgres::Class;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// How long orders wait.
+pub const PERIODS: Periods =
+    Periods { pay_within: Duration::from_secs(60), processing_max: Duration::from_secs(600) };
+
+/// An order's rows.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What never changes.
+    pub known: Known,
+    /// What does.
+    pub state: State,
+}
+
+/// A payment that waits for its provider's answer.
+#[derive(Debug, Clone)]
+pub struct Unsettled {
+    /// Whose.
+    pub order: OrderId,
+    /// Which.
+    pub payment: PaymentId,
+    /// The key whose reply waits with it.
+    pub key: Option<KeyId>,
+    /// Whether it came with the order.
+    pub is_first: bool,
+    /// When somebody asked last.
+    pub asked_at: OffsetDateTime,
+}
+
+/// What a transaction writes, once it commits.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    commands: Vec<Command>,
+    decisions: Vec<Decision>,
+    form: Form,
+}
+
+impl Transaction {
+    /// What its commands come to, once it commits.
+    pub fn decisions(self) -> Vec<Decision> {
+        self.decisions
+    }
+}
+
+/// Everything that is committed, and what may still be.
+#[derive(Clone)]
+pub struct Database {
+    /// Its clock.
+    pub now: OffsetDateTime,
+    /// The orders.
+    pub orders: BTreeMap<OrderId, Row>,
+    /// Idempotency keys.
+    pub keys: HashMap<KeyId, Saved>,
+    /// Payments without an answer.
+    pub unsettled: BTreeMap<PaymentId, Unsettled>,
+    /// The stock rows.
+    pub stock: BTreeMap<StockKey, Locked>,
+    /// The same as it was a while ago.
+    pub stale: BTreeMap<StockKey, Locked>,
+    /// What is wrong, if anything is.
+    pub wrong: Option<String>,
+    supplied: HashMap<StockKey, i64>,
+    next_number: i64,
+    /// COMMIT was sent, and nobody has heard of it.
+    pub in_doubt: Vec<Transaction>,
+    /// The order that each key made.
+    effects: HashMap<KeyId, OrderId>,
+    /// Units of unpaid and of sold orders, counted from the orders.
+    books: HashMap<StockKey, (i64, i64)>,
+    plant: Option<Plant>,
+}
+
+impl Database {
+    /// With so many units in each row.
+    pub fn new(rows: Vec<StockKey>, supplied: i64, plant: Option<Plant>) -> Self {
+        let level = Level { available: supplied, held: 0, sold: 0 };
+        let stock: BTreeMap<_, _> =
+            rows.into_iter().map(|key| (key, Locked { level, offer_version: 1 })).collect();
+        Self {
+            now: OffsetDateTime::UNIX_EPOCH,
+            orders: BTreeMap::new(),
+            keys: HashMap::new(),
+            unsettled: BTreeMap::new(),
+            stale: stock.clone(),
+            wrong: None,
+            supplied: stock.keys().map(|key| (*key, supplied)).collect(),
+            stock,
+            next_number: 1,
+            in_doubt: Vec::new(),
+            effects: HashMap::new(),
+            books: HashMap::new(),
+            plant,
+        }
+    }
+
+    /// More units have arrived.
+    pub fn restock(&mut self, key: StockKey, units: i64) {
+        if let Some(row) = self.stock.get_mut(&key) {
+            row.level.available += units;
+        }
+        *self.supplied.entry(key).or_default() += units;
+    }
+
+    /// The order that a key has made.
+    pub fn effect(&self, key: &KeyId) -> Option<OrderId> {
+        self.effects.get(key).copied()
+    }
+
+    /// Runs a batch up to its COMMIT. Waits for transactions in doubt that hold what it needs:
+    /// each of them commits or not.
+    pub fn run(&mut self, dice: &mut StdRng, commands: Vec<Command>, form: Form) -> Transaction {
+        if self.plant != Some(Plant::NoWaitForDoubt) {
+            let in_doubt = std::mem::take(&mut self.in_doubt);
+            for transaction in in_doubt {
+                match meets(&transaction.commands, &commands) {
+                    true => self.end(dice, transaction),
+                    false => self.in_doubt.push(transaction),
+                }
+            }
+        }
+        self.decide(commands, form)
+    }
+
+    /// Whether a transaction in doubt holds what these need.
+    pub fn is_held(&self, commands: &[Command]) -> bool {
+        let waits = self.plant != Some(Plant::NoWaitForDoubt);
+        waits && self.in_doubt.iter().any(|transaction| meets(&transaction.commands, commands))
+    }
+
+    /// Locks, and decides on what the locks return; or presumes it.
+    pub fn decide(&mut self, commands: Vec<Command>, form: Form) -> Transaction {
+        let world = match form {
+            Form::Optimistic => {
+                let all: Vec<&Command> = commands.iter().collect();
+                World::presumed(&all, self.now, self.next_number, PERIODS)
+            }
+            Form::Exact => self.lock(&commands),
+        };
+        self.next_number += commands.len() as i64;
+        let decisions = decide(&commands, world);
+        Transaction { commands, decisions, form }
+    }
+
+    /// What the locks return.
+    fn lock(&self, commands: &[Command]) -> World {
+        let known = |command: &Command| {
+            let key = command.claim()?.id();
+            Some((key.clone(), self.keys.get(&key)?.clone()))
+        };
+        let state = |command: &Command| {
+            let id = command.placement().id;
+            Some((id, self.orders.get(&id)?.state.clone()))
+        };
+        let keys = commands.iter().filter_map(known).collect();
+        let is_stale = self.plant == Some(Plant::DecideOnStaleStock);
+        let stock = if is_stale { &self.stale } else { &self.stock };
+        World {
+            now: self.now,
+            next_number: self.next_number,
+            keys: if self.plant == Some(Plant::ForgetKeys) { HashMap::new() } else { keys },
+            taken: HashSet::new(),
+            carts: HashMap::new(),
+            stock: stock.iter().map(|(key, row)| (*key, *row)).collect(),
+            orders: commands.iter().filter_map(state).collect(),
+            periods: PERIODS,
+        }
+    }
+
+    /// COMMIT, whose guards may say no.
+    pub fn commit(&mut self, transaction: Transaction) -> Result<Vec<Decision>, Class> {
+        if transaction.form == Form::Optimistic && self.plant != Some(Plant::NoGuards) {
+            self.guard(&transaction)?;
+        }
+        let Transaction { commands, decisions, .. } = transaction;
+        for (command, decision) in commands.iter().zip(&decisions) {
+            self.write(command, decision);
+        }
+        Ok(decisions)
+    }
+
+    /// COMMIT is on its way, and nobody will hear of it.
+    pub fn leave_in_doubt(&mut self, transaction: Transaction) {
+        self.in_doubt.push(transaction);
+    }
+
+    /// One transaction in doubt comes to its end, if there is one.
+    pub fn end_one(&mut self, dice: &mut StdRng) {
+        if !self.in_doubt.is_empty() {
+            let one = self.in_doubt.swap_remove(dice.random_range(0..self.in_doubt.len()));
+            self.end(dice, one);
+        }
+    }
+
+    fn end(&mut self, dice: &mut StdRng, transaction: Transaction) {
+        if dice.random() {
+            // Its guards may say no, and nobody hears of that either.
+            let _ = self.commit(transaction);
+        }
+    }
+
+    /// Unique keys, versions and CHECKs.
+    fn guard(&self, transaction: &Transaction) -> Result<(), Class> {
+        let mut sums: HashMap<StockKey, i64> = HashMap::new();
+        for command in &transaction.commands {
+            let is_taken = command.new_claim().is_some_and(|c| self.keys.contains_key(&c.id()));
+            let lines = &command.placement().lines;
+            let is_old = lines.iter().any(|line| {
+                self.stock.get(&line.stock).map(|row| row.offer_version)
+                    != Some(line.offer_version)
+            });
+            if is_taken || is_old {
+                return Err(Class::Guard);
+            }
+            lines.iter().for_each(|line| *sums.entry(line.stock).or_default() += line.quantity);
+        }
+        let fits = |(key, sum): (&StockKey, &i64)| self.stock[key].level.available >= *sum;
+        if sums.iter().all(fits) { Ok(()) } else { Err(Class::Guard) }
+    }
+
+    fn write(&mut self, command: &Command, decision: &Decision) {
+        let placement = command.placement();
+        let (id, mut before) = (placement.id, None);
+        if let Some(write) = &decision.write {
+            match &write.order {
+                OrderWrite::Insert(state) => {
+                    if let Some(claim) = command.new_claim()
+                        && let Some(other) = self.effects.insert(claim.id(), id)
+                    {
+                        self.find(format!("one key made {other} and {id}"));
+                    }
+                    let known = Known { placement: placement.clone(), facts: write.facts };
+                    self.orders.insert(id, Row { known, state: state.clone() });
+                }
+                OrderWrite::Update(state, _) => {
+                    let row = self.orders.get_mut(&id).unwrap();
+                    before = Some(std::mem::replace(&mut row.state, state.clone()));
+                }
+            }
+            match &write.payment {
+                Some(PaymentWrite::Insert(payment, PaymentStatus::Processing)) => {
+                    let unsettled = Unsettled {
+                        order: id,
+                        payment: payment.id,
+                        key: command.claim().map(|claim| claim.id()),
+                        is_first: matches!(command, Command::Place { .. }),
+                        asked_at: self.now,
+                    };
+                    self.unsettled.insert(payment.id, unsettled);
+                }
+                Some(PaymentWrite::Update(payment, _)) => {
+                    self.unsettled.remove(payment);
+                }
+                _ => {}
+            }
+            let expires = matches!(command, Command::Expire { .. });
+            if let Some((movement, _)) = write.movement
+                && !(expires && self.plant == Some(Plant::ExpireWithoutStock))
+            {
+                for line in &placement.lines {
+                    let row = self.stock.get_mut(&line.stock).unwrap();
+                    match row.level.after(movement.delta(line.quantity)) {
+                        Some(level) => row.level = level,
+                        None => {
+                            let wrong = format!("{:?} falls below zero", line.stock);
+                            self.wrong.get_or_insert(wrong);
+                        }
+                    }
+                }
+            }
+            self.count(id, before.as_ref());
+        }
+        self.write_key(command, decision);
+    }
+
+    fn write_key(&mut self, command: &Command, decision: &Decision) {
+        let (Some(write), Some(claim)) = (&decision.key, command.claim()) else { return };
+        let (key, resource) = (claim.id(), command.resource());
+        let is_ours = |saved: &Saved| saved.resource_id == Some(resource);
+        let reply = match write {
+            KeyWrite::Save(reply) => Some(reply.clone()),
+            KeyWrite::Wait => None,
+            KeyWrite::Drop if self.plant == Some(Plant::KeepRefusedKeys) => None,
+            KeyWrite::Drop => {
+                if self.keys.get(&key).is_some_and(is_ours) {
+                    self.keys.remove(&key);
+                }
+                return;
+            }
+        };
+        let reply = reply.map(|reply| reply.replay());
+        if command.new_claim().is_some() {
+            let request_hash = claim.request_hash.to_vec();
+            self.keys.insert(key, Saved { request_hash, resource_id: Some(resource), reply });
+        } else if let Some(saved) = self.keys.get_mut(&key)
+            && is_ours(saved)
+            && saved.reply.is_none()
+        {
+            saved.reply = reply;
+        }
+    }
+
+    /// Counts the order anew, and compares the books with the stock: I1, I2, I3.
+    fn count(&mut self, id: OrderId, before: Option<&State>) {
+        let Row { known, state } = &self.orders[&id];
+        let units = |state: &State| match state.status {
+            Status::PendingPayment => (1, 0),
+            Status::Confirmed | Status::Paid => (0, 1),
+            _ => (0, 0),
+        };
+        let (is, was) = (units(state), before.map_or((0, 0), units));
+        for line in &known.placement.lines {
+            let (held, sold) = self.books.entry(line.stock).or_default();
+            *held += (is.0 - was.0) * line.quantity;
+            *sold += (is.1 - was.1) * line.quantity;
+            let level = self.stock[&line.stock].level;
+            let sum = level.available + level.held + level.sold;
+            if (level.held, level.sold, sum) != (*held, *sold, self.supplied[&line.stock]) {
+                let books = (*held, *sold);
+                let wrong = format!("the stock is {level:?}, the orders say {books:?}");
+                self.wrong.get_or_insert(wrong);
+            }
+        }
+        let captured = state.payments.iter().filter(|p| p.status == PaymentStatus::Captured);
+        if captured.count() != usize::from(state.status == Status::Paid) {
+            let wrong = format!("{id} is {:?} with {:?}", state.status, state.payments);
+            self.wrong.get_or_insert(wrong);
+        }
+    }
+
+    /// All of it in words, for whoever compares two of them.
+    pub fn in_words(&self) -> String {
+        let sorted = |keys: &HashMap<KeyId, Saved>| -> Vec<String> {
+            let mut words: Vec<String> = keys.iter().map(|one| format!("{one:?}")).collect();
+            words.sort_unstable();
+            words
+        };
+        format!(
+            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.now,
+            self.orders,
+            sorted(&self.keys),
+            self.unsettled,
+            self.stock,
+            self.in_doubt,
+            self.wrong
+        )
+    }
+
+    /// What must be true once nothing is on its way any more: I5, I6.
+    pub fn judge_at_rest(&mut self, provider: &Provider) {
+        for (payment, order) in provider.taken() {
+            let row = self.orders.get(&order);
+            let payments = row.iter().flat_map(|row| &row.state.payments);
+            let found = payments.filter(|known| known.id == payment).map(|known| known.status);
+            let is_told =
+                |status| matches!(status, PaymentStatus::Captured | PaymentStatus::RefundDue);
+            if !found.clone().any(is_told) {
+                let found: Vec<_> = found.collect();
+                let wrong = format!("the money of {order} was taken, it says {found:?}");
+                self.wrong.get_or_insert(wrong);
+            }
+        }
+        let lonely = self.keys.iter().find(|(key, saved)| {
+            saved.reply.as_ref().is_some_and(|reply| reply.status == 201)
+                && !self.effects.contains_key(*key)
+        });
+        if let Some((key, _)) = lonely {
+            let wrong = format!("{key:?} has a reply without an order");
+            self.wrong.get_or_insert(wrong);
+        }
+        if let Some(open) = self.unsettled.values().next() {
+            let wrong = format!("a payment of {} waits for ever", open.order);
+            self.wrong.get_or_insert(wrong);
+        }
+    }
+
+    /// Only the first thing that is wrong tells something.
+    pub fn find(&mut self, wrong: String) {
+        self.wrong.get_or_insert(wrong);
+    }
+}
+
+/// Whether two batches need the same key, stock or order.
+fn meets(these: &[Command], those: &[Command]) -> bool {
+    these.iter().any(|a| {
+        those.iter().any(|b| {
+            let keys = a.claim().zip(b.claim()).is_some_and(|(a, b)| a.id() == b.id());
+            let lines = &b.placement().lines;
+            let stock = || {
+                let of_a = a.placement().lines.iter();
+                of_a.map(|line| line.stock).any(|key| lines.iter().any(|line| line.stock == key))
+            };
+            keys || a.placement().id == b.placement().id || stock()
+        })
+    })
+}

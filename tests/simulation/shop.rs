@@ -1,0 +1,329 @@
+//! Instances with their queues and lanes, clients who hang up and come again, kills, lost answers
+//! and a clock: what happens next, the dice decide.
+
+use crate::client::{Client, Stage, Told};
+use crate::database::Database;
+use crate::fault::{Fault, Faults};
+use crate::instance::{Asker, Entry, Instance};
+use crate::plant::Plant;
+use crate::provider::Provider;
+use doorbuster::contact::Address;
+use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, VariantId};
+use doorbuster::idempotency::{Claim, KeyId};
+use doorbuster::inventory::StockKey;
+use doorbuster::order::{Command, Line, NewPayment, Placement, Status};
+use doorbuster::payment::Terms;
+use doorbuster::pricing::Totals;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const CLIENTS: usize = 8;
+const INSTANCES: usize = 3;
+/// A history that has not come to rest by then never will.
+const REST_MAX: u32 = 100_000;
+
+/// The key of a client's order.
+pub fn order_key(client: u64) -> KeyId {
+    ("s".into(), format!("order-{client}").into())
+}
+
+/// Where everything goes.
+pub fn address() -> Address {
+    let text = || "x".to_owned();
+    Address {
+        name: text(),
+        line1: text(),
+        line2: None,
+        city: text(),
+        region: None,
+        postal_code: None,
+        country: "GB".to_owned(),
+        phone: None,
+    }
+}
+
+/// A shop with all that is around it.
+pub struct Shop {
+    pub dice: StdRng,
+    pub faults: Faults,
+    pub plant: Option<Plant>,
+    pub database: Database,
+    pub provider: Provider,
+    pub instances: Vec<Instance>,
+    pub clients: Vec<Client>,
+    pub rows: Vec<StockKey>,
+    pub refused: Vec<KeyId>,
+    pub ids: u128,
+    pub counts: BTreeMap<&'static str, u64>,
+    pub is_closing: bool,
+}
+
+impl Shop {
+    /// The same seed makes the same shop and the same history.
+    pub fn new(seed: u64, faults: Faults, plant: Option<Plant>) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let row = |n: u128| StockKey {
+            variant: VariantId::from(Uuid::from_u128(n)),
+            location: LocationId::from(Uuid::from_u128(1)),
+        };
+        let rows: Vec<StockKey> = (1..=3).map(row).collect();
+        let supplied = dice.random_range(3..60);
+        let up = || Instance { is_up: true, ..Instance::default() };
+        let mut shop = Self {
+            database: Database::new(rows.clone(), supplied, plant),
+            provider: Provider::default(),
+            instances: (0..INSTANCES).map(|_| up()).collect(),
+            clients: Vec::new(),
+            rows,
+            refused: Vec::new(),
+            ids: 1_000,
+            counts: BTreeMap::new(),
+            is_closing: false,
+            dice,
+            faults,
+            plant,
+        };
+        (0..CLIENTS).for_each(|_| {
+            let client = shop.newcomer();
+            shop.clients.push(client);
+        });
+        shop
+    }
+
+    /// What is wrong, if anything is.
+    pub fn wrong(&self) -> Option<String> {
+        self.database.wrong.clone()
+    }
+
+    /// What has happened, and how often.
+    pub fn summary(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = self.counts.clone();
+        for (name, status) in [
+            ("orders paid", Status::Paid),
+            ("orders confirmed", Status::Confirmed),
+            ("orders cancelled", Status::Cancelled),
+            ("orders expired", Status::Expired),
+        ] {
+            let orders = self.database.orders.values();
+            counts.insert(name, orders.filter(|row| row.state.status == status).count() as u64);
+        }
+        counts
+    }
+
+    /// Something happens.
+    pub fn step(&mut self) {
+        let instance = self.dice.random_range(0..INSTANCES);
+        match self.dice.random_range(0..1_000) {
+            0..480 => self.work(instance),
+            480..740 => self.ask(),
+            740..880 => self.charge(instance),
+            880..930 => self.reap(instance),
+            930..955 => self.database.end_one(&mut self.dice),
+            955..985 => self.pass_time(),
+            985..988 => self.change_offers(),
+            988..990 => {
+                let key = self.rows[self.dice.random_range(0..self.rows.len())];
+                self.database.restock(key, self.dice.random_range(1..30));
+            }
+            990..993 if self.happens(Fault::Kill, 1.0) => self.kill(instance),
+            993..1_000 => self.instances[instance].is_up = true,
+            _ => {}
+        }
+    }
+
+    /// From now on nothing fails and nobody comes; until nothing is on its way. Returns how long
+    /// that took.
+    pub fn come_to_rest(&mut self) -> u32 {
+        (self.faults, self.is_closing) = (Faults::NONE, true);
+        self.instances.iter_mut().for_each(|instance| instance.is_up = true);
+        for step in 0..REST_MAX {
+            if self.database.wrong.is_some() {
+                return step;
+            }
+            if step % 64 == 0 && self.is_at_rest() {
+                self.judge();
+                return step;
+            }
+            self.step();
+        }
+        let waiting = self.clients.iter().find(|client| client.waits_for.is_some());
+        if let Some(client) = waiting {
+            self.database.find(format!("{} waits for ever", client.key()));
+        }
+        self.database.judge_at_rest(&self.provider);
+        self.database.find("it does not come to rest".to_owned());
+        REST_MAX
+    }
+
+    fn is_at_rest(&mut self) -> bool {
+        let is_idle = |instance: &Instance| {
+            let no_lane = instance.lanes.iter().all(Vec::is_empty);
+            instance.queue.is_empty() && instance.charges.is_empty() && no_lane
+        };
+        self.instances.iter().all(is_idle)
+            && self.clients.iter().all(|client| client.stage == Stage::Done)
+            && self.database.unsettled.is_empty()
+    }
+
+    fn judge(&mut self) {
+        for _ in 0..100 {
+            self.database.end_one(&mut self.dice);
+        }
+        let refused = std::mem::take(&mut self.refused);
+        for key in refused {
+            if let Some(order) = self.database.effect(&key) {
+                self.database.find(format!("{key:?} was refused, and {order} is there"));
+            }
+        }
+        self.database.judge_at_rest(&self.provider);
+    }
+
+    /// Whether it goes wrong now.
+    pub fn happens(&mut self, fault: Fault, probability: f64) -> bool {
+        self.dice.random_bool(probability) && self.faults.has(fault)
+    }
+
+    /// It has happened once more.
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// One that nobody has.
+    pub fn id(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    fn newcomer(&mut self) -> Client {
+        let number = self.id().as_u128() as u64;
+        let may_poison = self.faults.has(Fault::Poison);
+        Client::new(&mut self.dice, number, &self.rows, may_poison)
+    }
+
+    /// A client asks, hangs up, or makes room for the next.
+    fn ask(&mut self) {
+        let at = self.dice.random_range(0..CLIENTS);
+        if self.clients[at].waits_for.is_some() {
+            if self.happens(Fault::HangUp, 0.02) {
+                self.clients[at].leaves();
+                self.count("hung up");
+            }
+            return;
+        }
+        if self.clients[at].stage == Stage::Done {
+            let client = &self.clients[at];
+            if client.was_refused_for_good() {
+                self.refused.push(order_key(client.number));
+            }
+            if !self.is_closing {
+                self.clients[at] = self.newcomer();
+            }
+            return;
+        }
+        let instance = self.dice.random_range(0..INSTANCES);
+        if self.instances[instance].is_up {
+            let command = self.command(at);
+            let turn = self.id().as_u128() as u64;
+            self.clients[at].asks(instance, turn);
+            let is_poison = self.clients[at].is_poison;
+            let entry = Entry { command, asker: Some((at, turn)), is_poison };
+            self.instances[instance].queue.push_back(entry);
+        }
+    }
+
+    fn command(&mut self, at: usize) -> Command {
+        let (id, payment) = (self.id(), self.id());
+        let client = &self.clients[at];
+        let claim = Claim {
+            scope: "s".into(),
+            key: client.key().into(),
+            request_hash: [client.stage as u8 / 2; 32],
+        };
+        let payment = NewPayment {
+            id: PaymentId::from(payment),
+            provider: "p",
+            token: None,
+            terms: client.terms,
+        };
+        let order = client.order.and_then(|order| self.database.orders.get(&order));
+        match (client.stage, order.map(|row| row.known.clone())) {
+            (Stage::Pay, Some(order)) => {
+                let payment = NewPayment { terms: Terms::Charge, ..payment };
+                Command::Pay { claim: Some(claim), order, payment }
+            }
+            (Stage::Cancel, Some(order)) => {
+                Command::Cancel { id, claim: Some(claim), order, reason: None }
+            }
+            _ => {
+                let placement =
+                    self.placement(OrderId::from(id), &self.clients[at].basket.clone());
+                let (access_token, cart_version) = ("secret".to_owned(), None);
+                Command::Place { claim, placement, payment, access_token, cart_version }
+            }
+        }
+    }
+
+    fn placement(&mut self, id: OrderId, basket: &[(StockKey, i64)]) -> Arc<Placement> {
+        let mut lines = Vec::new();
+        for (stock, quantity) in basket {
+            lines.push(Line {
+                id: LineId::from(self.id()),
+                stock: *stock,
+                sku: "S".to_owned(),
+                title: "T".to_owned(),
+                quantity: *quantity,
+                unit_price: 1,
+                total: *quantity,
+                // As it was remembered a while ago.
+                offer_version: self.database.stale[stock].offer_version,
+            });
+        }
+        let totals = Totals::of(lines.iter().map(|line| line.total).sum(), 0, 0).unwrap();
+        Arc::new(Placement {
+            id,
+            shopper: None,
+            lines,
+            currency: "GBP".parse().unwrap(),
+            totals,
+            tax_rate: 0,
+            email: "x".to_owned(),
+            shipping_address: address(),
+        })
+    }
+
+    fn pass_time(&mut self) {
+        let leaps = self.happens(Fault::Clock, 0.05) || self.is_closing;
+        let seconds = self.dice.random_range(1..if leaps { 800 } else { 10 });
+        self.database.now += Duration::from_secs(seconds);
+        if self.dice.random() {
+            self.database.stale = self.database.stock.clone();
+        }
+    }
+
+    fn change_offers(&mut self) {
+        if self.happens(Fault::Offers, 0.5) {
+            let key = self.rows[self.dice.random_range(0..self.rows.len())];
+            let row = self.database.stock.get_mut(&key);
+            row.into_iter().for_each(|row| row.offer_version += 1);
+        }
+    }
+
+    /// A client hears of its request, if it still waits for it.
+    pub fn tell(&mut self, asker: Asker, told: Told) {
+        let Some((at, turn)) = asker else { return };
+        if self.clients[at].turn != turn || self.clients[at].waits_for.is_none() {
+            return;
+        }
+        if matches!(told, Told::Reply(_)) {
+            self.count("acknowledged");
+        }
+        let heard = self.clients[at].hears(told, &mut self.dice, &self.database);
+        if let Err(wrong) = heard {
+            self.database.find(wrong);
+        }
+    }
+}

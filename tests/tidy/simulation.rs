@@ -1,0 +1,48 @@
+//! The simulation runs what production runs: the same functions, called on both sides.
+
+use super::tree::{Finding, files, none, read};
+
+/// What is simulated: as the simulation calls it, and where and how production does.
+const SHARED: [(&str, &str, &str); 2] = [
+    (
+        "decide(&commands, world)",
+        "src/order/store/mod.rs",
+        "decide(commands.iter().copied(), world)",
+    ),
+    (
+        ".after(class, ATTEMPTS_MAX)",
+        "src/journal/mod.rs",
+        ".after(class, self.lane.limits.attempts_max)",
+    ),
+];
+
+/// What nobody may write a second time.
+const OURS: [&str; 3] = ["fn after(", "fn settle(", "impl World"];
+
+fn second_implementations(path: &str, text: &str) -> Vec<Finding> {
+    let lines = text.lines().enumerate();
+    let copied = lines.filter(|(_, line)| OURS.iter().any(|ours| line.contains(ours)));
+    let why = "the simulation links the rules of production, it has none of its own";
+    copied.map(|(at, _)| Finding::new(path, at + 1, why)).collect()
+}
+
+#[test]
+fn the_simulation_links_the_rules_and_the_state_machine_of_production() {
+    let simulation = files("tests/simulation", &[".rs"]);
+    for (simulated, path, in_production) in SHARED {
+        assert!(simulation.iter().any(|file| file.text.contains(simulated)), "{simulated}");
+        assert!(
+            read(path).unwrap_or_default().contains(in_production),
+            "{path}: {in_production}"
+        );
+    }
+    let copies =
+        simulation.iter().flat_map(|file| second_implementations(&file.path, &file.text));
+    none(&copies.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_planted_second_implementation_is_found() {
+    let found = second_implementations("tests/simulation/a.rs", "\nfn settle(world: World) {}\n");
+    assert_eq!(found.len(), 1);
+}
