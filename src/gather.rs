@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -33,12 +33,16 @@ pub struct Limits {
 pub struct Gather<K, V> {
     queue: mpsc::Sender<Asked<K, V>>,
     keys_max: usize,
+    /// Keys in the queue.
+    waiting: Arc<AtomicUsize>,
     pace: Arc<Pace>,
 }
 
 impl<K, V> Clone for Gather<K, V> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), keys_max: self.keys_max, pace: self.pace.clone() }
+        let (queue, waiting, pace) =
+            (self.queue.clone(), self.waiting.clone(), self.pace.clone());
+        Self { queue, keys_max: self.keys_max, waiting, pace }
     }
 }
 
@@ -78,27 +82,34 @@ where
     {
         let (queue, mut asked) = mpsc::channel(limits.waiting_max);
         let pace = Arc::<Pace>::default();
-        let learning = pace.clone();
+        let waiting = Arc::<AtomicUsize>::default();
+        let (learning, left) = (pace.clone(), waiting.clone());
         runtime.spawn(async move {
             while let Some(first) = asked.recv().await {
                 let batch = batch(first, &mut asked, limits.keys_max);
+                left.fetch_sub(batch.iter().map(|a| a.keys.len()).sum(), Ordering::Relaxed);
                 let begun = Instant::now();
                 answer(batch, &read, limits.read_max).await;
                 learning.learn(begun.elapsed());
             }
         });
-        Self { queue, keys_max: limits.keys_max, pace }
+        Self { queue, keys_max: limits.keys_max, waiting, pace }
     }
 
     /// What there is of the keys. It was read after this was called.
     pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
         let (answer, answered) = oneshot::channel();
         let full = || Problem::new(Code::Overloaded, "Too many reads are waiting.");
-        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        let waiting = self.waiting.load(Ordering::Relaxed);
         if self.pace.of(waiting / self.keys_max) > WAIT_MAX {
             return Err(full());
         }
-        self.queue.try_send(Asked { keys, answer }).map_err(|_| full())?;
+        let count = keys.len();
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        if self.queue.try_send(Asked { keys, answer }).is_err() {
+            self.waiting.fetch_sub(count, Ordering::Relaxed);
+            return Err(full());
+        }
         answered.await.unwrap_or_else(|_| Err(Problem::internal("a read was lost")))
     }
 

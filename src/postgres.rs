@@ -66,7 +66,8 @@ impl Postgres {
             config.load_balance_hosts(LoadBalanceHosts::Random);
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let pool = |size, settings: String| {
+        let connect = options.connect;
+        let pool = |size, settings: Option<String>| {
             let manager = Manager::from_connect(
                 config.clone(),
                 OnRuntime(runtime.clone()),
@@ -74,8 +75,13 @@ impl Postgres {
             );
             let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
                 let settings = settings.clone();
-                async move { client.batch_execute(&settings).await.map_err(HookError::Backend) }
-                    .boxed()
+                async move {
+                    let Some(settings) = settings else { return Ok(()) };
+                    let set = tokio::time::timeout(connect, client.batch_execute(&settings));
+                    let silent = |_| HookError::message("the database does not answer");
+                    set.await.map_err(silent)?.map_err(HookError::Backend)
+                }
+                .boxed()
             });
             Pool::builder(manager)
                 .post_create(set_up)
@@ -90,8 +96,8 @@ impl Postgres {
                 .map_err(|error| error.to_string())
         };
         let read_max = format!("SET statement_timeout = {}", options.read_max.as_millis());
-        let readers = pool(options.read_connections, read_max)?;
-        let writers = pool(options.write_connections, String::new())?;
+        let readers = pool(options.read_connections, Some(read_max))?;
+        let writers = pool(options.write_connections, None)?;
         Ok(Self { config, runtime, readers, writers })
     }
 

@@ -45,6 +45,7 @@ use socket2::SockRef;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 /// A running instance.
@@ -217,7 +218,10 @@ impl App {
                 .app_data(secrets)
                 .app_data(rate_limits)
                 .app_data(operations)
-                .app_data(http::LagMax(config.server.browse_lag_max))
+                .app_data(http::LagMax(match config.limits.enabled {
+                    true => config.server.browse_lag_max,
+                    false => Duration::MAX,
+                }))
                 .app_data(TrustedProxies(config.server.trusted_proxies.clone()))
                 .app_data(http::json_config(&config))
                 .app_data(http::query_config())

@@ -266,7 +266,7 @@ fn server(r: &mut Reader) -> Server {
         body_timeout: r.seconds("server.body_timeout_seconds", 1..=600),
         body_rate_min_bytes: r.number("server.body_rate_min_bytes", 0..=1_000_000),
         connections_max: r.number("server.connections_max", 1..=1_000_000),
-        browse_lag_max: r.millis("server.browse_lag_max_ms", 1..=10_000),
+        browse_lag_max: r.millis("server.browse_lag_max_ms", 5..=10_000),
         notice: r.seconds("server.notice_seconds", 0..=300),
         drain: r.seconds("server.drain_seconds", 0..=3600),
         cors_origins: r.origins("server.cors_origins"),
@@ -287,7 +287,7 @@ fn postgres(r: &mut Reader) -> Postgres {
         write_connections: r.number("postgres.write_connections", 1..=1000),
         wait: r.seconds("postgres.wait_seconds", 1..=60),
         connect: r.seconds("postgres.connect_seconds", 1..=60),
-        read_max: r.seconds("postgres.read_max_seconds", 1..=60),
+        read_max: r.seconds("postgres.read_max_seconds", 3..=300),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What stands before each route: whoever browses gives way, then its limits, the publishable key
-//! and its policy. Nothing of the handler runs before all have let the request in, nor is the body
+//! What stands before each route: its limits, whether browsing gives way, the publishable key and
+//! its policy. Nothing of the handler runs before all have let the request in, nor is the body
 //! read.
 
 use super::policy::{check_channel, identify};
@@ -40,13 +40,13 @@ async fn pass(
 }
 
 async fn let_in(endpoint: &Endpoint, request: &HttpRequest) -> Result<Option<Standing>, Problem> {
-    if endpoint.gives_way {
-        lag::give_way(request)?;
-    }
     let standing = match endpoint.is_limited() {
         true => limits::take(endpoint.class, request).await?,
         false => None,
     };
+    if endpoint.gives_way {
+        lag::give_way(request)?;
+    }
     check_channel(request).await?;
     identify(endpoint.policy, endpoint.operation, request).await?;
     Ok(standing)

@@ -80,11 +80,11 @@ async fn a_large_table_is_never_read_as_a_whole() {
     let deleted = "SELECT count(*) FROM pg_stat_user_tables
         WHERE relname IN ('idempotency_keys', 'outbox') AND n_tup_del >= 20000";
     until(&app.database, deleted, 2).await;
-    // What is left may be small enough to be read at once.
+    // Each row once or twice; with the whole table in each step it would be a million.
     let scanned = "SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables
         WHERE relname IN ('idempotency_keys', 'outbox')";
     let scanned = app.database.number(scanned).await;
-    assert!(scanned < 1_000, "{scanned} rows were read one after the other");
+    assert!(scanned < 120_000, "{scanned} rows were read one after the other");
 }
 
 #[tokio::test]

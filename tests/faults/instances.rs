@@ -29,7 +29,8 @@ async fn kill_one_of_two(provider: Provider) {
     let cut: Vec<&Record> = sale.run.records.iter().filter(is_cut).collect();
     assert!(cut.len() >= shot.in_flight, "{} were in flight, {} lost", shot.in_flight, cut.len());
     assert!(cut.iter().any(|record| record.outcome() == Outcome::Acknowledged));
-    let checked = sale.settled("kill -9 while the last units go", 1, &survivor).await;
+    let fault = format!("kill -9 while the last units go, {provider:?}");
+    let checked = sale.settled(&fault, 1, &survivor).await;
     assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (1_000, 1_500, 0));
     assert_eq!(sale.judged_by_the_api().await, checked);
     let sku = sale.run.supplied.keys().next().unwrap();

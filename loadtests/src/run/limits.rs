@@ -78,9 +78,13 @@ fn beyond(limits: &Thresholds, climb: &Climb, report: &mut Report) {
             worst * 100.0,
             min * 100.0
         );
-        report.limit(worst >= min && climb.found_it(), words);
+        let was_too_much = climb.steps.last().is_some_and(|step| step.over.is_some());
+        report.limit(worst >= min && was_too_much, words);
     }
     let turned_away = climb.turned_away_p99_ms();
+    if limits.turned_away_p99_ms_max.is_some() && turned_away == 0.0 {
+        report.limits_missed.push("nobody was turned away".to_owned());
+    }
     report.limit_ms("p99 of who was turned away", turned_away, limits.turned_away_p99_ms_max);
 }
 

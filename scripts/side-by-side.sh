@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# One, two and three instances on one database, each asked directly and through nginx; one hot SKU
+# and a hundred: scripts/side-by-side.sh [RUNS]
+# For each the median of RUNS (3) runs: the 99th percentile at 1,500 orders a second, and the orders
+# acknowledged a second when 20,000 are offered. Everything runs on this machine, nginx too.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+runs=${1:-3}
+target=${CARGO_TARGET_DIR:-target}/${PROFILE:-release}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cat > "$work/scenario.toml" <<'SCENARIO'
+about = "How quick at 1,500 a second, and how many of 20,000"
+kind = "stairs"
+[stairs]
+from = 1500
+step = 18500
+to = 20000
+seconds = 6
+p99_ms_max = 2000
+goes_on = true
+[clients]
+connections = 1500
+ask_again = 50
+[thresholds]
+unknown_max = 1000000
+SCENARIO
+
+# Beside the instances: $1 is direct or nginx, $2 the number of SKUs, $3 where the report goes.
+run='
+urls=$(env | sed -n "s/^URL_[0-9]*=//p" | sort)
+if [ "$1" = nginx ]; then
+    servers=$(for url in $urls; do echo "server ${url#http://} max_fails=0;"; done | tr "\n" " ")
+    sed -e "/server 10.0.0.12:8080/d" -e "s|server 10.0.0.11:8080 max_fails=0;|$servers|" \
+        -e "s/listen 8000/listen 127.0.0.1:8007/" config/nginx.conf > "$3.nginx"
+    nginx -e "$3.log" -g "daemon off; pid $3.pid; error_log $3.log error;" -c "$3.nginx" &
+    trap "kill $!" EXIT
+    sleep 0.5
+    urls=http://127.0.0.1:8007
+fi
+"$4"/loadtests run "$5" --set goods.fresh="$2" --json "$3" \
+    $(for url in $urls; do echo "--url $url"; done) > "$3.txt" 2>&1 || true
+'
+
+echo '| instances | SKUs | asked | orders/s | p99 at 1,500/s, ms |'
+echo '|---|---|---|---|---|'
+for skus in 1 100; do
+    for way in direct nginx; do
+        for instances in 1 2 3; do
+            for n in $(seq "$runs"); do
+                PROFILE=${PROFILE:-release} scripts/with-instances.sh "$instances" bash -c "$run" \
+                    side "$way" "$skus" "$work/$n.json" "$target" "$work/scenario.toml" \
+                    > "$work/verify.txt" 2>&1 || { cat "$work/verify.txt" "$work/$n.json.txt"; exit 1; }
+            done
+            python3 - "$instances" "$skus" "$way" "$work"/[0-9]*.json <<'MEDIANS'
+import json, statistics, sys
+instances, skus, way, *files = sys.argv[1:]
+reports = [json.load(open(file)) for file in files]
+wrong = [finding for report in reports for finding in report["verdict"]["findings"]]
+assert not wrong, wrong
+steps = [report["stairs"]["steps"] for report in reports]
+most = statistics.median(step[1]["achieved"] for step in steps)
+p99 = statistics.median(step[0]["p99_ms"] for step in steps)
+print(f"| {instances} | {skus} | {way} | {most:,.0f} | {p99:.0f} |", flush=True)
+MEDIANS
+            rm -f "$work"/[0-9]*.json*
+        done
+    done
+done
