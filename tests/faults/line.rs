@@ -1,5 +1,6 @@
 //! A line to PostgreSQL that can be slow, silent or cut. It knows nothing of what it carries.
 
+use crate::between::Between;
 use crate::harness::Database;
 use rand::Rng;
 use std::io::Result;
@@ -8,9 +9,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -34,8 +34,7 @@ pub struct Line {
     /// The database at its other end.
     pub url: String,
     shared: Arc<Shared>,
-    // Of its own: tests block their threads while a server starts.
-    runtime: Option<Runtime>,
+    _between: Between,
 }
 
 struct Shared {
@@ -48,22 +47,17 @@ struct Shared {
 impl Line {
     /// A line to this database, in good weather.
     pub fn to(database: &Database) -> Self {
-        let (head, tail) = database.tcp_url.rsplit_once('@').unwrap();
-        let (address, name) = tail.split_once('/').unwrap();
-        let upstream: SocketAddr = address.parse().unwrap();
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("{head}@{}/{name}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             weather: watch::channel(Weather::default()).0,
             cuts: AtomicUsize::new(0),
             carried: AtomicU64::new(0),
             open: Mutex::default(),
         });
-        runtime.spawn(accept(listener, upstream, shared.clone()));
-        Self { url, shared, runtime: Some(runtime) }
+        let carried = shared.clone();
+        let between = Between::and(database, move |client, upstream| {
+            carry(client, upstream, carried.clone())
+        });
+        Self { url: between.url.clone(), shared, _between: between }
     }
 
     /// From now on it is like this.
@@ -87,23 +81,6 @@ impl Line {
     /// Bytes that PostgreSQL has said.
     pub fn carried(&self) -> u64 {
         self.shared.carried.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-async fn accept(listener: std::net::TcpListener, upstream: SocketAddr, shared: Arc<Shared>) {
-    let listener = TcpListener::from_std(listener).unwrap();
-    loop {
-        let (client, _) = listener.accept().await.unwrap();
-        let shared = shared.clone();
-        tokio::spawn(async move { carry(client, upstream, shared).await });
     }
 }
 

@@ -6,6 +6,7 @@
 mod harness;
 
 mod backup;
+mod between;
 mod carts;
 mod catalog;
 mod connections;

@@ -1,6 +1,7 @@
 //! A proxy before PostgreSQL that loses what a test wants lost. It reads just enough of the wire
 //! protocol to know BEGIN, COMMIT and which answer belongs to which request.
 
+use crate::between::Between;
 use crate::harness::Database;
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
@@ -10,8 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Runtime;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// What is done to a transaction of a journal.
@@ -35,27 +35,18 @@ pub struct Proxy {
     /// The database through the proxy.
     pub url: String,
     plan: Arc<Plan>,
-    // Of its own: tests block their threads while a server starts.
-    runtime: Option<Runtime>,
+    _between: Between,
 }
 
 impl Proxy {
     /// A proxy before this database, which passes everything on for now.
     pub fn before(database: &Database) -> Self {
-        let (head, tail) = database.tcp_url.rsplit_once('@').unwrap();
-        let (address, name) = tail.split_once('/').unwrap();
-        let upstream: SocketAddr = address.parse().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("{head}@{}/{name}", listener.local_addr().unwrap());
         let plan = Arc::new(Plan::default());
-        runtime.spawn(accept(listener, upstream, plan.clone()));
-        Self { url, plan, runtime: Some(runtime) }
+        let planned = plan.clone();
+        let between = Between::and(database, move |client, upstream| {
+            carry(client, upstream, planned.clone())
+        });
+        Self { url: between.url.clone(), plan, _between: between }
     }
 
     /// From now on does this to the next `count` transactions. If the first one of a connection
@@ -87,14 +78,6 @@ impl Proxy {
     /// Hands out what was held back.
     pub fn release(&self) {
         self.plan.released.notify_one();
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -130,19 +113,12 @@ impl Plan {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, upstream: SocketAddr, plan: Arc<Plan>) {
-    let listener = TcpListener::from_std(listener).unwrap();
-    loop {
-        let (client, _) = listener.accept().await.unwrap();
-        let plan = plan.clone();
-        tokio::spawn(async move {
-            let server = TcpStream::connect(upstream).await?;
-            client.set_nodelay(true)?;
-            server.set_nodelay(true)?;
-            // What remains unsent when it returns is cut off with the connections.
-            Wire::new(plan).pass(End::new(client), End::new(server)).await
-        });
-    }
+async fn carry(client: TcpStream, upstream: SocketAddr, plan: Arc<Plan>) -> Result<()> {
+    let server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    // What remains unsent when it returns is cut off with the connections.
+    Wire::new(plan).pass(End::new(client), End::new(server)).await
 }
 
 /// One end of a connection, read in messages.

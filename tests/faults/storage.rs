@@ -98,8 +98,6 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     assert!(met > 50, "only {met} buyers met it: the disk was not full");
     let checked = sale.settled("full disk", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (3_000, 0));
-    drop(app);
-    drop(pair);
 }
 
 #[tokio::test]

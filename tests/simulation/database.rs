@@ -280,8 +280,7 @@ impl Database {
                     match row.level.after(movement.delta(line.quantity)) {
                         Some(level) => row.level = level,
                         None => {
-                            let wrong = format!("{:?} falls below zero", line.stock);
-                            self.wrong.get_or_insert(wrong);
+                            self.find(format!("{:?} falls below zero", line.stock));
                         }
                     }
                 }
@@ -341,8 +340,7 @@ impl Database {
         }
         let captured = state.payments.iter().filter(|p| p.status == PaymentStatus::Captured);
         if captured.count() != usize::from(state.status == Status::Paid) {
-            let wrong = format!("{id} is {:?} with {:?}", state.status, state.payments);
-            self.wrong.get_or_insert(wrong);
+            self.find(format!("{id} is {:?} with {:?}", state.status, state.payments));
         }
     }
 
@@ -375,8 +373,7 @@ impl Database {
                 |status| matches!(status, PaymentStatus::Captured | PaymentStatus::RefundDue);
             if !found.clone().any(is_told) {
                 let found: Vec<_> = found.collect();
-                let wrong = format!("the money of {order} was taken, it says {found:?}");
-                self.wrong.get_or_insert(wrong);
+                self.find(format!("the money of {order} was taken, it says {found:?}"));
             }
         }
         let lonely = self.keys.iter().find(|(key, saved)| {
@@ -384,12 +381,10 @@ impl Database {
                 && !self.effects.contains_key(*key)
         });
         if let Some((key, _)) = lonely {
-            let wrong = format!("{key:?} has a reply without an order");
-            self.wrong.get_or_insert(wrong);
+            self.find(format!("{key:?} has a reply without an order"));
         }
         if let Some(open) = self.unsettled.values().next() {
-            let wrong = format!("a payment of {} waits for ever", open.order);
-            self.wrong.get_or_insert(wrong);
+            self.find(format!("a payment of {} waits for ever", open.order));
         }
     }
 
