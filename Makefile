@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test chaos simulate overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci balancers services
+.PHONY: help run rush test cluster chaos simulate overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci proxies patroni services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,14 +13,18 @@ rush: services ## a flash sale on this machine, shown as it happens and judged i
 	cargo build --release --workspace
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
-test: services balancers ## all tests, against real servers
+test: services proxies patroni ## all tests, against real servers
 	cargo test --workspace
 
-chaos: services balancers ## the faults, each many times, with what was sent and what came of it
+cluster: services proxies patroni ## three databases, three instances, Redis and HAProxy, each a host of its own
+	cargo build --release
+	scripts/cluster.sh
+
+chaos: services proxies patroni ## the faults, each many times, with what was sent and what came of it
 	set -o pipefail; log=$${CARGO_TARGET_DIR:-target}/chaos.txt; \
 	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 \
 	DOORBUSTER_FAULTS_SECONDS=60 DOORBUSTER_FAULTS_PARTITIONS=10 DOORBUSTER_FAULTS_CUTS=200 \
-	DOORBUSTER_FAULTS_PAYMENTS=20 DOORBUSTER_FAULTS_STEPS=50 \
+	DOORBUSTER_FAULTS_PAYMENTS=20 DOORBUSTER_FAULTS_STEPS=50 DOORBUSTER_FAULTS_FAILOVERS=10 \
 	    cargo test --workspace --test faults -- --nocapture --test-threads=1 | tee $$log; \
 	failed=$$?; scripts/chaos-table.sh < $$log; exit $$failed
 
@@ -85,8 +89,11 @@ openapi: ## docs/openapi.json from the code
 ci: ## everything that CI runs
 	bash .ci/run
 
-balancers:
-	@sh scripts/install-services.sh nginx haproxy
+proxies:
+	@sh scripts/install-services.sh nginx haproxy pgbouncer
+
+patroni:
+	@sh scripts/install-services.sh patroni etcd ip curl
 
 services: ## PostgreSQL's and Redis's programs, installed if they are missing
 	@sh scripts/install-services.sh

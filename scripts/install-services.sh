@@ -1,7 +1,6 @@
 #!/bin/sh
-# Installs the programs that a private PostgreSQL and Redis need, and a C compiler for the
-# crates that contain C, and the programs that it is told of, where a package has their name. Does
-# nothing, quickly, where they are present.
+# Installs the programs that a private PostgreSQL and Redis need, a C compiler for the crates that
+# contain C, and the programs that it is told of. Does nothing, quickly, where they are present.
 #
 # The packages' own services are neither needed nor started: `doorbuster dev` and the tests run
 # their own servers on their own data.
@@ -31,7 +30,12 @@ has_postgres || missing="$missing postgresql"
 has_redis || missing="$missing redis-server"
 has cc || missing="$missing build-essential"
 for program in "$@"; do
-    has "$program" || missing="$missing $program"
+    has "$program" && continue
+    case $program in
+    etcd) program=etcd-server ;;
+    ip) program=iproute2 ;;
+    esac
+    missing="$missing $program"
 done
 [ -n "$missing" ] || exit 0
 

@@ -7,6 +7,7 @@ use super::{
     LogFormat, Order, Payment, Postgres, Redis, Retention, Role, Secret, Server, Session,
 };
 use super::{limits, people, production};
+use crate::redis::Place;
 use ::config::{Value, ValueKind};
 use actix_web::http::Uri;
 use std::collections::BTreeSet;
@@ -293,7 +294,7 @@ fn postgres(r: &mut Reader) -> Postgres {
 
 fn redis(r: &mut Reader) -> Redis {
     let expected = "a URL such as \"redis://:password@host:6379/0\"";
-    let valid = |text: &str| redis::IntoConnectionInfo::into_connection_info(text).is_ok();
+    let valid = |text: &str| Place::parse(text, Duration::ZERO).is_ok();
     Redis {
         url: r.secret("redis.url", expected, valid),
         timeout: r.millis("redis.timeout_ms", 1..=10_000),

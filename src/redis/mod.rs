@@ -1,20 +1,24 @@
 //! Redis: may be lost at any moment and only costs time.
 //!
-//! What is asked often goes over one shared connection that reconnects by itself, behind a
-//! circuit breaker. Exclusive connections come from a bb8 pool whose `has_broken` is real: the
-//! ready-made manager always says "not broken", so a dead connection would stay in the pool.
+//! What is asked often goes over one shared connection, behind a circuit breaker; whoever has no
+//! answer leaves it, and the next one opens another to wherever Redis is by then. Exclusive
+//! connections come from a bb8 pool whose `has_broken` is real: the ready-made manager always says
+//! "not broken", so a dead connection would stay in the pool.
 
 mod breaker;
+mod place;
+
+pub use place::{Connection, Place};
 
 use crate::metrics;
 use bb8::{ManageConnection, Pool};
 use breaker::Breaker;
 use futures_util::StreamExt;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
-use redis::{Client, RedisError, RedisResult};
+use redis::{RedisError, RedisResult};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 /// Between two attempts to subscribe.
@@ -25,10 +29,10 @@ const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
-    client: Client,
+    place: Arc<Place>,
     timeout: Duration,
     runtime: Handle,
-    shared: ConnectionManager,
+    shared: Arc<Shared>,
     breaker: Breaker,
     exclusive: Pool<Exclusive>,
 }
@@ -37,23 +41,19 @@ impl Redis {
     /// Connects at the first use, on `runtime`. A URL that cannot be read is an error for the
     /// operator.
     pub fn new(url: &str, timeout: Duration, runtime: Handle) -> Result<Self, String> {
-        let client =
-            Client::open(url).map_err(|error| format!("redis.url cannot be read: {error}"))?;
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(timeout))
-            .set_response_timeout(Some(timeout));
+        let place = Place::parse(url, timeout)
+            .map_err(|error| format!("redis.url cannot be read: {error}"))?;
+        let place = Arc::new(place);
+        let shared = Arc::new(Shared { place: place.clone(), open: Mutex::default() });
         let _inside = runtime.enter();
-        let shared = ConnectionManager::new_lazy_with_config(client.clone(), config)
-            .map_err(|error| format!("redis.url cannot be used: {error}"))?;
         let exclusive = Pool::builder()
             .max_size(2)
             .connection_timeout(timeout * 2)
             .error_sink(Box::new(bb8::NopErrorSink))
-            .build_unchecked(Exclusive { client: client.clone(), timeout });
+            .build_unchecked(Exclusive { place: place.clone(), timeout });
         let breaker = Breaker::default();
         let runtime = runtime.clone();
-        Ok(Self(Arc::new(Inner { client, timeout, runtime, shared, breaker, exclusive })))
+        Ok(Self(Arc::new(Inner { place, timeout, runtime, shared, breaker, exclusive })))
     }
 
     /// Whether Redis answers now.
@@ -66,7 +66,7 @@ impl Redis {
     /// answered the last ones who asked.
     pub async fn ask<T, F, R>(&self, question: F) -> Option<T>
     where
-        F: FnOnce(ConnectionManager) -> R,
+        F: FnOnce(Connection) -> R + Send + 'static,
         R: Future<Output = RedisResult<T>> + Send + 'static,
         T: Send + 'static,
     {
@@ -75,8 +75,8 @@ impl Redis {
             return None;
         }
         // On the runtime of its own, where a new connection's task then lives.
-        let answer = tokio::time::timeout(*timeout, runtime.spawn(question(shared.clone())));
-        let answer = match answer.await {
+        let asked = runtime.spawn(shared.clone().ask(question, *timeout));
+        let answer = match tokio::time::timeout(*timeout, asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(timed_out()),
         };
@@ -92,10 +92,10 @@ impl Redis {
         channel: String,
         heard: impl Fn(Heard<'_>) + Send + Sync + 'static,
     ) -> Subscription {
-        let client = self.0.client.clone();
+        let place = self.0.place.clone();
         Subscription(self.0.runtime.spawn(async move {
             loop {
-                if let Err(error) = listen(&client, &channel, &heard).await {
+                if let Err(error) = listen(&place, &channel, &heard).await {
                     tracing::debug!(%error, "no subscription to Redis");
                 }
                 tokio::time::sleep(SUBSCRIBE_PAUSE).await;
@@ -124,11 +124,11 @@ impl Drop for Subscription {
 
 /// Until the connection is lost.
 async fn listen(
-    client: &Client,
+    place: &Place,
     channel: &str,
     heard: &(impl Fn(Heard<'_>) + Sync),
 ) -> RedisResult<()> {
-    let mut connection = client.get_async_pubsub().await?;
+    let mut connection = place.subscriber().await?;
     connection.subscribe(channel).await?;
     heard(Heard::Connected);
     let mut messages = connection.into_on_message();
@@ -138,14 +138,55 @@ async fn listen(
     Ok(())
 }
 
+/// The connection that all share.
+struct Shared {
+    place: Arc<Place>,
+    open: Mutex<Open>,
+}
+
+/// The connection if there is one, and how many there were before.
+#[derive(Default)]
+struct Open {
+    connection: Option<Connection>,
+    earlier: u64,
+}
+
+impl Shared {
+    async fn ask<T, F, R>(self: Arc<Self>, question: F, timeout: Duration) -> RedisResult<T>
+    where
+        F: FnOnce(Connection) -> R,
+        R: Future<Output = RedisResult<T>>,
+    {
+        let (connection, earlier) = {
+            // Who comes while one is being opened waits for it.
+            let mut open = self.open.lock().await;
+            let connection = match &open.connection {
+                Some(connection) => connection.clone(),
+                None => open.connection.insert(self.place.connect().await?).clone(),
+            };
+            (connection, open.earlier)
+        };
+        let answer = tokio::time::timeout(timeout, question(connection)).await;
+        let answer = answer.unwrap_or_else(|_| Err(timed_out()));
+        if answer.is_err() {
+            // It may be dead, or no primary any more.
+            let mut open = self.open.lock().await;
+            if open.earlier == earlier {
+                *open = Open { connection: None, earlier: earlier + 1 };
+            }
+        }
+        answer
+    }
+}
+
 struct Exclusive {
-    client: Client,
+    place: Arc<Place>,
     timeout: Duration,
 }
 
 /// A connection that remembers whether it failed.
 struct Tracked {
-    connection: MultiplexedConnection,
+    connection: Connection,
     timeout: Duration,
     is_broken: bool,
 }
@@ -169,7 +210,7 @@ impl ManageConnection for Exclusive {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Tracked, RedisError> {
-        let opened = self.client.get_multiplexed_async_connection();
+        let opened = self.place.connect();
         let opened = tokio::time::timeout(self.timeout, opened).await;
         let connection = opened.unwrap_or_else(|_| Err(timed_out()))?;
         Ok(Tracked { connection, timeout: self.timeout, is_broken: false })

@@ -1,6 +1,6 @@
 //! PostgreSQL and Redis that go away and come back.
 
-use crate::harness::{App, Database, Pair, order_of};
+use crate::harness::{App, Database, Pair, RedisServers, order_of};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -16,7 +16,11 @@ async fn assert_ready(app: &App, postgres: &str, redis: Option<&str>) {
 
 /// The readiness within the time that a service needs to be noticed.
 async fn becomes_ready(app: &App, postgres: &str, redis: Option<&str>) {
-    let until = Instant::now() + Duration::from_secs(2);
+    becomes_ready_within(2, app, postgres, redis).await;
+}
+
+async fn becomes_ready_within(seconds: u64, app: &App, postgres: &str, redis: Option<&str>) {
+    let until = Instant::now() + Duration::from_secs(seconds);
     loop {
         let ready = app.get("/readyz").await.ok(200);
         if ready["postgres"] == postgres && ready["redis"].as_str() == redis {
@@ -113,4 +117,51 @@ async fn without_redis_orders_go_on() {
     assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
     let checked = sale.settled("kill -9 of Redis", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (500, 0));
+}
+
+/// A sale in which the Redis that holds the keys is killed, and another one takes its place.
+async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
+    let database = Database::new().await;
+    let settings = [("REDIS__URL", redis.url.as_str())];
+    let app = App::with(&database, &settings).await;
+    let other = App::with(&database, &settings).await;
+    let mut sale = Sale::at(&[&app, &other], Provider::Manual, 16);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&app).await;
+    assert_ready(&app, "ok", Some("ok")).await;
+    sale.sell(100, Arrivals::Unpaced).await;
+    let failover = async {
+        sleep(Duration::from_millis(500)).await;
+        app.get("/v1/products").await.ok(200);
+        let failover = tokio::task::spawn_blocking(move || {
+            redis.kill_primary();
+            redis
+        });
+        failover.await.unwrap()
+    };
+    let (_, redis) = tokio::join!(sale.sell(400, Arrivals::Rate(100.0)), failover);
+    for app in [&app, &other] {
+        becomes_ready_within(10, app, "ok", Some("ok")).await;
+    }
+    // What is there from now on was written to the one that took over.
+    redis.flush();
+    sale.sell(100, Arrivals::Rate(50.0)).await;
+    app.get("/v1/products").await.ok(200);
+    sleep(Duration::from_millis(200)).await;
+    assert!(redis.keys() > 0, "nobody asks the Redis that took over");
+    assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
+    let checked = sale.settled(fault, 1, &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+}
+
+#[tokio::test]
+async fn orders_go_on_while_sentinels_make_another_redis_the_primary() {
+    let redis = RedisServers::under_sentinels();
+    sells_while_redis_fails_over("Redis: failover by Sentinels", redis).await;
+}
+
+#[tokio::test]
+async fn orders_go_on_while_a_cluster_makes_another_redis_the_primary() {
+    let redis = RedisServers::in_a_cluster();
+    sells_while_redis_fails_over("Redis: failover in a cluster", redis).await;
 }

@@ -9,6 +9,7 @@ mod database;
 mod mail;
 mod outage;
 mod process;
+mod redis;
 mod second;
 
 pub use balancer::Balancer;
@@ -17,4 +18,5 @@ pub use customer::*;
 pub use database::{Database, Pair, services};
 pub use mail::{Letterbox, Mail, MailServer};
 pub use process::{ADMIN_KEY, App};
+pub use redis::RedisServers;
 pub use second::Second;
