@@ -63,6 +63,8 @@ on() {
     # The lock of the whole must not outlive it.
     (cd "$data/$host" && exec ip netns exec "door-$host" setpriv --reuid=postgres \
         --regid=postgres --init-groups "$@" </dev/null >>"$data/$host/$(basename "$1").log" 2>&1 9>&-) &
+    # Nobody wants to read in the terminal that it was killed.
+    disown
 }
 
 remove_all() {
@@ -140,18 +142,18 @@ sentinel down-after-milliseconds shop 1000
 sentinel failover-timeout shop 5000
 SENTINEL
     chown postgres "$data/$host/sentinel.conf"
-    on "$host" redis-sentinel "$data/$host/sentinel.conf"
+    on "$host" redis-server "$data/$host/sentinel.conf" --sentinel
 }
 
 start_instance() {
-    local host=$1 program=${CARGO_TARGET_DIR:-target}/${PROFILE:-release}/doorbuster
+    local host=$1
     on "$host" env \
         DOORBUSTER__SERVER__BIND="$(address_of "$host"):8080" \
         DOORBUSTER__SERVER__TRUSTED_PROXIES="$(address_of lb)" \
         DOORBUSTER__POSTGRES__URL="$(postgres_url)" \
         DOORBUSTER__REDIS__URL="redis+sentinel://$(listed ADDRESS:26379 "$redises")/shop" \
         DOORBUSTER__ADMIN__SECRET_KEY="$(cat "$data/admin-key")" \
-        "$(realpath "$program")" serve
+        "$data/doorbuster" serve
 }
 
 start_balancer() {
@@ -159,6 +161,7 @@ start_balancer() {
     servers=$(for host in $instances; do echo "    server $host $(address_of "$host"):8080 check"; done)
     grep -v '^    server ' config/haproxy.cfg >"$data/lb/haproxy.cfg"
     echo "$servers" >>"$data/lb/haproxy.cfg"
+    chown postgres "$data/lb/haproxy.cfg"
     on lb haproxy -db -q -f "$data/lb/haproxy.cfg"
 }
 
@@ -216,6 +219,7 @@ databases)
     ;;
 all)
     bring_up "$databases $redises $instances $balancer"
+    install -m 755 "${CARGO_TARGET_DIR:-target}/${PROFILE:-release}/doorbuster" "$data/doorbuster"
     for host in $redises $instances $balancer; do start "$host"; done
     wait_for instances 30 instances_are_ready
     cat <<READY
