@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test cluster chaos simulate overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci proxies patroni services
+.PHONY: help run rush test cluster upgrade chaos simulate overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci proxies patroni services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: services proxies patroni ## all tests, against real servers
 cluster: services proxies patroni ## three databases, three instances, Redis and HAProxy, each a host of its own
 	cargo build --release
 	scripts/cluster.sh
+
+upgrade: services ## an earlier binary (FROM, or that of the commit before) and this one on one database
+	scripts/upgrade.sh $(FROM)
 
 chaos: services proxies patroni ## the faults, each many times, with what was sent and what came of it
 	set -o pipefail; log=$${CARGO_TARGET_DIR:-target}/chaos.txt; \

@@ -3,14 +3,16 @@
 #   scripts/with-instances.sh N COMMAND…
 # The command finds DOORBUSTER__POSTGRES__URL and DOORBUSTER__ADMIN__SECRET_KEY in its environment
 # and the instances in URL_1 … URL_N and PID_1 … PID_N.  Afterwards the invariants are verified.
-# PROFILE names the folder of the binaries below the target folder (default: debug).
+# PROFILE names the folder of the binaries below the target folder (default: debug); PROGRAM is another
+# doorbuster than the one in there.
 set -euo pipefail
 instances=$1
 shift
 target=${CARGO_TARGET_DIR:-target}/${PROFILE:-debug}
+program=${PROGRAM:-$target/doorbuster}
 data=$(mktemp -d)
 chmod 755 "$data"
-exec {hold}> >(exec "$target/doorbuster" services --data "$data/pair" > "$data/services.json")
+exec {hold}> >(exec "$program" services --data "$data/pair" > "$data/services.json")
 pids=()
 finish() {
     if [ ${#pids[@]} -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; fi
@@ -31,13 +33,13 @@ export DOORBUSTER__LIMITS__PER_ADDRESS=${DOORBUSTER__LIMITS__PER_ADDRESS:-$wide}
 export DOORBUSTER__LIMITS__PER_CREDENTIAL=${DOORBUSTER__LIMITS__PER_CREDENTIAL:-$wide}
 export DOORBUSTER__LIMITS__SESSIONS_PER_ADDRESS=${DOORBUSTER__LIMITS__SESSIONS_PER_ADDRESS:-$wide}
 export DOORBUSTER__LIMITS__ORDERS_PER_ADDRESS=${DOORBUSTER__LIMITS__ORDERS_PER_ADDRESS:-$wide}
-"$target/doorbuster" migrate
+"$program" migrate
 for n in $(seq "$instances"); do
-    DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$target/doorbuster" serve > "$data/serve.$n" &
+    DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$program" serve > "$data/serve.$n" &
     pids+=($!)
     export "PID_$n=$!"
     for _ in $(seq 100); do [ -s "$data/serve.$n" ] && break; sleep 0.1; done
     export "URL_$n=$(sed 's/doorbuster: serving //' "$data/serve.$n")"
 done
 "$@"
-"$target/doorbuster" verify
+"$program" verify

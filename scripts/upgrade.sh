@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# An earlier binary and this one, side by side: scripts/upgrade.sh [COMMIT]
+# The earlier one (of HEAD~1, or COMMIT) makes its schema, sells, and goes on serving; this one migrates
+# the schema and serves beside it, and both sell the same units. Then both judge the database.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+commit=$(git rev-parse --short "${1:-HEAD~1}")
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} PROFILE=debug
+work=$(mktemp -d)
+trap 'git worktree remove --force "$work/earlier"; rm -rf "$work"' EXIT
+git worktree add --quiet --detach "$work/earlier" "$commit"
+(cd "$work/earlier" && cargo build --quiet)
+cp "$CARGO_TARGET_DIR/debug/doorbuster" "$work/doorbuster-$commit"
+cargo build --quiet --workspace
+
+# Beside the earlier instance; $1 is the folder of this commit's binaries.
+sell='
+set -e
+rush() { "$1/loadtests" rush --buyers 3000 --units 400 $(printf " --url %s" "${@:2}"); }
+echo "== the earlier one alone"
+rush "$1" "$URL_1"
+DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
+trap "kill $!; wait $!" EXIT
+for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
+echo "== both"
+rush "$1" "$URL_1" "$(sed "s/doorbuster: serving //" "$2/this")"
+"$1/doorbuster" verify
+echo "== the earlier one judges"
+'
+PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
+    "$CARGO_TARGET_DIR/debug" "$work"
+echo "$commit and $(git rev-parse --short HEAD) agree"
