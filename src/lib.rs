@@ -14,6 +14,7 @@ pub mod verify;
 // Platform.
 pub mod audit;
 pub mod auth;
+pub mod breaker;
 pub mod cache;
 pub mod config;
 pub mod contact;

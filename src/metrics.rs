@@ -28,6 +28,7 @@ const EXPIRED: &str = "doorbuster_orders_expired_total";
 const CACHE_READS: &str = "doorbuster_cache_reads_total";
 const CACHE_BYTES: &str = "doorbuster_cache_bytes";
 const CACHE_INVALIDATIONS: &str = "doorbuster_cache_invalidations_total";
+const REPLICA_READS: &str = "doorbuster_replica_reads_total";
 const REDIS_BREAKER: &str = "doorbuster_redis_breaker_open";
 const RETENTION_REMOVED: &str = "doorbuster_retention_removed_total";
 const RETENTION_STEP: &str = "doorbuster_retention_step_seconds";
@@ -60,6 +61,7 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     ),
     (CACHE_BYTES, Unit::Bytes, "Bytes that a cache holds in memory, about"),
     (CACHE_INVALIDATIONS, Unit::Count, "Invalidations, made here or heard of"),
+    (REPLICA_READS, Unit::Count, "Reads of a replica, by what came of it"),
     (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),
     (RETENTION_REMOVED, Unit::Count, "Rows removed because their time was over, by table"),
     (RETENTION_STEP, Unit::Seconds, "Time of one step of removing, by table"),
@@ -233,6 +235,11 @@ pub fn cache_bytes(cache: &'static str, bytes: u64) {
 /// Something was invalidated.
 pub fn cache_invalidation() {
     counter!(CACHE_INVALIDATIONS).increment(1);
+}
+
+/// A replica was read: `used`, or left because it was `behind` or `away`.
+pub fn replica_read(outcome: &'static str) {
+    counter!(REPLICA_READS, "outcome" => outcome).increment(1);
 }
 
 /// Whether Redis is left alone for a while.

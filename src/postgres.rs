@@ -1,4 +1,4 @@
-//! PostgreSQL: two pools (readers, writers), raw connections for the journal, errors by class.
+//! PostgreSQL: pools for reads, writes and reads of replicas, raw connections for the journal, errors by class.
 //!
 //! A connection's task lives on the runtime that opened it. Opened from an HTTP worker it would
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.
@@ -21,6 +21,8 @@ pub struct Options {
     /// `postgres://user:password@host:port/database`, or a key-value string. Of several hosts
     /// (`host1:port,host2:port`) the one is used that takes writes.
     pub url: String,
+    /// That of read-only servers which follow it, or empty.
+    pub replica_url: String,
     /// Connections for reads.
     pub read_connections: usize,
     /// Connections for transactions outside the journal.
@@ -42,6 +44,8 @@ pub struct Postgres {
     pub readers: Pool,
     /// For transactions outside the journal; only ever through `client.transaction()`.
     pub writers: Pool,
+    /// For reads that say how new the server must be: it follows the others, now or later.
+    pub replicas: Option<Pool>,
 }
 
 impl Postgres {
@@ -50,55 +54,21 @@ impl Postgres {
         if options.url.is_empty() {
             return Err("postgres.url is not set: where is the database?".to_owned());
         }
-        let mut config: Config = options
-            .url
-            .parse()
-            .map_err(|error| format!("postgres.url cannot be read: {error}"))?;
-        config
-            .application_name("doorbuster")
-            .connect_timeout(options.connect)
-            .keepalives_idle(Duration::from_secs(10))
-            .keepalives_interval(Duration::from_secs(2))
-            .keepalives_retries(3)
-            .tcp_user_timeout(Duration::from_secs(10));
+        let mut config = config(&options.url, "postgres.url", options)?;
         if config.get_hosts().len() > 1 {
-            // One that says nothing takes all the time of an attempt; the next begins elsewhere.
-            config.load_balance_hosts(LoadBalanceHosts::Random);
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let connect = options.connect;
-        let pool = |size, settings: Option<String>| {
-            let manager = Manager::from_connect(
-                config.clone(),
-                OnRuntime(runtime.clone()),
-                ManagerConfig { recycling_method: RecyclingMethod::Fast },
-            );
-            let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
-                let settings = settings.clone();
-                async move {
-                    let Some(settings) = settings else { return Ok(()) };
-                    let set = tokio::time::timeout(connect, client.batch_execute(&settings));
-                    let silent = |_| HookError::message("the database does not answer");
-                    set.await.map_err(silent)?.map_err(HookError::Backend)
-                }
-                .boxed()
-            });
-            Pool::builder(manager)
-                .post_create(set_up)
-                .max_size(size)
-                .runtime(deadpool_postgres::Runtime::Tokio1)
-                .timeouts(deadpool_postgres::Timeouts {
-                    wait: Some(options.wait),
-                    create: Some(options.connect),
-                    recycle: Some(options.connect),
-                })
-                .build()
-                .map_err(|error| error.to_string())
+        let readers = pool(&config, options, &runtime, Role::Reads)?;
+        let writers = pool(&config, options, &runtime, Role::Writes)?;
+        let replicas = match options.replica_url.as_str() {
+            "" => None,
+            url => {
+                let mut config = self::config(url, "postgres.replica_url", options)?;
+                config.target_session_attrs(TargetSessionAttrs::ReadOnly);
+                Some(pool(&config, options, &runtime, Role::Reads)?)
+            }
         };
-        let read_max = format!("SET statement_timeout = {}", options.read_max.as_millis());
-        let readers = pool(options.read_connections, Some(read_max))?;
-        let writers = pool(options.write_connections, None)?;
-        Ok(Self { config, runtime, readers, writers })
+        Ok(Self { config, runtime, readers, writers, replicas })
     }
 
     /// A connection outside the pools.
@@ -133,6 +103,70 @@ impl Postgres {
             tokio::time::timeout(Duration::from_secs(1), client.simple_query("SELECT 1"));
         matches!(answer.await, Ok(Ok(_)))
     }
+}
+
+/// How to connect to the hosts of a URL.
+fn config(url: &str, setting: &str, options: &Options) -> Result<Config, String> {
+    let mut config: Config =
+        url.parse().map_err(|error| format!("{setting} cannot be read: {error}"))?;
+    config
+        .application_name("doorbuster")
+        .connect_timeout(options.connect)
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(2))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(10))
+        // One that says nothing takes all the time of an attempt; the next begins elsewhere.
+        .load_balance_hosts(LoadBalanceHosts::Random);
+    Ok(config)
+}
+
+/// What the connections of a pool are for.
+enum Role {
+    Reads,
+    Writes,
+}
+
+fn pool(
+    config: &Config,
+    options: &Options,
+    runtime: &Handle,
+    role: Role,
+) -> Result<Pool, String> {
+    let connect = options.connect;
+    let (size, settings) = match role {
+        Role::Reads => {
+            let read_max = options.read_max.as_millis();
+            (options.read_connections, Some(format!("SET statement_timeout = {read_max}")))
+        }
+        Role::Writes => (options.write_connections, None),
+    };
+    let manager = Manager::from_connect(
+        config.clone(),
+        OnRuntime(runtime.clone()),
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+        let settings = settings.clone();
+        async move {
+            let Some(settings) = settings else { return Ok(()) };
+            let set = tokio::time::timeout(connect, client.batch_execute(&settings));
+            let silent = |_| HookError::message("the database does not answer");
+            set.await.map_err(silent)?.map_err(HookError::Backend)
+        }
+        .boxed()
+    });
+    Pool::builder(manager)
+        .post_create(set_up)
+        .max_size(size)
+        .runtime(deadpool_postgres::Runtime::Tokio1)
+        .timeouts(deadpool_postgres::Timeouts {
+            wait: Some(options.wait),
+            create: Some(options.connect),
+            recycle: Some(options.connect),
+        })
+        .build()
+        .map_err(|error| error.to_string())
 }
 
 /// Opens connections whose tasks run on a runtime of our choice.

@@ -36,6 +36,7 @@ pub fn postgres_options(config: &Config) -> postgres::Options {
     let config = &config.postgres;
     postgres::Options {
         url: config.url.expose().to_owned(),
+        replica_url: config.replica_url.expose().to_owned(),
         read_connections: config.read_connections,
         write_connections: config.write_connections,
         wait: config.wait,

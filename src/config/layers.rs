@@ -18,7 +18,7 @@ const PREFIX: &str = "DOORBUSTER__";
 const SECRETS: [&str; 2] = ["admin.secret_key", "order.token_secret"];
 
 /// Settings whose password is never shown; they may be read from a file too.
-const URLS: [&str; 3] = ["mail.url", "postgres.url", "redis.url"];
+const URLS: [&str; 4] = ["mail.url", "postgres.replica_url", "postgres.url", "redis.url"];
 
 /// Values by dotted key; each knows its origin.
 pub(super) type Values = BTreeMap<String, Value>;

@@ -142,6 +142,8 @@ pub enum Role {
 pub struct Postgres {
     /// Connection URL, possibly with a password; empty if not given.
     pub url: Secret,
+    /// That of read-only servers which follow it; empty if there are none.
+    pub replica_url: Secret,
     /// Whether to migrate at start.
     pub migrate: bool,
     /// Connections that commit orders.

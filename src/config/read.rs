@@ -277,10 +277,10 @@ fn server(r: &mut Reader) -> Server {
 
 fn postgres(r: &mut Reader) -> Postgres {
     let expected = "a URL such as \"postgres://user:password@host:5432/database\"";
+    let valid = |text: &str| text.parse::<tokio_postgres::Config>().is_ok();
     Postgres {
-        url: r.secret("postgres.url", expected, |text| {
-            text.parse::<tokio_postgres::Config>().is_ok()
-        }),
+        url: r.secret("postgres.url", expected, valid),
+        replica_url: r.secret("postgres.replica_url", expected, valid),
         migrate: r.flag("postgres.migrate"),
         journal_connections: r.number("postgres.journal_connections", 1..=64),
         cart_connections: r.number("postgres.cart_connections", 1..=64),

@@ -5,20 +5,19 @@
 //! connections come from a bb8 pool whose `has_broken` is real: the ready-made manager always says
 //! "not broken", so a dead connection would stay in the pool.
 
-mod breaker;
 mod place;
 
 pub use place::{Connection, Place};
 
+use crate::breaker::Breaker;
 use crate::metrics;
 use bb8::{ManageConnection, Pool};
-use breaker::Breaker;
-use futures_util::StreamExt;
+use futures_util::future::{self, BoxFuture};
+use futures_util::{FutureExt, StreamExt};
 use redis::{RedisError, RedisResult};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 /// Between two attempts to subscribe.
@@ -144,12 +143,16 @@ struct Shared {
     open: Mutex<Open>,
 }
 
-/// The connection if there is one, and how many there were before.
+/// The connection, if somebody has wanted one, and how many there were before.
 #[derive(Default)]
 struct Open {
-    connection: Option<Connection>,
+    connection: Option<Opening>,
     earlier: u64,
 }
+
+/// A connection that is there, or being opened by a task that outlives whoever began it: they have
+/// less time than a failover takes.
+type Opening = future::Shared<BoxFuture<'static, Option<Connection>>>;
 
 impl Shared {
     async fn ask<T, F, R>(self: Arc<Self>, question: F, timeout: Duration) -> RedisResult<T>
@@ -157,25 +160,45 @@ impl Shared {
         F: FnOnce(Connection) -> R,
         R: Future<Output = RedisResult<T>>,
     {
-        let (connection, earlier) = {
-            // Who comes while one is being opened waits for it.
-            let mut open = self.open.lock().await;
-            let connection = match &open.connection {
-                Some(connection) => connection.clone(),
-                None => open.connection.insert(self.place.connect().await?).clone(),
-            };
-            (connection, open.earlier)
+        let (opening, earlier) = self.connection();
+        let connection = tokio::time::timeout(timeout, opening).await.map_err(|_| timed_out())?;
+        let answer = match connection {
+            Some(connection) => tokio::time::timeout(timeout, question(connection)).await,
+            None => Ok(Err(timed_out())),
         };
-        let answer = tokio::time::timeout(timeout, question(connection)).await;
         let answer = answer.unwrap_or_else(|_| Err(timed_out()));
         if answer.is_err() {
-            // It may be dead, or no primary any more.
-            let mut open = self.open.lock().await;
-            if open.earlier == earlier {
-                *open = Open { connection: None, earlier: earlier + 1 };
-            }
+            self.leave(earlier);
         }
         answer
+    }
+
+    fn connection(&self) -> (Opening, u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let connect = || {
+            let place = self.place.clone();
+            let opened = tokio::spawn(async move { place.connect().await });
+            let opened = opened.map(|opened| {
+                let error = match opened {
+                    Ok(Ok(connection)) => return Some(connection),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                tracing::debug!(error, "no connection to Redis");
+                None
+            });
+            opened.boxed().shared()
+        };
+        (open.connection.get_or_insert_with(connect).clone(), open.earlier)
+    }
+
+    /// Opens another connection for the next one who asks: this one may be dead, or that to a
+    /// server that is no primary any more.
+    fn leave(&self, earlier: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.earlier == earlier {
+            *open = Open { connection: None, earlier: earlier + 1 };
+        }
     }
 }
 
@@ -210,9 +233,7 @@ impl ManageConnection for Exclusive {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Tracked, RedisError> {
-        let opened = self.place.connect();
-        let opened = tokio::time::timeout(self.timeout, opened).await;
-        let connection = opened.unwrap_or_else(|_| Err(timed_out()))?;
+        let connection = self.place.connect().await?;
         Ok(Tracked { connection, timeout: self.timeout, is_broken: false })
     }
 

@@ -12,6 +12,9 @@ use tokio::sync::Mutex;
 const SENTINEL: &str = "redis+sentinel://";
 const CLUSTER: &str = "redis+cluster://";
 
+/// Each Sentinel that says nothing costs a second.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
+
 /// Where Redis is, and whom to ask about it.
 pub struct Place {
     kind: Kind,
@@ -79,15 +82,18 @@ impl Place {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout));
-        let client = match &self.kind {
-            Kind::Server(client) => client.clone(),
-            Kind::Sentinels(sentinels) => sentinels.lock().await.async_get_client().await?,
-            Kind::Cluster(client, _) => {
-                return client.get_async_connection().await.map(Connection::Cluster);
-            }
+        let opened = async {
+            let client = match &self.kind {
+                Kind::Server(client) => client.clone(),
+                Kind::Sentinels(sentinels) => sentinels.lock().await.async_get_client().await?,
+                Kind::Cluster(client, _) => {
+                    return client.get_async_connection().await.map(Connection::Cluster);
+                }
+            };
+            let opened = client.get_multiplexed_async_connection_with_config(&config).await;
+            opened.map(Connection::Server)
         };
-        let opened = client.get_multiplexed_async_connection_with_config(&config).await;
-        opened.map(Connection::Server)
+        in_time(opened).await
     }
 
     /// A connection that hears what is published.
@@ -95,21 +101,29 @@ impl Place {
         let servers = match &self.kind {
             Kind::Server(client) => std::slice::from_ref(client),
             Kind::Sentinels(sentinels) => {
-                let primary = sentinels.lock().await.async_get_client().await?;
-                return primary.get_async_pubsub().await;
+                let opened = async {
+                    let primary = sentinels.lock().await.async_get_client().await?;
+                    primary.get_async_pubsub().await
+                };
+                return in_time(opened).await;
             }
             Kind::Cluster(_, servers) => servers,
         };
         let mut failure = unreadable("it names no server");
         for server in servers {
-            match tokio::time::timeout(self.timeout, server.get_async_pubsub()).await {
-                Ok(Ok(subscriber)) => return Ok(subscriber),
-                Ok(Err(error)) => failure = error,
-                Err(_) => failure = super::timed_out(),
+            match in_time(server.get_async_pubsub()).await {
+                Ok(subscriber) => return Ok(subscriber),
+                Err(error) => failure = error,
             }
         }
         Err(failure)
     }
+}
+
+/// A server, or a Sentinel, that says nothing is given up.
+async fn in_time<T>(opened: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    let opened = tokio::time::timeout(CONNECT_MAX, opened).await;
+    opened.unwrap_or_else(|_| Err(super::timed_out()))
 }
 
 impl ConnectionLike for Connection {

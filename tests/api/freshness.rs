@@ -303,10 +303,8 @@ async fn a_thousand_who_want_a_cold_product_cause_one_read() {
     App::with(&database, &[]).await.stocked("A", 1, 0).await;
     let app = Arc::new(App::with(&database, &[]).await);
     let found = async |tier: &str| {
-        let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
-        let line = format!("doorbuster_cache_reads_total{{cache=\"products\",tier=\"{tier}\"}} ");
-        let count = metrics.lines().find_map(|metric| metric.strip_prefix(&line));
-        count.map_or(0, |count| count.parse::<u64>().unwrap())
+        let series = "doorbuster_cache_reads_total";
+        app.metric(&format!("{series}{{cache=\"products\",tier=\"{tier}\"}}")).await as u64
     };
     let id: String = {
         let row = database.rows("SELECT id FROM products", &[]).await.remove(0);

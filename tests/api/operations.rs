@@ -1,4 +1,5 @@
 use crate::harness::{Answer, App, order_of, services};
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -81,6 +82,33 @@ async fn the_metrics_tell_how_orders_are_doing() {
     ] {
         assert!(metrics.contains(sample), "{sample}\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn an_instance_opens_no_more_connections_than_the_manual_says() {
+    let app = App::start().await;
+    app.stocked("A", 100, 1_000_000).await;
+    let shopper = async |n: usize| {
+        app.place(&order_of(&[("A", 1)])).await.ok(201);
+        let token = app.session().await;
+        let line = serde_json::json!({"items": [{"sku": "A", "quantity": 1}]});
+        app.add_to_cart(&token, &line).await.ok(200);
+        app.get(&format!("/v1/products?q={n}")).await.ok(200);
+        app.adjust("A", 1).await.ok(201);
+    };
+    let opened = "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND application_name = 'doorbuster'";
+    let watch = async {
+        let mut most = 0;
+        for _ in 0..50 {
+            most = most.max(app.database.number(opened).await);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        most
+    };
+    let (_, most) = tokio::join!(join_all((0..100).map(shopper)), watch);
+    // Two lanes for orders and two for carts, two readers and two writers, and retention.
+    assert!((7..=9).contains(&most), "{most} connections");
 }
 
 #[tokio::test]

@@ -4,13 +4,6 @@ use crate::harness::{Answer, App, order_of};
 use futures_util::future::join_all;
 use std::time::{Duration, Instant};
 
-/// The value of a series, as `/metrics` shows it.
-async fn metric(app: &App, series: &str) -> f64 {
-    let text = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or("0");
-    line.trim().parse().unwrap()
-}
-
 const LIMIT: &str = "doorbuster_in_flight_limit{journal=\"orders\"}";
 
 #[tokio::test]
@@ -24,7 +17,7 @@ async fn as_many_orders_are_let_in_as_are_committed_in_time_and_the_others_refus
     ])
     .await;
     app.stocked("A", 100, 1_000_000).await;
-    assert_eq!(metric(&app, LIMIT).await, 100.0);
+    assert_eq!(app.metric(LIMIT).await, 100.0);
     let order = order_of(&[("A", 1)]);
     let until = Instant::now() + Duration::from_secs(20);
     let (mut sold, mut refused, mut limit) = (0, Vec::new(), 100.0);
@@ -36,7 +29,7 @@ async fn as_many_orders_are_let_in_as_are_committed_in_time_and_the_others_refus
                 _ => refused.push(answer),
             }
         }
-        limit = metric(&app, LIMIT).await;
+        limit = app.metric(LIMIT).await;
     }
     for answer in &refused {
         let problem = answer.problem(503, "overloaded");
@@ -72,7 +65,7 @@ async fn while_threads_are_late_browsing_gives_way_and_orders_and_health_do_not(
     let problem = refused.problem(503, "overloaded");
     assert_eq!(problem["detail"], "Too busy to look around; orders go first.");
     assert!(refused.header("retry-after").is_some());
-    assert!(metric(&app, "doorbuster_gave_way_total").await >= 1.0);
+    assert!(app.metric("doorbuster_gave_way_total").await >= 1.0);
     app.until("/v1/products", |answer| answer.status == 200).await;
 }
 

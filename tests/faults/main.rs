@@ -18,6 +18,7 @@ mod network;
 mod pooler;
 mod prices;
 mod proxy;
+mod replica;
 mod rollout;
 mod sale;
 mod services;

@@ -25,7 +25,8 @@ struct Pooler {
 impl Pooler {
     fn before(database: &Database) -> Self {
         let (account, place) = database.tcp_url.rsplit_once('@').unwrap();
-        let (user, password) = account.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
+        let (user, password) =
+            account.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
         let (server, name) = place.split_once('/').unwrap();
         let (host, server_port) = server.rsplit_once(':').unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -2,6 +2,7 @@
 
 use crate::harness::{App, Database, Pair, RedisServers, order_of};
 use crate::sale::Sale;
+use futures_util::future::join_all;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use std::time::{Duration, Instant};
@@ -165,3 +166,49 @@ async fn orders_go_on_while_a_cluster_makes_another_redis_the_primary() {
     let redis = RedisServers::in_a_cluster();
     sells_while_redis_fails_over("Redis: failover in a cluster", redis).await;
 }
+
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_sends_no_crowd_to_the_database() {
+    let pair = Pair::start("redis-empty");
+    let redis = pair.services.redis().to_owned();
+    let database = Database::on(&pair.services).await;
+    let settings = [("REDIS__URL", redis.as_str())];
+    let apps = [App::with(&database, &settings).await, App::with(&database, &settings).await];
+    for n in 0..PRODUCTS {
+        apps[0].stocked(&format!("P-{n}"), 100, 10).await;
+    }
+    let list = apps[0].get(&format!("/v1/products?limit={PRODUCTS}")).await.ok(200);
+    let items = list["items"].as_array().unwrap().iter();
+    let paths = items.map(|item| format!("/v1/products/{}", item["id"].as_str().unwrap()));
+    let paths: Vec<_> = paths.collect();
+    let read = async || {
+        let series = "doorbuster_cache_reads_total{cache=\"products\",tier=\"database\"}";
+        apps[0].metric(series).await + apps[1].metric(series).await
+    };
+    let (before, begin) = (read().await, Instant::now());
+    let until = begin + Duration::from_secs(3);
+    let reader = async |n: usize| {
+        let mut answers = 0;
+        while Instant::now() < until {
+            let path = &paths[(n + answers) % PRODUCTS];
+            apps[n % 2].get(path).await.ok(200);
+            answers += 1;
+        }
+        answers
+    };
+    let emptying = async {
+        while Instant::now() < until {
+            pair.flush_redis();
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let (answers, ()) = tokio::join!(join_all((0..40).map(reader)), emptying);
+    let (answers, reads) = (answers.iter().sum::<usize>(), read().await - before);
+    // Each instance reads a product at most once in the time after which it is read ahead.
+    let rounds = begin.elapsed().div_duration_f64(Duration::from_millis(250)).ceil() + 1.0;
+    println!("{answers} answers, {reads} products read");
+    assert!(reads > 0.0 && reads <= 2.0 * PRODUCTS as f64 * rounds, "{reads} reads");
+    assert!(answers as f64 > 3.0 * reads, "{answers} answers from {reads} reads");
+}
+
+const PRODUCTS: usize = 10;

@@ -108,6 +108,13 @@ impl App {
         }
     }
 
+    /// The value of a series, as `/metrics` shows it; 0 if it does not.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let text = String::from_utf8(self.get("/metrics").await.bytes).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)).unwrap_or("0");
+        line.trim().parse().unwrap()
+    }
+
     pub async fn admin_get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path).bearer_auth(ADMIN_KEY)).await
     }

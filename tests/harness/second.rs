@@ -34,24 +34,32 @@ impl Pair {
         second
     }
 
-    /// Copies the server, starts the copy as its standby, and from then on waits for it with each
-    /// commit.
-    pub async fn synchronous_standby(&self) -> Second {
+    /// Copies the server, and starts the copy as its standby.
+    pub async fn standby(&self) -> Second {
         let standby = self.second();
         let mut copy = standby.command(format!("{}/pg_basebackup", standby.bin));
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
         copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(standby.data());
         assert!(copy.status().unwrap().success());
         standby.start();
+        self.until_replicating("state = 'streaming'").await;
+        standby
+    }
+
+    /// … and from then on waits for it with each commit.
+    pub async fn synchronous_standby(&self) -> Second {
+        let standby = self.standby().await;
         let admin = connect(&self.services.postgres_url).await;
         admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", &[]).await.unwrap();
         admin.query_one("SELECT pg_reload_conf()", &[]).await.unwrap();
-        let is_synchronous = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        loop {
-            let found: i64 = admin.query_one(is_synchronous, &[]).await.unwrap().get(0);
-            if found == 1 {
-                return standby;
-            }
+        self.until_replicating("sync_state = 'sync'").await;
+        standby
+    }
+
+    async fn until_replicating(&self, condition: &str) {
+        let admin = connect(&self.services.postgres_url).await;
+        let sql = format!("SELECT count(*) FROM pg_stat_replication WHERE {condition}");
+        while admin.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -29,10 +29,7 @@ impl<'c> Snapshot<'c> {
 
     /// The catalog's epoch: it grows with every change of the catalog.
     pub async fn epoch(&self) -> Result<Order, Problem> {
-        let sql = "SELECT value FROM catalog_epoch";
-        let statement = self.0.prepare_cached(sql).await?;
-        let epoch: i64 = self.0.query_one(&statement, &[]).await?.get(0);
-        Ok(Order(epoch.unsigned_abs()))
+        epoch(&self.0).await
     }
 
     /// Those of the products that the store shows.
@@ -74,6 +71,13 @@ impl<'c> Snapshot<'c> {
         let facets = facets.map(|facets| serde_json::to_string(&facets)).transpose();
         Ok(Found { ids, next_cursor, facets: facets.map_err(Problem::internal)? })
     }
+}
+
+/// The catalog's epoch by itself.
+pub async fn epoch(client: &impl GenericClient) -> Result<Order, Problem> {
+    let statement = client.prepare_cached("SELECT value FROM catalog_epoch").await?;
+    let epoch: i64 = client.query_one(&statement, &[]).await?.get(0);
+    Ok(Order(epoch.unsigned_abs()))
 }
 
 /// What moves of a product: its version with every change, its counts without one.

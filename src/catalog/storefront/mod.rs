@@ -9,6 +9,7 @@
 mod made;
 mod page;
 mod query;
+mod replica;
 
 use super::listing::Listing;
 use super::offers::Offers;
@@ -19,10 +20,12 @@ use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::postgres::Postgres;
 use bytes::Bytes;
+use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use made::Made;
 use page::Pages;
 use query::Query;
+use replica::Epochs;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -52,6 +55,7 @@ pub struct Storefront(Arc<Inner>);
 
 struct Inner {
     postgres: Postgres,
+    epochs: Arc<Epochs>,
     /// What carts show of them.
     offers: Offers,
     products: Cache<Key>,
@@ -130,24 +134,35 @@ impl Storefront {
             ..options("products", 6)
         };
         let with = || postgres.clone();
-        let (by_key, by_slug, by_epoch, by_snapshot) = (with(), with(), with(), with());
+        let (by_key, by_snapshot) = (with(), with());
+        let epochs = Epochs::of(postgres);
+        let (by_slug, by_epoch) = (epochs.clone(), epochs.clone());
         let made = Arc::new(Made::new(share(3)));
         Self(Arc::new(Inner {
             products: Cache::start(runtime, products, redis.clone(), move |keys| {
                 read_products(by_key.clone(), made.clone(), keys).boxed()
             }),
             slugs: Cache::start(runtime, slugs, redis.clone(), move |slugs| {
-                read_slugs(by_slug.clone(), slugs).boxed()
+                by_slug
+                    .clone()
+                    .read(slugs, |client, slugs| read_slugs(client, slugs).boxed())
+                    .boxed()
             }),
             lists: Cache::start(runtime, lists, redis.clone(), move |queries| {
-                find(by_epoch.clone(), queries, By::Epoch).boxed()
+                let find = |client, queries| find(client, queries, By::Epoch).boxed();
+                by_epoch.clone().read(queries, find).boxed()
             }),
             stock_lists: Cache::start(runtime, stock_lists, redis, move |queries| {
-                find(by_snapshot.clone(), queries, By::Snapshot).boxed()
+                let postgres = by_snapshot.clone();
+                let found = async move {
+                    find(postgres.readers.get().await?, queries, By::Snapshot).await
+                };
+                found.boxed()
             }),
             pages: Pages::new(share(3)),
             owners: quick_cache::sync::Cache::new(OWNERS_MAX),
             postgres: with(),
+            epochs,
             offers,
         }))
     }
@@ -161,8 +176,7 @@ impl Storefront {
     }
 
     async fn product_by_slug(&self, slug: &str) -> Result<Option<Cached>, Problem> {
-        let epoch = self.epoch().await?;
-        let need = Need::Since(number(&epoch)?);
+        let (_, need) = self.epoch().await?;
         let Some(named) = self.0.slugs.get(&slug.to_owned(), need).await? else {
             return Ok(None);
         };
@@ -182,10 +196,10 @@ impl Storefront {
         if let Some(page) = pages.get(&query, revision) {
             return Ok(page);
         }
-        let epoch = self.epoch().await?;
+        let (epoch, need) = self.epoch().await?;
         let found = match depends_on_stock {
             true => self.0.stock_lists.get(&query, Need::Fresh).await?,
-            false => self.0.lists.get(&query, Need::Since(number(&epoch)?)).await?,
+            false => self.0.lists.get(&query, need).await?,
         };
         let found = found.ok_or_else(|| Problem::internal("a query found not even nothing"))?;
         let list: Found = serde_json::from_slice(&found.body).map_err(Problem::internal)?;
@@ -201,9 +215,13 @@ impl Storefront {
         Ok(page)
     }
 
-    async fn epoch(&self) -> Result<Cached, Problem> {
+    /// The catalog's epoch, and the need of whoever wants what holds for it.
+    async fn epoch(&self) -> Result<(Cached, Need), Problem> {
         let epoch = self.0.products.get(&Key::Epoch, Need::Fresh).await?;
-        epoch.ok_or_else(|| Problem::internal("the catalog has no epoch"))
+        let epoch = epoch.ok_or_else(|| Problem::internal("the catalog has no epoch"))?;
+        let number = Order(read_text(&epoch.body)?.parse().map_err(Problem::internal)?);
+        self.0.epochs.heard_of(number);
+        Ok((epoch, Need::Since(number)))
     }
 
     /// These products with all their variants, or the catalog around them, changed in a committed
@@ -249,10 +267,6 @@ fn read_text(body: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(body).map_err(Problem::internal)
 }
 
-fn number(epoch: &Cached) -> Result<Order, Problem> {
-    Ok(Order(read_text(&epoch.body)?.parse().map_err(Problem::internal)?))
-}
-
 async fn read_products(
     postgres: Postgres,
     made: Arc<Made>,
@@ -283,8 +297,7 @@ async fn read_products(
     Ok(Loaded { order, bodies })
 }
 
-async fn read_slugs(postgres: Postgres, slugs: Vec<String>) -> Result<Loaded<String>, Problem> {
-    let mut client = postgres.readers.get().await?;
+async fn read_slugs(mut client: Object, slugs: Vec<String>) -> Result<Loaded<String>, Problem> {
     let snapshot = Snapshot::of(&mut client).await?;
     let slugs: Vec<&str> = slugs.iter().map(String::as_str).collect();
     let (order, ids) = tokio::try_join!(snapshot.epoch(), snapshot.slugs(&slugs))?;
@@ -300,8 +313,7 @@ enum By {
     Snapshot,
 }
 
-async fn find(postgres: Postgres, queries: Vec<Query>, by: By) -> Result<Loaded<Query>, Problem> {
-    let mut client = postgres.readers.get().await?;
+async fn find(mut client: Object, queries: Vec<Query>, by: By) -> Result<Loaded<Query>, Problem> {
     let snapshot = Snapshot::of(&mut client).await?;
     let order = match by {
         By::Epoch => snapshot.epoch().await?,
