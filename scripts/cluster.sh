@@ -85,6 +85,7 @@ start_database() {
     own=$(address_of "$host")
     bin=$(pg_config --bindir 2>/dev/null || echo /usr/lib/postgresql/*/bin)
     on "$host" etcd --name "$host" --data-dir "$data/$host/etcd" --logger zap --log-level error \
+        --enable-v2=true \
         --initial-cluster "$(listed NAME=http://ADDRESS:2380 "$databases")" \
         --initial-cluster-token doorbuster --heartbeat-interval 100 --election-timeout 1000 \
         --initial-advertise-peer-urls "http://$own:2380" --listen-peer-urls "http://$own:2380" \

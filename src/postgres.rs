@@ -1,4 +1,5 @@
-//! PostgreSQL: pools for reads, writes and reads of replicas, raw connections for the journal, errors by class.
+//! PostgreSQL: pools for reads, writes and replicas, raw connections for the journal, errors by
+//! class.
 //!
 //! A connection's task lives on the runtime that opened it. Opened from an HTTP worker it would
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.

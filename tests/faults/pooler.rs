@@ -35,9 +35,9 @@ impl Pooler {
         let metadata = std::fs::metadata(&services().postgres_data).unwrap();
         let owner = (metadata.uid(), metadata.gid());
         let settings = format!(
-            "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\npool_mode = session\nauth_type = plain\nauth_file = users\n\
-             unix_socket_dir =\n"
+            "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\n\
+             listen_addr = 127.0.0.1\nlisten_port = {port}\npool_mode = session\n\
+             auth_type = plain\nauth_file = users\nunix_socket_dir =\n"
         );
         for (file, text) in
             [("pgbouncer.ini", settings), ("users", format!("\"{user}\" \"{password}\"\n"))]

@@ -6,10 +6,10 @@
 //! catalog, so the epoch's number says whether they are still true; what depends on the stock,
 //! which moves without it, is read again after less than a second, as products are.
 
+mod epochs;
 mod made;
 mod page;
 mod query;
-mod replica;
 
 use super::listing::Listing;
 use super::offers::Offers;
@@ -21,11 +21,12 @@ use crate::id::{ProductId, VariantId};
 use crate::postgres::Postgres;
 use bytes::Bytes;
 use deadpool_postgres::Object;
+use epochs::Epochs;
 use futures_util::FutureExt;
 use made::Made;
 use page::Pages;
 use query::Query;
-use replica::Epochs;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;

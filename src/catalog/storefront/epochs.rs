@@ -4,7 +4,7 @@
 use super::super::store::shown;
 use crate::breaker::Breaker;
 use crate::cache::{Loaded, Order};
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::Postgres;
 use deadpool_postgres::{Object, Pool};
@@ -58,15 +58,19 @@ impl Epochs {
             && self.breaker.admits(Instant::now())
         {
             let found = self.read_replica(replicas, keys.clone(), read).await;
-            self.breaker.report(found.is_ok(), Instant::now());
-            metrics::replica_read(match found {
-                Ok(Some(_)) => "used",
+            // What takes too long there would take as long here.
+            let is_there =
+                found.as_ref().map_or_else(|problem| problem.code == Code::Overloaded, |_| true);
+            self.breaker.report(is_there, Instant::now());
+            metrics::replica_read(match &found {
                 Ok(None) => "behind",
-                Err(_) => "away",
+                _ if is_there => "used",
+                _ => "away",
             });
             match found {
-                Ok(Some(loaded)) => return Ok(loaded),
                 Ok(None) => (),
+                Ok(Some(loaded)) => return Ok(loaded),
+                Err(problem) if is_there => return Err(problem),
                 Err(problem) => tracing::debug!(%problem, "a replica did not answer"),
             }
         }
