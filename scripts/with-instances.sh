@@ -4,7 +4,7 @@
 # The command finds DOORBUSTER__POSTGRES__URL and DOORBUSTER__ADMIN__SECRET_KEY in its environment
 # and the instances in URL_1 … URL_N and PID_1 … PID_N.  Afterwards the invariants are verified.
 # PROFILE names the folder of the binaries below the target folder (default: debug); PROGRAM is another
-# doorbuster than the one in there.
+# doorbuster than the one in there, which only judges then.
 set -euo pipefail
 instances=$1
 shift
@@ -42,4 +42,4 @@ for n in $(seq "$instances"); do
     export "URL_$n=$(sed 's/doorbuster: serving //' "$data/serve.$n")"
 done
 "$@"
-"$program" verify
+"$target/doorbuster" verify

@@ -36,6 +36,7 @@ mod private_services;
 mod rate_limits;
 mod retention;
 mod roles_of_instances;
+mod schema;
 mod search;
 mod secrets;
 mod sessions;
