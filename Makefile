@@ -14,7 +14,8 @@ rush: services ## a flash sale on this machine, shown as it happens and judged i
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
 test: services proxies patroni ## all tests, against real servers
-	cargo test --workspace
+	# They wait more than they work.
+	RUST_TEST_THREADS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) cargo test --workspace
 
 cluster: services proxies patroni ## three databases, three instances, Redis and HAProxy, each a host of its own
 	cargo build --release
