@@ -83,14 +83,14 @@ remove_all() {
 start_database() {
     local host=$1 own bin
     own=$(address_of "$host")
-    bin=$(pg_config --bindir 2>/dev/null || echo /usr/lib/postgresql/*/bin)
+    bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | tail -n 1)
     on "$host" etcd --name "$host" --data-dir "$data/$host/etcd" --logger zap --log-level error \
         --enable-v2=true \
         --initial-cluster "$(listed NAME=http://ADDRESS:2380 "$databases")" \
         --initial-cluster-token doorbuster --heartbeat-interval 100 --election-timeout 1000 \
         --initial-advertise-peer-urls "http://$own:2380" --listen-peer-urls "http://$own:2380" \
         --advertise-client-urls "http://$own:2379" --listen-client-urls "http://$own:2379"
-    sed -e "s/NAME/$host/g; s/ADDRESS/$own/g; s|DATA|$data/$host|g; s|BIN|${bin##* }|g" \
+    sed -e "s/NAME/$host/g; s/ADDRESS/$own/g; s|DATA|$data/$host|g; s|BIN|$bin|g" \
         -e "s/ETCD/$(listed ADDRESS:2379 "$databases")/; s|NETWORK|$net.0/24|g" \
         -e "s/PASSWORD/$(cat "$data/password")/g" config/patroni.yml >"$data/$host/patroni.yml"
     chown postgres "$data/$host/patroni.yml"
