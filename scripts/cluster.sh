@@ -208,7 +208,7 @@ bring_up() {
 instances_are_ready() {
     local host
     for host in $instances; do
-        curl -s -m 1 -o /dev/null "http://$(address_of "$host"):8080/readyz" || return 1
+        curl -sf -m 1 -o /dev/null "http://$(address_of "$host"):8080/readyz" || return 1
     done
 }
 

@@ -67,12 +67,13 @@ for skus in 1 100; do
                 measure "$instances" "$way" "$skus" "$work/$instances-$n.json"
             done
         done
-        python3 - "$work" "$skus" "$way" <<'MEDIANS'
+        python3 - "$work" "$skus" "$way" "$runs" <<'MEDIANS'
 import glob, json, statistics, sys
-work, skus, way = sys.argv[1:]
+work, skus, way, runs = sys.argv[1:]
 one = None
 for instances in 1, 2, 3:
     reports = [json.load(open(file)) for file in glob.glob(f"{work}/{instances}-*.json")]
+    assert len(reports) == int(runs), f"{len(reports)} of {runs} runs ended"
     wrong = [finding for report in reports for finding in report["verdict"]["findings"]]
     assert not wrong, wrong
     steps = [report["stairs"]["steps"] for report in reports]

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --short "${1:-HEAD~1}")
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} PROFILE=debug
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR PROFILE=debug
 work=$(mktemp -d)
 trap 'git worktree remove --force "$work/earlier"; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/earlier" "$commit"
@@ -27,4 +28,4 @@ rush "$1" "$URL_1" "$(sed "s/doorbuster: serving //" "$2/this")"
 '
 PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
     "$CARGO_TARGET_DIR/debug" "$work"
-echo "$commit and $(git rev-parse --short HEAD) agree"
+echo "$commit and $(git describe --always --dirty) agree"

@@ -198,7 +198,8 @@ fn decode(value: Vec<u8>, time: RedisTime, asked_at: Moment) -> Option<Held> {
     let (order, read_at) = head.split_at(ORDER_DIGITS);
     let order = Order(order.parse().ok()?);
     let read_at: u64 = read_at.parse().ok()?;
-    let age = Duration::from_micros(time.0.saturating_sub(read_at));
+    // A server whose clock is behind has taken the place of the one that it was written to.
+    let age = Duration::from_micros(time.0.checked_sub(read_at)?);
     let is_there = *value.get(HEAD)? == b'1';
     let body = is_there.then(|| Bytes::from(value).slice(HEAD + 1..));
     Some(Held { body, order, read_at: asked_at.minus(age) })
@@ -227,6 +228,12 @@ mod tests {
             let copy = decode(value.as_bytes().to_vec(), RedisTime(0), Moment::now());
             assert_eq!(copy, None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_copy_from_the_future_of_the_server_s_clock_is_of_no_known_age() {
+        let (written, now) = (RedisTime(1_700_000_003_000_000), RedisTime(1_700_000_002_000_000));
+        assert_eq!(decode(encode(Some(b"{}"), Order(1), written), now, Moment::now()), None);
     }
 
     #[test]

@@ -127,8 +127,7 @@ async fn listen(
     channel: &str,
     heard: &(impl Fn(Heard<'_>) + Sync),
 ) -> RedisResult<()> {
-    let mut connection = place.subscriber().await?;
-    connection.subscribe(channel).await?;
+    let connection = place.subscriber(channel).await?;
     heard(Heard::Connected);
     let mut messages = connection.into_on_message();
     while let Some(message) = messages.next().await {
@@ -189,6 +188,11 @@ impl Shared {
             });
             opened.boxed().shared()
         };
+        // Nobody may have waited for the one that failed.
+        let failed = |opening: &Opening| matches!(opening.peek(), Some(None));
+        if open.connection.as_ref().is_some_and(failed) {
+            *open = Open { connection: None, earlier: open.earlier + 1 };
+        }
         (open.connection.get_or_insert_with(connect).clone(), open.earlier)
     }
 

@@ -96,14 +96,19 @@ impl Place {
         in_time(opened).await
     }
 
-    /// A connection that hears what is published.
-    pub async fn subscriber(&self) -> RedisResult<PubSub> {
+    /// A connection that hears what is published on the channel.
+    pub async fn subscriber(&self, channel: &str) -> RedisResult<PubSub> {
+        let subscribe = async |server: &Client| {
+            let mut subscriber = server.get_async_pubsub().await?;
+            subscriber.subscribe(channel).await?;
+            Ok(subscriber)
+        };
         let servers = match &self.kind {
             Kind::Server(client) => std::slice::from_ref(client),
             Kind::Sentinels(sentinels) => {
                 let opened = async {
                     let primary = sentinels.lock().await.async_get_client().await?;
-                    primary.get_async_pubsub().await
+                    subscribe(&primary).await
                 };
                 return in_time(opened).await;
             }
@@ -111,7 +116,7 @@ impl Place {
         };
         let mut failure = unreadable("it names no server");
         for server in servers {
-            match in_time(server.get_async_pubsub()).await {
+            match in_time(subscribe(server)).await {
                 Ok(subscriber) => return Ok(subscriber),
                 Err(error) => failure = error,
             }
