@@ -43,9 +43,7 @@ async fn begun(app: &App) -> reqwest::Response {
 }
 
 async fn exported(app: &App) -> u64 {
-    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
-    let sample = metrics.lines().find(|l| l.starts_with("doorbuster_exported_rows_total "));
-    sample.map_or(0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+    app.metric("doorbuster_exported_rows_total").await as u64
 }
 
 #[tokio::test]

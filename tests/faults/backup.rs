@@ -23,7 +23,7 @@ fn backup(second: &Second, url: &str, arguments: &[&str]) -> Command {
     let script = second.folder.join("backup.sh");
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/backup.sh");
     std::fs::copy(shipped, &script).unwrap();
-    let mut command = second.command(script.to_str().unwrap().to_owned());
+    let mut command = second.services.command(script.to_str().unwrap());
     command.args(arguments).env("DOORBUSTER__POSTGRES__URL", url);
     command
 }

@@ -43,7 +43,7 @@ impl Cluster {
         output.status.success().then(|| said.trim().to_owned())
     }
 
-    /// Which database takes writes, once it is another than this, and so much else is there.
+    /// The same, once it succeeds and says something else than this.
     async fn until(words: &[&str], other_than: &str) -> String {
         let until = Instant::now() + Duration::from_secs(60);
         loop {

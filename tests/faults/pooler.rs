@@ -1,15 +1,13 @@
 //! pgbouncer in session mode stands between an instance and PostgreSQL, and dies.
 
-use crate::harness::{App, Database, services};
+use crate::harness::{App, Database, free_port, services, until_listening};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{MetadataExt, chown};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 use tokio::time::sleep;
 
 struct Pooler {
@@ -17,8 +15,6 @@ struct Pooler {
     url: String,
     port: u16,
     folder: PathBuf,
-    /// It refuses to run as root.
-    owner: (u32, u32),
     child: Child,
 }
 
@@ -29,11 +25,10 @@ impl Pooler {
             account.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
         let (server, name) = place.split_once('/').unwrap();
         let (host, server_port) = server.rsplit_once(':').unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let folder = std::env::temp_dir().join(format!("pooler-{port}"));
         std::fs::create_dir(&folder).unwrap();
-        let metadata = std::fs::metadata(&services().postgres_data).unwrap();
-        let owner = (metadata.uid(), metadata.gid());
+        let (owner, group) = services().owner();
         let settings = format!(
             "[databases]\n* = host={host} port={server_port}\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\npool_mode = session\n\
@@ -44,28 +39,19 @@ impl Pooler {
         {
             let path = folder.join(file);
             std::fs::write(&path, text).unwrap();
-            chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+            chown(&path, Some(owner), Some(group)).unwrap();
         }
         let url = format!("{account}@127.0.0.1:{port}/{name}");
-        let child = Self::spawn(&folder, owner);
-        let pooler = Self { url, port, folder, owner, child };
-        pooler.listens();
-        pooler
+        let child = Self::spawn(&folder, port);
+        Self { url, port, folder, child }
     }
 
-    fn spawn(folder: &Path, owner: (u32, u32)) -> Child {
-        let mut command = Command::new("pgbouncer");
+    fn spawn(folder: &Path, port: u16) -> Child {
+        let mut command = services().command("pgbouncer");
         command.arg("-q").arg(folder.join("pgbouncer.ini")).current_dir(folder);
-        command.uid(owner.0).gid(owner.1).stderr(Stdio::null());
-        command.spawn().expect("pgbouncer is needed: make services")
-    }
-
-    fn listens(&self) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < until, "pgbouncer does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let child = command.spawn().expect("pgbouncer is needed: make services");
+        until_listening(port, "pgbouncer");
+        child
     }
 
     fn kill(&mut self) {
@@ -74,8 +60,7 @@ impl Pooler {
     }
 
     fn start_again(&mut self) {
-        self.child = Self::spawn(&self.folder, self.owner);
-        self.listens();
+        self.child = Self::spawn(&self.folder, self.port);
     }
 }
 

@@ -8,6 +8,9 @@ use loadtests::order::Provider;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
+/// How many products a crowd reads.
+const PRODUCTS: usize = 10;
+
 /// Fails unless the server answers that it gets requests, with this health of its services.
 async fn assert_ready(app: &App, postgres: &str, redis: Option<&str>) {
     let ready = app.get("/readyz").await.ok(200);
@@ -210,5 +213,3 @@ async fn a_redis_that_comes_back_empty_sends_no_crowd_to_the_database() {
     assert!(reads > 0.0 && reads <= 2.0 * PRODUCTS as f64 * rounds, "{reads} reads");
     assert!(answers as f64 > 3.0 * reads, "{answers} answers from {reads} reads");
 }
-
-const PRODUCTS: usize = 10;

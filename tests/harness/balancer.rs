@@ -1,9 +1,8 @@
 //! The balancers whose configurations are in the repository, in front of two instances.
 
-use std::net::{TcpListener, TcpStream};
+use super::{free_port, until_listening};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// A balancer as a process.
 pub struct Balancer {
@@ -47,7 +46,7 @@ impl Balancer {
         instances: [&str; 2],
         command: impl FnOnce(&Path, &Path) -> Command,
     ) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(config);
         let mut text = std::fs::read_to_string(shipped).unwrap();
         for (example, instance) in ["10.0.0.11:8080", "10.0.0.12:8080"].iter().zip(instances) {
@@ -62,11 +61,7 @@ impl Balancer {
         std::fs::write(&file, text).unwrap();
         let child = command(&file, &folder).stdin(Stdio::null()).spawn();
         let child = child.expect("nginx and haproxy are needed: make services");
-        let until = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < until, "{config} does not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until_listening(port, name);
         Self { name, url: format!("http://127.0.0.1:{port}"), child, folder }
     }
 }

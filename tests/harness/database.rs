@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -24,6 +26,26 @@ impl Services {
     /// The URL of Redis, which must be there.
     pub fn redis(&self) -> &str {
         self.redis_url.as_deref().expect("redis-server is needed")
+    }
+
+    /// User and group that PostgreSQL runs as.
+    pub fn owner(&self) -> (u32, u32) {
+        let data = std::fs::metadata(&self.postgres_data).unwrap();
+        (data.uid(), data.gid())
+    }
+
+    /// A program as that user: what belongs to PostgreSQL refuses to be root's.
+    pub fn command(&self, program: &str) -> Command {
+        let (user, group) = self.owner();
+        let mut command = Command::new(program);
+        command.current_dir("/").uid(user).gid(group);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// The same of one of PostgreSQL's own programs.
+    pub fn postgres_command(&self, program: &str) -> Command {
+        self.command(&format!("{}/{program}", self.postgres_bin))
     }
 }
 

@@ -2,8 +2,6 @@
 
 use super::Pair;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -25,14 +23,10 @@ impl Pair {
         self.pg_ctl(&["status"]).status().unwrap().success()
     }
 
-    /// `pg_ctl` as the owner of the data: PostgreSQL refuses to run as root.
     fn pg_ctl(&self, arguments: &[&str]) -> Command {
         let data = Path::new(&self.services.postgres_data);
-        let owner = std::fs::metadata(data).unwrap();
-        let mut command = Command::new(format!("{}/pg_ctl", self.services.postgres_bin));
+        let mut command = self.services.postgres_command("pg_ctl");
         command.args(arguments).arg("-D").arg(data).arg("-l").arg(data.join("again.log"));
-        command.current_dir("/").uid(owner.uid()).gid(owner.gid());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 

@@ -1,7 +1,7 @@
 //! Several Redis: a primary that Sentinels watch, or a cluster. Each server at a port of its own.
 
+use super::free_port;
 use redis::Client;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -173,8 +173,4 @@ fn asked<T: redis::FromRedisValue>(port: u16, words: &[&str]) -> redis::RedisRes
 
 fn is_primary(port: u16) -> bool {
     asked(port, &["INFO", "REPLICATION"]).is_ok_and(|info: String| info.contains("role:master"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,11 +1,10 @@
 //! A second PostgreSQL, made from that of a pair: a standby that takes over, or a backup restored.
 
 use super::database::connect;
-use super::{Database, Pair};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
-use std::os::unix::process::CommandExt;
+use super::{Database, Pair, Services, free_port};
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 /// A server beside that of a pair, on data of its own.
@@ -13,31 +12,25 @@ pub struct Second {
     port: u16,
     /// A folder of the user that PostgreSQL runs as.
     pub folder: PathBuf,
-    bin: String,
-    owner: (u32, u32),
+    /// Those of the pair.
+    pub services: Services,
 }
 
 impl Pair {
     /// A place for it, without data.
     pub fn second(&self) -> Second {
-        let primary = Path::new(&self.services.postgres_data);
-        let metadata = std::fs::metadata(primary).unwrap();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let second = Second {
-            port: free.local_addr().unwrap().port(),
-            folder: primary.with_file_name("second"),
-            bin: self.services.postgres_bin.clone(),
-            owner: (metadata.uid(), metadata.gid()),
-        };
-        std::fs::DirBuilder::new().mode(0o700).create(&second.folder).unwrap();
-        chown(&second.folder, Some(second.owner.0), Some(second.owner.1)).unwrap();
-        second
+        let services = self.services.clone();
+        let folder = Path::new(&services.postgres_data).with_file_name("second");
+        let (user, group) = services.owner();
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).unwrap();
+        chown(&folder, Some(user), Some(group)).unwrap();
+        Second { port: free_port(), folder, services }
     }
 
     /// Copies the server, and starts the copy as its standby.
     pub async fn standby(&self) -> Second {
         let standby = self.second();
-        let mut copy = standby.command(format!("{}/pg_basebackup", standby.bin));
+        let mut copy = self.services.postgres_command("pg_basebackup");
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
         copy.arg(&self.services.postgres_tcp_url).arg("--pgdata").arg(standby.data());
         assert!(copy.status().unwrap().success());
@@ -100,16 +93,8 @@ impl Second {
     }
 
     fn pg_ctl(&self, what: &str) -> Command {
-        let mut command = self.command(format!("{}/pg_ctl", self.bin));
+        let mut command = self.services.postgres_command("pg_ctl");
         command.args([what, "-w", "-D"]).arg(self.data());
-        command
-    }
-
-    /// A program as the owner of the data: PostgreSQL refuses to run as root.
-    pub fn command(&self, program: String) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir("/").uid(self.owner.0).gid(self.owner.1);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 }
