@@ -172,28 +172,23 @@ impl Shared {
         answer
     }
 
-    fn connection(&self) -> (Opening, u64) {
+    fn connection(self: &Arc<Self>) -> (Opening, u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let earlier = open.earlier;
         let connect = || {
-            let place = self.place.clone();
-            let opened = tokio::spawn(async move { place.connect().await });
-            let opened = opened.map(|opened| {
-                let error = match opened {
-                    Ok(Ok(connection)) => return Some(connection),
-                    Ok(Err(error)) => error.to_string(),
-                    Err(error) => error.to_string(),
-                };
-                tracing::debug!(error, "no connection to Redis");
-                None
+            let shared = self.clone();
+            let opened = tokio::spawn(async move {
+                let opened = shared.place.connect().await;
+                // Nobody may have waited so long.
+                let opened = opened.inspect_err(|error| {
+                    tracing::debug!(%error, "no connection to Redis");
+                    shared.leave(earlier);
+                });
+                opened.ok()
             });
-            opened.boxed().shared()
+            opened.map(|opened| opened.ok().flatten()).boxed().shared()
         };
-        // Nobody may have waited for the one that failed.
-        let failed = |opening: &Opening| matches!(opening.peek(), Some(None));
-        if open.connection.as_ref().is_some_and(failed) {
-            *open = Open { connection: None, earlier: open.earlier + 1 };
-        }
-        (open.connection.get_or_insert_with(connect).clone(), open.earlier)
+        (open.connection.get_or_insert_with(connect).clone(), earlier)
     }
 
     /// Opens another connection for the next one who asks: this one may be dead, or that to a
