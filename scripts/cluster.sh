@@ -98,7 +98,7 @@ start_database() {
 }
 
 is_primary() {
-    [ "$(curl -s -m 1 -o /dev/null -w '%{http_code}' "http://$(address_of "$1"):8008/primary")" = 200 ]
+    curl -sf -m 1 -o /dev/null "http://$(address_of "$1"):8008/primary"
 }
 
 primary() {
@@ -215,7 +215,7 @@ instances_are_ready() {
 case ${1:-all} in
 databases)
     bring_up "$databases"
-    echo "$(postgres_url)"
+    postgres_url
     cat >/dev/null
     ;;
 all)

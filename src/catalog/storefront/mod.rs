@@ -26,7 +26,6 @@ use futures_util::FutureExt;
 use made::Made;
 use page::Pages;
 use query::Query;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
