@@ -12,8 +12,8 @@ use loadtests::run;
 use postgres::Postgres;
 use shop::{Manner, Shop};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process;
 
 #[derive(Parser)]
 struct Command {
@@ -126,7 +126,7 @@ async fn stairs_end_with_the_first_step_over_the_knee() {
 /// A program that behaves as doorbuster does when it is started, and writes down what it is told.
 fn program(serve: &str, log: &Path) -> File {
     let log = log.display();
-    let program = File::new(&format!(
+    let text = File::new(&format!(
         "#!/bin/sh
         case $1 in
         services)
@@ -145,7 +145,12 @@ fn program(serve: &str, log: &Path) -> File {
             exit 1 ;;
         esac"
     ));
-    fs::set_permissions(&program.0, fs::Permissions::from_mode(0o755)).unwrap();
+    // Copied by another process: one that another test starts while we write would hold our file
+    // open, and nobody may run what is open for writing.
+    let program = File::new("");
+    let copy =
+        process::Command::new("install").args(["-m", "755"]).args([&text.0, &program.0]).status();
+    assert!(copy.unwrap().success());
     program
 }
 
