@@ -237,7 +237,7 @@ pub fn cache_invalidation() {
     counter!(CACHE_INVALIDATIONS).increment(1);
 }
 
-/// A replica was read: `used`, or left because it was `behind` or `away`.
+/// A replica was read: `used`, or left because it was `behind`, `ahead` or `away`.
 pub fn replica_read(outcome: &'static str) {
     counter!(REPLICA_READS, "outcome" => outcome).increment(1);
 }

@@ -81,7 +81,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
         expected[field] = product[field].clone();
     }
     assert_eq!(expected, product);
-    assert_eq!(epoch(&app).await, before + 1);
+    assert!(epoch(&app).await > before);
     assert_eq!(app.get("/v1/products/shirt").await.ok(200)["title"], "Blouse");
     let emptied = json!({"tags": null, "media": null, "category_ids": null});
     let emptied = app.admin_patch(&path, &emptied).await.ok(200);

@@ -293,10 +293,12 @@ pub async fn bump_offers(transaction: &Transaction<'_>, variants: &[Uuid]) -> Re
 }
 
 /// Tells lists and searches that the catalog is another one. The last statement of every
-/// transaction that writes it: all of them wait for this row.
+/// transaction that writes it: all of them wait for this row. The time in microseconds, so that
+/// a change which a failover has lost and one that follows it are two epochs.
 pub async fn bump_epoch(transaction: &Transaction<'_>) -> Result<(), Error> {
-    let statement =
-        transaction.prepare_cached("UPDATE catalog_epoch SET value = value + 1").await?;
+    let sql = "UPDATE catalog_epoch SET value =
+               greatest(value + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
+    let statement = transaction.prepare_cached(sql).await?;
     transaction.execute(&statement, &[]).await?;
     Ok(())
 }

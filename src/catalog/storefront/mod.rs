@@ -18,7 +18,7 @@ use super::store::shown::{Found, Snapshot, owners};
 use crate::cache::{Cache, Cached, Loaded, Need, Options, Order, Shared};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, unavailable};
 use bytes::Bytes;
 use deadpool_postgres::Object;
 use epochs::Epochs;
@@ -37,11 +37,16 @@ const PRODUCTS_KEPT: Duration = Duration::from_secs(60 * 60);
 /// For how long Redis keeps what holds for one epoch.
 const EPOCH_KEPT: Duration = Duration::from_secs(60);
 
-/// A read of products that takes longer counts as none.
+/// A read of products or slugs that takes longer counts as none.
 const READ_MAX: Duration = Duration::from_secs(2);
 
 /// The same for lists and searches: each of their statements has a limit of its own.
 const SEARCH_MAX: Duration = Duration::from_secs(6);
+
+/// What a replica may take before, for slugs; and for lists and searches, whose statements give up
+/// by themselves after two seconds.
+const REPLICA_MAX: Duration = Duration::from_millis(500);
+const REPLICA_SEARCH_MAX: Duration = Duration::from_millis(2500);
 
 /// Products in one read.
 const PRODUCTS_MAX: usize = 200;
@@ -114,15 +119,15 @@ impl Storefront {
             is_invalidated: false,
             lanes: settings.searches,
             keys_max: 1,
-            read_max: SEARCH_MAX,
+            read_max: SEARCH_MAX + REPLICA_SEARCH_MAX,
         };
         let runtime = postgres.runtime();
         let (lists, stock_lists) = (options("lists", 2), options("stock_lists", 1));
-        let stock_lists = Options { is_invalidated: true, ..stock_lists };
+        let stock_lists = Options { is_invalidated: true, read_max: SEARCH_MAX, ..stock_lists };
         let slugs = Options {
             lanes: 1,
             keys_max: PRODUCTS_MAX,
-            read_max: READ_MAX,
+            read_max: READ_MAX + REPLICA_MAX,
             ..options("slugs", 1)
         };
         let products = Options {
@@ -143,14 +148,12 @@ impl Storefront {
                 read_products(by_key.clone(), made.clone(), keys).boxed()
             }),
             slugs: Cache::start(runtime, slugs, redis.clone(), move |slugs| {
-                by_slug
-                    .clone()
-                    .read(slugs, |client, slugs| read_slugs(client, slugs).boxed())
-                    .boxed()
+                let read = |client, slugs| read_slugs(client, slugs).boxed();
+                by_slug.clone().read(slugs, REPLICA_MAX, read).boxed()
             }),
             lists: Cache::start(runtime, lists, redis.clone(), move |queries| {
                 let find = |client, queries| find(client, queries, By::Epoch).boxed();
-                by_epoch.clone().read(queries, find).boxed()
+                by_epoch.clone().read(queries, REPLICA_SEARCH_MAX, find).boxed()
             }),
             stock_lists: Cache::start(runtime, stock_lists, redis, move |queries| {
                 let postgres = by_snapshot.clone();
@@ -176,15 +179,15 @@ impl Storefront {
     }
 
     async fn product_by_slug(&self, slug: &str) -> Result<Option<Cached>, Problem> {
-        let (_, need) = self.epoch().await?;
+        let (epoch, need) = self.epoch().await?;
         let Some(named) = self.0.slugs.get(&slug.to_owned(), need).await? else {
-            return Ok(None);
+            // By now there may be one.
+            return if epoch.is_stale { Err(unavailable()) } else { Ok(None) };
         };
         let id = read_text(&named.body)?.parse().map_err(Problem::internal)?;
         let product = self.0.products.get(&Key::Product(id), Need::Fresh).await?;
-        let marked =
-            |product: Cached| Cached { is_stale: product.is_stale || named.is_stale, ..product };
-        Ok(product.map(marked))
+        let is_stale = epoch.is_stale || named.is_stale;
+        Ok(product.map(|product| Cached { is_stale: product.is_stale || is_stale, ..product }))
     }
 
     /// A page of products.
@@ -201,7 +204,9 @@ impl Storefront {
             true => self.0.stock_lists.get(&query, Need::Fresh).await?,
             false => self.0.lists.get(&query, need).await?,
         };
-        let found = found.ok_or_else(|| Problem::internal("a query found not even nothing"))?;
+        let mut found =
+            found.ok_or_else(|| Problem::internal("a query found not even nothing"))?;
+        found.is_stale |= epoch.is_stale && !depends_on_stock;
         let list: Found = serde_json::from_slice(&found.body).map_err(Problem::internal)?;
         let keys: Vec<Key> = list.ids.iter().copied().map(Key::Product).collect();
         let items = products.get_all(&keys, Need::Fresh).await?;
@@ -215,7 +220,8 @@ impl Storefront {
         Ok(page)
     }
 
-    /// The catalog's epoch, and the need of whoever wants what holds for it.
+    /// The catalog's epoch, and the need of whoever wants what holds for it. While the database is
+    /// away it may be an earlier one, and what holds for it is as stale.
     async fn epoch(&self) -> Result<(Cached, Need), Problem> {
         let epoch = self.0.products.get(&Key::Epoch, Need::Fresh).await?;
         let epoch = epoch.ok_or_else(|| Problem::internal("the catalog has no epoch"))?;
