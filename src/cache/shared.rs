@@ -21,17 +21,20 @@ const TIME_DIGITS: usize = 16;
 const HEAD: usize = ORDER_DIGITS + TIME_DIGITS;
 
 /// Sets each key, if what it holds is older. What was read ten seconds earlier is older whatever
-/// its order: then the database has lost its last transactions in a failover.
+/// its order: then the database has lost its last transactions in a failover. What is of the
+/// future counts for nothing: Redis has lost a server whose clock was ahead.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "for i, key in ipairs(KEYS) do
+        "local time = redis.call('TIME')
+        local now = time[1] * 1000000 + time[2]
+        for i, key in ipairs(KEYS) do
             local value, kept = ARGV[2 * i - 1], ARGV[2 * i]
             local head = string.sub(value, 1, 36)
             local held = redis.call('GETRANGE', key, 0, 35)
             local held_at = tonumber(string.sub(held, 21, 36)) or 0
             local is_outlived = held_at > 0
                 and held_at + 10000000 < tonumber(string.sub(head, 21, 36))
-            if held < head or is_outlived then
+            if held < head or is_outlived or held_at > now then
                 redis.call('SET', key, value, 'PX', kept)
             end
         end",

@@ -2,15 +2,14 @@
 
 use super::shared::{Invalid, RedisTime};
 use super::{Cache, Cached, Loaded, Need, Options, Order, Shared};
-use crate::embedded::Pair;
 use crate::error::{Code, Problem};
 use crate::postgres::unavailable;
 use crate::redis::Redis;
+use crate::redis::tests::Servers;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -69,34 +68,8 @@ impl Database {
     }
 }
 
-struct Servers {
-    pair: Pair,
-    redis: Redis,
-    folder: PathBuf,
-}
-
-impl Servers {
-    async fn start(name: &str) -> Self {
-        let name = format!("doorbuster-cache-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let pair = Pair::start(&folder).await.expect("PostgreSQL's programs");
-        let url = pair.redis_url.clone().expect("redis-server");
-        let redis = Redis::new(&url, Duration::from_millis(100), Handle::current()).unwrap();
-        Self { pair, redis, folder }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.pair.redis_pid.unwrap().to_string();
-        let sent = std::process::Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        self.signal("CONT");
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
+async fn redis(name: &str) -> Servers {
+    Servers::start(name, Duration::from_millis(100)).await
 }
 
 fn text(cached: Option<Cached>) -> Option<String> {
@@ -177,7 +150,7 @@ async fn what_this_instance_changed_is_never_shown_older_afterwards() {
 
 #[tokio::test]
 async fn instances_share_reads_and_hear_of_changes_over_redis() {
-    let servers = Servers::start("share").await;
+    let servers = redis("share").await;
     let database = Arc::new(Database::default());
     database.set(1, "a");
     let one = database.instance(LASTING, Some(&servers.redis));
@@ -211,7 +184,7 @@ async fn instances_share_reads_and_hear_of_changes_over_redis() {
 
 #[tokio::test]
 async fn in_redis_a_value_is_set_only_over_an_older_one() {
-    let servers = Servers::start("order").await;
+    let servers = redis("order").await;
     let shared = Shared::new(servers.redis.clone(), "shop");
     let put = async |order, text: &'static str, time| {
         let value = ("1".to_owned(), Some(Bytes::from_static(text.as_bytes())), Order(order));
@@ -243,6 +216,10 @@ async fn in_redis_a_value_is_set_only_over_an_older_one() {
     // The database has gone back in a failover.
     put(1, "one", RedisTime(now.0 + 11_000_000)).await;
     assert_eq!(held().await.unwrap().body, body("one"));
+    // Redis has got another clock in a failover.
+    put(9, "nine", RedisTime(now.0 + 3_600_000_000)).await;
+    put(2, "two", RedisTime(now.0 + 12_000_000)).await;
+    assert_eq!(held().await.unwrap().body, body("two"));
 }
 
 #[tokio::test]
@@ -283,7 +260,7 @@ async fn a_database_that_is_away_is_seldom_asked_and_its_values_are_marked() {
 
 #[tokio::test]
 async fn while_the_database_is_away_an_instance_without_memory_finds_copies_in_redis() {
-    let servers = Servers::start("copies").await;
+    let servers = redis("copies").await;
     let database = Arc::new(Database::default());
     database.set(1, "a");
     let short = Duration::from_millis(50);
@@ -299,7 +276,7 @@ async fn while_the_database_is_away_an_instance_without_memory_finds_copies_in_r
 
 #[tokio::test]
 async fn a_redis_that_is_paused_or_gone_costs_its_timeout_a_few_times() {
-    let servers = Servers::start("paused").await;
+    let servers = redis("paused").await;
     let database = Arc::new(Database::default());
     let cache = database.instance(LASTING, Some(&servers.redis));
     database.set(1, "0");

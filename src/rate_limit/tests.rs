@@ -1,11 +1,9 @@
 //! The two stages together, with a Redis that is killed in the end.
 
 use super::*;
-use crate::embedded::Pair;
 use crate::peer::Peer;
-use std::path::PathBuf;
+use crate::redis::tests::Servers;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 /// These rules have a rate, the others none.
@@ -119,15 +117,13 @@ async fn who_guesses_waits_and_nobody_else_does() {
 
 #[tokio::test]
 async fn two_instances_share_what_redis_remembers_and_limit_alone_without_it() {
-    let folder = Folder::new("shared");
-    let pair = Pair::start(&folder.0).await.expect("PostgreSQL's programs");
-    let url = pair.redis_url.clone().expect("redis-server");
+    let servers = Servers::start("limits", Duration::from_secs(1)).await;
     let rates = rates(&[
         (Rule::AddressLogins, "1/hour burst 6"),
         (Rule::Address, "1/hour burst 40"),
         (Rule::Guesses, "60/hour burst 60"),
     ]);
-    let redis = Redis::new(&url, Duration::from_secs(1), Handle::current()).unwrap();
+    let redis = &servers.redis;
     let [one, two] =
         [1, 2].map(|_| RateLimits::new(rates.clone(), Some(redis.clone()), vec![7; 32]));
 
@@ -167,15 +163,13 @@ async fn two_instances_share_what_redis_remembers_and_limit_alone_without_it() {
         guesses_wrong(&two, "bob", &format!("192.0.{n}.1")).await;
     }
     assert!(one.guess("bob", peer("198.51.100.2")).await.is_ok(), "known to the other one");
-    assert_nothing_is_readable(&redis).await;
+    assert_nothing_is_readable(redis).await;
 
     // Redis dies: each has what it remembers.
-    let pid = pair.redis_pid.unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    servers.signal("KILL");
     assert!(!is_taken(&two, Rule::AddressLogins, "203.0.113.1").await);
     assert_eq!(taken(&two, Rule::AddressLogins, "203.0.113.9", 9).await, 6);
     assert!(!guesses_wrong(&two, "bob", "192.0.99.1").await);
-    drop(pair.stop().await);
 }
 
 /// Neither addresses nor accounts stand in Redis, and everything there has an end.
@@ -193,21 +187,5 @@ async fn assert_nothing_is_readable(redis: &Redis) {
             redis::cmd("PTTL").arg(key).query_async::<i64>(&mut connection).await
         };
         assert!(redis.ask(left).await.unwrap() > 0);
-    }
-}
-
-/// Goes with its test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("doorbuster-limits-{name}-{}", std::process::id());
-        Self(std::env::temp_dir().join(name))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -6,6 +6,8 @@
 //! "not broken", so a dead connection would stay in the pool.
 
 mod place;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use place::{Connection, Place};
 
@@ -14,14 +16,19 @@ use crate::metrics;
 use bb8::{ManageConnection, Pool};
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt};
-use redis::{RedisError, RedisResult};
+use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Between two attempts to subscribe.
 const SUBSCRIBE_PAUSE: Duration = Duration::from_millis(500);
+
+/// A subscription that has heard nothing for so long asks whether anybody is there, and leaves
+/// if it hears nothing for as long again.
+const QUIET_MAX: Duration = Duration::from_secs(1);
 
 /// The way to Redis. Cheap to clone.
 #[derive(Clone)]
@@ -127,13 +134,15 @@ async fn listen(
     channel: &str,
     heard: &(impl Fn(Heard<'_>) + Sync),
 ) -> RedisResult<()> {
-    let connection = place.subscriber(channel).await?;
+    let (mut asking, mut messages) = place.subscriber(channel).await?.split();
     heard(Heard::Connected);
-    let mut messages = connection.into_on_message();
-    while let Some(message) = messages.next().await {
-        heard(Heard::Message(message.get_payload_bytes()));
+    loop {
+        match timeout(QUIET_MAX, messages.next()).await {
+            Ok(Some(message)) => heard(Heard::Message(message.get_payload_bytes())),
+            Ok(None) => return Ok(()),
+            Err(_) => timeout(QUIET_MAX, asking.ping()).await.map_err(|_| timed_out())??,
+        }
     }
-    Ok(())
 }
 
 /// The connection that all share.
@@ -154,19 +163,19 @@ struct Open {
 type Opening = future::Shared<BoxFuture<'static, Option<Connection>>>;
 
 impl Shared {
-    async fn ask<T, F, R>(self: Arc<Self>, question: F, timeout: Duration) -> RedisResult<T>
+    async fn ask<T, F, R>(self: Arc<Self>, question: F, max: Duration) -> RedisResult<T>
     where
         F: FnOnce(Connection) -> R,
         R: Future<Output = RedisResult<T>>,
     {
         let (opening, earlier) = self.connection();
-        let connection = tokio::time::timeout(timeout, opening).await.map_err(|_| timed_out())?;
+        let connection = timeout(max, opening).await.map_err(|_| timed_out())?;
         let answer = match connection {
-            Some(connection) => tokio::time::timeout(timeout, question(connection)).await,
+            Some(connection) => timeout(max, question(connection)).await,
             None => Ok(Err(timed_out())),
         };
         let answer = answer.unwrap_or_else(|_| Err(timed_out()));
-        if answer.is_err() {
+        if answer.as_ref().is_err_and(|error| !is_said_by_the_right_server(error)) {
             self.leave(earlier);
         }
         answer
@@ -201,6 +210,17 @@ impl Shared {
     }
 }
 
+/// Whether another connection would only hear the same: the server is there, is the one that takes
+/// writes, and refuses this command.
+fn is_said_by_the_right_server(error: &RedisError) -> bool {
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly};
+    match error.kind() {
+        ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | Moved | ReadOnly) => false,
+        ErrorKind::Server(_) | ErrorKind::Extension => true,
+        _ => false,
+    }
+}
+
 struct Exclusive {
     place: Arc<Place>,
     timeout: Duration,
@@ -216,7 +236,7 @@ struct Tracked {
 impl Tracked {
     async fn ping(&mut self) -> Result<(), RedisError> {
         let ping = redis::cmd("PING");
-        let answer = tokio::time::timeout(self.timeout, ping.query_async(&mut self.connection));
+        let answer = timeout(self.timeout, ping.query_async(&mut self.connection));
         let answer = answer.await.unwrap_or_else(|_| Err(timed_out()));
         self.is_broken = answer.is_err();
         answer

@@ -7,7 +7,6 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline};
 use redis::{ErrorKind, RedisError, RedisFuture, RedisResult, Value};
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 const SENTINEL: &str = "redis+sentinel://";
 const CLUSTER: &str = "redis+cluster://";
@@ -24,10 +23,28 @@ pub struct Place {
 
 enum Kind {
     Server(Client),
-    /// They are asked again for each connection, because the primary may be another one by then.
-    Sentinels(Mutex<SentinelClient>),
+    Sentinels(Sentinels),
     /// The client, and each server of the URL for subscriptions: any of them hears all messages.
-    Cluster(ClusterClient, Vec<Client>),
+    Cluster(Box<ClusterClient>, Vec<Client>),
+}
+
+/// Those who know which server is the primary of a service.
+struct Sentinels {
+    servers: Vec<ConnectionInfo>,
+    service: String,
+    /// How to connect to the primary.
+    primary: SentinelNodeConnectionInfo,
+}
+
+impl Sentinels {
+    /// Asked again for each connection, because it may be another one by then; and by each for
+    /// itself, because one that says nothing takes a second.
+    async fn primary(&self) -> RedisResult<Client> {
+        let Self { servers, service, primary } = self;
+        let kind = SentinelServerType::Master;
+        let (servers, primary) = (servers.clone(), Some(primary.clone()));
+        SentinelClient::build(servers, service.clone(), primary, kind)?.async_get_client().await
+    }
 }
 
 /// A connection to where Redis is. Cheap to clone.
@@ -55,9 +72,7 @@ impl Place {
             let primary = url.servers(url.credentials, database)?.swap_remove(0);
             let primary = SentinelNodeConnectionInfo::default()
                 .set_redis_connection_info(primary.redis_settings().clone());
-            let kind = SentinelServerType::Master;
-            let client = SentinelClient::build(sentinels, service.into(), Some(primary), kind)?;
-            Kind::Sentinels(Mutex::new(client))
+            Kind::Sentinels(Sentinels { servers: sentinels, service: service.into(), primary })
         } else if let Some(rest) = url.strip_prefix(CLUSTER) {
             let url = Several::parse(rest);
             if !url.path.is_empty() {
@@ -70,7 +85,7 @@ impl Place {
                 .response_timeout(timeout)
                 .build()?;
             let each = servers.into_iter().map(Client::open).collect::<RedisResult<_>>()?;
-            Kind::Cluster(client, each)
+            Kind::Cluster(Box::new(client), each)
         } else {
             Kind::Server(Client::open(url)?)
         };
@@ -85,7 +100,7 @@ impl Place {
         let opened = async {
             let client = match &self.kind {
                 Kind::Server(client) => client.clone(),
-                Kind::Sentinels(sentinels) => sentinels.lock().await.async_get_client().await?,
+                Kind::Sentinels(sentinels) => sentinels.primary().await?,
                 Kind::Cluster(client, _) => {
                     return client.get_async_connection().await.map(Connection::Cluster);
                 }
@@ -106,10 +121,7 @@ impl Place {
         let servers = match &self.kind {
             Kind::Server(client) => std::slice::from_ref(client),
             Kind::Sentinels(sentinels) => {
-                let opened = async {
-                    let primary = sentinels.lock().await.async_get_client().await?;
-                    subscribe(&primary).await
-                };
+                let opened = async { subscribe(&sentinels.primary().await?).await };
                 return in_time(opened).await;
             }
             Kind::Cluster(_, servers) => servers,

@@ -12,6 +12,7 @@ pub struct RedisServers {
     pub url: String,
     /// Those that hold keys: the port of each, and its process.
     servers: Vec<(u16, Child)>,
+    stopped: Vec<Child>,
     sentinels: Vec<Child>,
     folder: PathBuf,
 }
@@ -71,16 +72,30 @@ impl RedisServers {
         all
     }
 
-    /// Kills the primary that holds keys, and waits until another one takes writes for it.
+    /// Kills the primary that holds products, and waits until another one takes writes for it.
     pub fn kill_primary(&mut self) {
-        let holds_keys = |port| asked(port, &["DBSIZE"]).is_ok_and(|count: u64| count > 0);
-        let is_it = |(port, _): &(u16, Child)| is_primary(*port) && holds_keys(*port);
-        let at = self.servers.iter().position(is_it).expect("a primary with keys");
+        let mut primary = self.lose_primary(|primary| primary.kill().unwrap());
+        primary.wait().unwrap();
+    }
+
+    /// The same, but it only stops, and so its connections stay open.
+    pub fn stop_primary(&mut self) {
+        let stop = |primary: &mut Child| {
+            let pid = primary.id().to_string();
+            assert!(Command::new("kill").args(["-s", "STOP", &pid]).status().unwrap().success());
+        };
+        let primary = self.lose_primary(stop);
+        self.stopped.push(primary);
+    }
+
+    fn lose_primary(&mut self, lose: impl Fn(&mut Child)) -> Child {
+        let is_it = |(port, _): &(u16, Child)| is_primary(*port) && products(*port) > 0;
+        let at = self.servers.iter().position(is_it).expect("a primary with products");
         let primaries = self.primaries();
         let (_, mut primary) = self.servers.swap_remove(at);
-        primary.kill().unwrap();
-        primary.wait().unwrap();
+        lose(&mut primary);
         self.until(|| (self.primaries() == primaries).then_some(()));
+        primary
     }
 
     /// Removes everything that they hold.
@@ -90,10 +105,9 @@ impl RedisServers {
         }
     }
 
-    /// How many keys they hold.
-    pub fn keys(&self) -> u64 {
-        let counts = self.servers.iter().map(|(port, _)| asked(*port, &["DBSIZE"]));
-        counts.map(|count: redis::RedisResult<u64>| count.unwrap_or(0)).sum()
+    /// How many products they hold.
+    pub fn products(&self) -> usize {
+        self.servers.iter().map(|(port, _)| products(*port)).sum()
     }
 
     fn primaries(&self) -> usize {
@@ -109,7 +123,13 @@ impl RedisServers {
     fn new() -> Self {
         let folder = std::env::temp_dir().join(format!("redis-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir(&folder).unwrap();
-        Self { url: String::new(), servers: Vec::new(), sentinels: Vec::new(), folder }
+        Self {
+            url: String::new(),
+            servers: Vec::new(),
+            stopped: Vec::new(),
+            sentinels: Vec::new(),
+            folder,
+        }
     }
 
     fn serve(&mut self, arguments: &[&str]) -> u16 {
@@ -155,7 +175,7 @@ impl RedisServers {
 impl Drop for RedisServers {
     fn drop(&mut self) {
         let servers = self.servers.iter_mut().map(|(_, child)| child);
-        for child in servers.chain(&mut self.sentinels) {
+        for child in servers.chain(&mut self.stopped).chain(&mut self.sentinels) {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -169,6 +189,11 @@ fn asked<T: redis::FromRedisValue>(port: u16, words: &[&str]) -> redis::RedisRes
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
     command.query(&mut connection)
+}
+
+/// How many products the server holds. What instances remember of limits may lie elsewhere.
+fn products(port: u16) -> usize {
+    asked(port, &["KEYS", "*}:products:*"]).map_or(0, |keys: Vec<String>| keys.len())
 }
 
 fn is_primary(port: u16) -> bool {
