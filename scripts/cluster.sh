@@ -7,9 +7,9 @@
 # Meanwhile, from elsewhere:
 #   scripts/cluster.sh primary          which database takes writes
 #   scripts/cluster.sh ready            whether the others follow it, one of them synchronously
-#   scripts/cluster.sh kill HOST        kills everything there, as when power fails (db1, redis1, app1 …)
-#   scripts/cluster.sh start HOST       switches it on again
-#   scripts/cluster.sh cut HOST         takes its network away
+#   scripts/cluster.sh kill HOST        kills all processes there at once (db1, redis1, app1 …)
+#   scripts/cluster.sh start HOST       starts them again
+#   scripts/cluster.sh cut HOST         takes its network away, from clients too
 #   scripts/cluster.sh join HOST        gives it back
 set -euo pipefail
 umask 077
@@ -52,8 +52,13 @@ make_host() {
     install -d -o postgres -m 700 "$data/$1"
 }
 
+# Again until nobody is left: a process may have begun another one meanwhile.
 kill_host() {
-    ip netns pids "door-$1" | xargs -r kill -9 2>/dev/null || true
+    local pids
+    while pids=$(ip netns pids "door-$1") && [ -n "$pids" ]; do
+        xargs kill -9 <<<"$pids" 2>/dev/null || true
+        sleep 0.02
+    done
 }
 
 # Runs a program there, as the user postgres, in the background; what it says goes into a log.
@@ -67,16 +72,18 @@ on() {
     disown
 }
 
-remove_all() {
+# One part that cannot be removed keeps none of the others.
+remove_all() (
+    set +e
     for host in $databases $redises $instances $balancer; do
         [ -e "/run/netns/door-$host" ] || continue
         kill_host "$host"
         ip netns delete "door-$host"
-        ip link delete "door-$host" 2>/dev/null || true
+        ip link delete "door-$host" 2>/dev/null
     done
-    ip link delete door 2>/dev/null || true
+    ip link delete door 2>/dev/null
     rm -rf "$data"
-}
+)
 
 # --- what runs on them -------------------------------------------------------------------------
 
@@ -205,6 +212,15 @@ bring_up() {
     wait_for databases 90 databases_are_ready
 }
 
+# In the background, because signals wait for what is in the foreground.
+wait_for_end() {
+    exec 3<&0
+    cat <&3 >/dev/null &
+    reader=$!
+    trap 'kill $reader 2>/dev/null || true; remove_all' EXIT
+    wait "$reader"
+}
+
 instances_are_ready() {
     local host
     for host in $instances; do
@@ -216,7 +232,7 @@ case ${1:-all} in
 databases)
     bring_up "$databases"
     postgres_url
-    cat >/dev/null
+    wait_for_end
     ;;
 all)
     bring_up "$databases $redises $instances $balancer"
@@ -231,7 +247,7 @@ admin key:  $(cat "$data/admin-key")
 logs:       $data
 faults:     scripts/cluster.sh kill|start|cut|join HOST
 READY
-    cat >/dev/null
+    wait_for_end
     ;;
 primary) primary ;;
 ready) databases_are_ready && echo yes ;;

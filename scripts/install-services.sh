@@ -96,11 +96,14 @@ apt-get update -qq </dev/null
 apt-get install -qq -y --no-install-recommends "$@" </dev/null >/dev/null
 
 # Nor at the next boot, if it was this script that brought it.
-case " $* " in
-*' redis-server '*)
+for package in "$@"; do
+    case $package in
+    redis-server | nginx | haproxy | pgbouncer | patroni) service=$package ;;
+    etcd-server) service=etcd ;;
+    *) continue ;;
+    esac
     if [ -d /run/systemd/system ]; then
-        systemctl disable --quiet redis-server.service </dev/null || :
+        systemctl disable --quiet "$service.service" </dev/null || :
     fi
-    ;;
-esac
+done
 AS_ROOT

@@ -8,7 +8,7 @@ commit=$(git rev-parse --short "${1:-HEAD~1}")
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR PROFILE=debug
 work=$(mktemp -d)
-trap 'git worktree remove --force "$work/earlier"; rm -rf "$work"' EXIT
+trap 'git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/earlier" "$commit"
 (cd "$work/earlier" && cargo build --quiet)
 cp "$CARGO_TARGET_DIR/debug/doorbuster" "$work/doorbuster-$commit"
