@@ -10,8 +10,10 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE O
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE ON SEQUENCES TO :role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO :role;
 
--- Which migrations have run is the business of the owner.
-REVOKE INSERT, UPDATE, DELETE ON refinery_schema_history, oldest_binary FROM :role;
+-- Which migrations have run, and what was archived, is the business of the owner.
+REVOKE INSERT, UPDATE, DELETE
+    ON refinery_schema_history, oldest_binary, archived_stock, archived_orders, archive_changes
+    FROM :role;
 
 -- What only grows is guarded by a trigger, and here once more.
 DO $$

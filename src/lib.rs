@@ -29,6 +29,7 @@ pub mod json;
 pub mod mail;
 pub mod money;
 pub mod page;
+pub mod partitions;
 pub mod peer;
 pub mod postgres;
 pub mod query;

@@ -19,6 +19,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__mail", include_str!("../migrations/0007_mail.sql")),
     ("V8__staff", include_str!("../migrations/0008_staff.sql")),
     ("V9__oldest_binary", include_str!("../migrations/0009_oldest_binary.sql")),
+    ("V10__partitions", include_str!("../migrations/0010_partitions.sql")),
 ];
 
 /// The key of the advisory lock ("doorbust" in ASCII).

@@ -112,14 +112,16 @@ impl Period {
 
     /// UUIDv7s of what was made in it lie from the first of these to before the second.
     pub fn ids(&self) -> (Uuid, Uuid) {
-        let first = |at: OffsetDateTime| {
-            let millis = at.unix_timestamp_nanos() / 1_000_000;
-            Uuid::from_u128(u128::try_from(millis).unwrap_or(0) << 80)
-        };
         let from = self.from.and_then(|from| from.checked_sub(SKEW));
         let to = self.to.and_then(|to| to.checked_add(SKEW));
-        (from.map_or(Uuid::nil(), first), to.map_or(Uuid::max(), first))
+        (from.map_or(Uuid::nil(), first_id), to.map_or(Uuid::max(), first_id))
     }
+}
+
+/// The smallest UUIDv7 of an instant.
+pub fn first_id(at: OffsetDateTime) -> Uuid {
+    let millis = at.unix_timestamp_nanos() / 1_000_000;
+    Uuid::from_u128(u128::try_from(millis).unwrap_or(0) << 80)
 }
 
 #[cfg(test)]

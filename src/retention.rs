@@ -2,6 +2,8 @@
 //!
 //! Hot tables have no index on age, so each is walked as it lies on the disk: TID ranges of a few
 //! pages, in turn, round and round. Rows that somebody has locked are left for the next round.
+//! Of a table that is divided by time (`crate::partitions`) partitions are dropped as a whole, and
+//! only what came before it was divided, and what has no partition, is walked.
 //! After each step the walk rests nine times as long as the step took. Every instance walks; one
 //! at a time works on a table.
 
@@ -10,7 +12,7 @@ use crate::metrics;
 use crate::postgres::{Postgres, describe};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Transaction};
 
 /// Pages of one step (8 KiB each).
 const STEP_PAGES: i64 = 64;
@@ -35,12 +37,13 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Removes what is over in the pages from `$1`; `ctid = ANY` keeps the plan to those rows.
-    fn sql(&self, first: i64, end: i64) -> String {
-        let Self { table, since, only, .. } = self;
+    /// Removes what is over in these pages; `ctid = ANY` keeps the plan to those rows. A `ctid`
+    /// says nothing in other partitions.
+    fn sql(&self, table: &str, first: i64, end: i64) -> String {
+        let Self { since, only, .. } = self;
         format!(
-            "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-                 SELECT ctid FROM {table}
+            "DELETE FROM ONLY {table} WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM ONLY {table}
                  WHERE ctid >= '({first},0)'::tid AND ctid < '({end},0)'::tid
                    AND {since} < now() - make_interval(secs => $1) AND ({only})
                  FOR UPDATE SKIP LOCKED))"
@@ -108,13 +111,15 @@ async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retent
 /// Where a table's walk stands.
 struct Walk {
     sweep: Sweep,
+    /// Where the rows of this round still lie: the table, or parts of it. The last one comes first.
+    places: Vec<String>,
     next_page: i64,
     rests_until: Instant,
 }
 
 impl Walk {
     fn new(sweep: Sweep) -> Self {
-        Self { sweep, next_page: 0, rests_until: Instant::now() }
+        Self { sweep, places: Vec::new(), next_page: 0, rests_until: Instant::now() }
     }
 
     /// Sweeps the next pages; returns how many rows went.
@@ -128,23 +133,45 @@ impl Walk {
         // Nobody waits for us for long, and we for nobody.
         let limits = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '5s'";
         transaction.batch_execute(limits).await?;
-        let sql = "SELECT pg_try_advisory_xact_lock(hashtext('retention'), hashtext($1)),
-                       pg_relation_size($1::text::regclass)
-                           / current_setting('block_size')::bigint";
-        let row = transaction.query_one(sql, &[&table]).await?;
-        let (is_ours, pages): (bool, i64) = (row.get(0), row.get(1));
-        if !is_ours {
+        let sql = "SELECT pg_try_advisory_xact_lock(hashtext('retention'), hashtext($1))";
+        if !transaction.query_one(sql, &[&table]).await?.get::<_, bool>(0) {
             return Ok(0);
         }
+        if self.places.is_empty() {
+            self.places = places(&transaction, table).await?;
+        }
+        let Some(place) = self.places.last() else { return Ok(0) };
+        // Nothing, if it was divided or dropped since.
+        let sql = "SELECT pg_relation_size(oid) / current_setting('block_size')::bigint
+                   FROM pg_class WHERE oid = to_regclass($1::text) AND relkind = 'r'";
+        let pages = transaction.query_opt(sql, &[place]).await?;
+        let pages: i64 = pages.map_or(0, |row| row.get(0));
         let end = self.next_page + STEP_PAGES;
-        let keep = (self.sweep.keep)(settings).as_secs_f64();
-        let removed = transaction.execute(&self.sweep.sql(self.next_page, end), &[&keep]).await?;
+        let removed = match pages {
+            0 => 0,
+            _ => {
+                let keep = (self.sweep.keep)(settings).as_secs_f64();
+                let sql = self.sweep.sql(place, self.next_page, end);
+                transaction.execute(&sql, &[&keep]).await?
+            }
+        };
         transaction.commit().await?;
         self.next_page = end;
         if end >= pages {
             self.next_page = 0;
-            self.rests_until = Instant::now() + ROUND_RESTS * settings.interval;
+            self.places.pop();
+            if self.places.is_empty() {
+                self.rests_until = Instant::now() + ROUND_RESTS * settings.interval;
+            }
         }
         Ok(removed)
     }
+}
+
+/// Where rows of the table lie that are not dropped with a partition of their time.
+async fn places(transaction: &Transaction<'_>, table: &str) -> Result<Vec<String>, Error> {
+    let sql = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid IN (
+                   to_regclass($1), to_regclass($1 || '_before'), to_regclass($1 || '_rest'))";
+    let rows = transaction.query(sql, &[&table]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -87,4 +87,5 @@ const CHECKSUMS: &[(&str, u64)] = &[
     ("0007_mail.sql", 0x28e1847851a23bb1),
     ("0008_staff.sql", 0xc3be7b4f516d38b1),
     ("0009_oldest_binary.sql", 0xc4acdac10583d13d),
+    ("0010_partitions.sql", 0xd1835c2f6c63d399),
 ];

@@ -8,7 +8,7 @@
 
 mod parts;
 
-pub use parts::postgres_options;
+pub use parts::{growths, postgres_options};
 
 use crate::auth::Secrets;
 use crate::cart::Carts;

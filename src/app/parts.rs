@@ -17,6 +17,7 @@ use crate::mail::{self, Template};
 use crate::migrate;
 use crate::order::store::{Clock, Numbers, OrderCommits};
 use crate::order::{self, Desk, Periods, Schedule};
+use crate::partitions::Growth;
 use crate::payment::Providers;
 use crate::postgres::{self, Postgres};
 use crate::pricing::Terms;
@@ -263,6 +264,11 @@ pub(super) fn schedule(config: &Config) -> Schedule {
 pub(super) fn sweeps() -> Vec<Sweep> {
     let own = [idempotency::SWEEP, mail::SWEEP, staff::store::sessions::SWEEP];
     [&own, cart::store::SWEEPS, order::store::SWEEPS, customer::SWEEPS].concat()
+}
+
+/// What is divided by time in a large shop.
+pub fn growths() -> Vec<Growth> {
+    [order::store::GROWTHS, &[inventory::store::GROWTH]].concat()
 }
 
 /// What mails can say.

@@ -1,15 +1,16 @@
-//! `migrate`, `import`, `staff` and `verify`: work on a database without serving.
+//! `migrate`, `partitions`, `import`, `staff` and `verify`: work on a database without serving.
 
 use super::Database;
-use doorbuster::app::{DatabaseRuntime, postgres_options};
+use doorbuster::app::{DatabaseRuntime, growths, postgres_options};
 use doorbuster::auth::Admin;
 use doorbuster::catalog::{ImportOptions, import_file, load_demo};
 use doorbuster::config::Sources;
 use doorbuster::postgres::Postgres;
 use doorbuster::staff::{Invitation, NewStaff, invite};
-use doorbuster::{migrate, verify};
+use doorbuster::{migrate, partitions, verify};
 use std::path::Path;
 use std::process::ExitCode;
+use time::Date;
 
 /// Runs `work` on the database that is meant.
 fn with_database<T, F>(
@@ -47,6 +48,22 @@ pub fn migrate(
     if let Some(role) = role {
         println!("The role {role} may serve.");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Divides the tables that grow, keeps them so, and archives what is older than a day.
+pub fn partitions(
+    sources: Sources,
+    database: &Database,
+    archive_before: Option<Date>,
+    today: Date,
+) -> Result<ExitCode, String> {
+    let retention = database.config(sources.clone())?.retention;
+    with_database(sources, database, async |postgres: Postgres| {
+        migrate::check(&postgres).await?;
+        let run = partitions::Run { growths: growths(), retention, today, archive_before };
+        run.go(&postgres, |what| println!("{what}")).await
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,8 @@ use doorbuster::staff::NewStaff;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use time::format_description::well_known::Iso8601;
+use time::{Date, OffsetDateTime};
 
 /// A headless storefront backend for the days when everybody comes at once.
 #[derive(Parser)]
@@ -47,6 +49,17 @@ enum Command {
         /// A role that may serve from then on: rows, but no schema.
         #[arg(long, value_name = "ROLE")]
         grant_to: Option<String>,
+    },
+    /// Divide the tables that grow with orders by time, and keep them so: for large shops, daily.
+    Partitions {
+        #[command(flatten)]
+        database: Database,
+        /// Take the months that end until this day out of the tables, into the schema `archive`.
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+        archive_before: Option<Date>,
+        /// Another day than this one; for tests.
+        #[arg(long, hide = true, value_parser = day)]
+        today: Option<Date>,
     },
     /// Load data from a file.
     #[command(subcommand)]
@@ -144,6 +157,10 @@ struct Database {
 /// Where `dev` keeps its data unless told otherwise.
 const DATA: &str = ".doorbuster";
 
+fn day(text: &str) -> Result<Date, String> {
+    Date::parse(text, &Iso8601::DATE).map_err(|_| "write it as YYYY-MM-DD".to_owned())
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -159,6 +176,10 @@ pub fn run() -> ExitCode {
         Command::Serve { until_stdin_closes } => serve::run(&sources, until_stdin_closes),
         Command::Migrate { database, grant_to } => {
             maintain::migrate(sources, &database, grant_to.as_deref())
+        }
+        Command::Partitions { database, archive_before, today } => {
+            let today = today.unwrap_or_else(|| OffsetDateTime::now_utc().date());
+            maintain::partitions(sources, &database, archive_before, today)
         }
         Command::Import(Import::Catalog { file, stock, dry_run, database }) => {
             maintain::import_catalog(sources, &database, &file, stock, dry_run)

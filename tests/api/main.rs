@@ -31,6 +31,7 @@ mod openapi;
 mod operations;
 mod orders;
 mod overload;
+mod partitions;
 mod payments;
 mod private_services;
 mod rate_limits;

@@ -255,6 +255,8 @@ pub async fn never_stocked(
                WHERE s.variant_id = ANY($1)
                  AND NOT EXISTS (SELECT FROM stock_ledger e WHERE e.variant_id = s.variant_id
                                  AND e.location_id = s.location_id)
+                 AND NOT EXISTS (SELECT FROM archived_stock a WHERE a.variant_id = s.variant_id
+                                 AND a.location_id = s.location_id)
                ORDER BY s.variant_id";
     let statement = transaction.prepare_cached(sql).await?;
     let rows = transaction.query(&statement, &[&variants]).await?;

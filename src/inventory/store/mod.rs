@@ -8,6 +8,7 @@ pub use ledger::{LedgerEntry, LedgerKey, ledger, ledger_after};
 use super::stock::{Cause, Level, StockKey};
 use crate::error::Problem;
 use crate::id::{AdjustmentId, LocationId, VariantId};
+use crate::partitions::{Archival, By, End, Growth};
 use crate::verify::Check;
 use deadpool_postgres::{Pool, Transaction};
 use time::OffsetDateTime;
@@ -168,6 +169,27 @@ pub async fn adjust(
     Ok(adjusted.get(0))
 }
 
+/// What `doorbuster partitions` divides. The sums of what is archived are kept, because the levels
+/// hold them.
+pub const GROWTH: Growth = Growth {
+    table: "stock_ledger",
+    by: By::Time("created_at"),
+    end: End::Archived(Archival {
+        moves: None,
+        unfinished: None,
+        carry: Some(
+            "INSERT INTO archived_stock AS a
+             (variant_id, location_id, supplied, available, held, sold)
+             SELECT variant_id, location_id, sum(supplied), sum(available), sum(held), sum(sold)
+             FROM :stock_ledger AS m GROUP BY 1, 2
+             ON CONFLICT (variant_id, location_id) DO UPDATE SET
+                 supplied = a.supplied + excluded.supplied,
+                 available = a.available + excluded.available,
+                 held = a.held + excluded.held, sold = a.sold + excluded.sold",
+        ),
+    }),
+};
+
 /// The invariants of stock.
 pub const CHECKS: &[Check] = &[
     Check {
@@ -187,7 +209,12 @@ pub const CHECKS: &[Check] = &[
               FROM stock s FULL JOIN (
                   SELECT variant_id, location_id, sum(supplied) AS supplied,
                       sum(available) AS available, sum(held) AS held, sum(sold) AS sold
-                  FROM stock_ledger GROUP BY 1, 2
+                  FROM (SELECT variant_id, location_id, supplied, available, held, sold
+                        FROM stock_ledger
+                        UNION ALL
+                        SELECT variant_id, location_id, supplied, available, held, sold
+                        FROM archived_stock) entries
+                  GROUP BY 1, 2
               ) l USING (variant_id, location_id)
               WHERE (coalesce(s.supplied, 0), coalesce(s.available, 0), coalesce(s.held, 0),
                      coalesce(s.sold, 0))

@@ -22,9 +22,12 @@ pub const CHECKS: &[Check] = &[
         sql: "SELECT format('stock of %s: sold %s, orders have %s',
                   coalesce(s.variant_id, l.variant_id), s.sold, l.quantity)
               FROM stock s FULL JOIN (
-                  SELECT l.variant_id, l.location_id, sum(l.quantity) AS quantity
-                  FROM order_lines l JOIN orders o ON o.id = l.order_id
-                  WHERE o.status IN ('confirmed', 'paid', 'fulfilled', 'completed') GROUP BY 1, 2
+                  SELECT variant_id, location_id, sum(quantity) AS quantity FROM (
+                      SELECT l.variant_id, l.location_id, l.quantity
+                      FROM order_lines l JOIN orders o ON o.id = l.order_id
+                      WHERE o.status IN ('confirmed', 'paid', 'fulfilled', 'completed')
+                      UNION ALL SELECT variant_id, location_id, ordered FROM archived_stock) units
+                  GROUP BY 1, 2
               ) l USING (variant_id, location_id)
               WHERE coalesce(s.sold, 0) <> coalesce(l.quantity, 0)",
     },
@@ -50,7 +53,8 @@ pub const CHECKS: &[Check] = &[
               SELECT format('ledger entry %s of order %s, which does not exist', m.id,
                   m.reference)
               FROM stock_ledger m LEFT JOIN orders o ON o.id = m.reference
-              WHERE m.cause LIKE 'order_%' AND o.id IS NULL",
+              WHERE m.cause LIKE 'order_%' AND o.id IS NULL
+                  AND m.reference > (SELECT until FROM archived_orders)",
     },
     Check {
         id: "I5",
@@ -58,6 +62,7 @@ pub const CHECKS: &[Check] = &[
         sql: "SELECT format('key %s of order %s, which does not exist', k.key, k.resource_id)
               FROM idempotency_keys k LEFT JOIN orders o ON o.id = k.resource_id
               WHERE k.location LIKE '/v1/orders/%' AND o.id IS NULL
+                  AND k.resource_id > (SELECT until FROM archived_orders)
               UNION ALL
               SELECT format('key %s has no reply and no payment that it waits for', k.key)
               FROM idempotency_keys k

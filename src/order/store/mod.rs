@@ -8,6 +8,7 @@
 mod checks;
 pub mod erase;
 pub mod export;
+mod growth;
 mod hand_over;
 mod read;
 mod rows;
@@ -16,6 +17,7 @@ mod statements;
 mod trips;
 
 pub use checks::CHECKS;
+pub use growth::GROWTHS;
 pub use hand_over::{claim, hand_over};
 pub use read::{
     Unsettled, candidates_for_expiry, find, find_of_shopper, known, list_of_shopper,

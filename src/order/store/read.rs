@@ -2,6 +2,7 @@
 
 use super::super::command::Known;
 use super::super::order::{Facts, Line, Order, PaymentStatus, Placement, State, Status};
+use super::growth::span;
 use super::trips::payment;
 use crate::contact::Address;
 use crate::error::Problem;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// The order, if there is one.
@@ -111,15 +113,18 @@ pub async fn load(
     const ORDERS: &str = "
         SELECT id, status, payment_status, fulfillment_status, number, currency, subtotal,
             discount, shipping, tax, total, email, shipping_address, pay_by, created_at, shopper_id
-        FROM orders WHERE id = ANY($1) AND ($2::uuid IS NULL OR shopper_id = $2)
+        FROM orders WHERE id = ANY($1) AND id BETWEEN $2 AND $3
+            AND ($4::uuid IS NULL OR shopper_id = $4)
         ORDER BY id";
     const LINES: &str = "
         SELECT order_id, id, variant_id, location_id, sku, title, quantity, unit_price, total,
             tax_rate
-        FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, id";
+        FROM order_lines WHERE order_id = ANY($1) AND order_id BETWEEN $2 AND $3
+        ORDER BY order_id, id";
     const PAYMENTS: &str = "
         SELECT order_id, id, provider, status, amount, created_at
-        FROM payments WHERE order_id = ANY($1) ORDER BY order_id, id";
+        FROM payments WHERE order_id = ANY($1) AND order_id BETWEEN $2 AND $3
+        ORDER BY order_id, id";
     let mut client = readers.get().await?;
     // One snapshot, so that status and payments belong together.
     let snapshot = client.build_transaction().read_only(true);
@@ -130,9 +135,10 @@ pub async fn load(
         transaction.prepare_cached(LINES),
         transaction.prepare_cached(PAYMENTS),
     )?;
-    let params: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids];
+    let (first, last) = span(ids);
+    let params: &[&(dyn ToSql + Sync)] = &[&ids, &first, &last];
     let shopper = shopper.map(|shopper| shopper.uuid());
-    let of_shopper: &[&(dyn tokio_postgres::types::ToSql + Sync)] = &[&ids, &shopper];
+    let of_shopper: &[&(dyn ToSql + Sync)] = &[&ids, &first, &last, &shopper];
     let (orders, lines, payments) = tokio::try_join!(
         transaction.query(&orders, of_shopper),
         transaction.query(&lines, params),

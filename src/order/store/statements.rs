@@ -21,13 +21,13 @@ statements! {
     now: "SELECT now()";
     lock_orders: "
         SELECT id, status, payment_status, fulfillment_status FROM orders
-        WHERE id = ANY($1) ORDER BY id FOR UPDATE";
+        WHERE id = ANY($1) AND id BETWEEN $2 AND $3 ORDER BY id FOR UPDATE";
     lock_expiring: "
         SELECT id, status, payment_status, fulfillment_status FROM orders
-        WHERE id = ANY($1) ORDER BY id FOR UPDATE SKIP LOCKED";
+        WHERE id = ANY($1) AND id BETWEEN $2 AND $3 ORDER BY id FOR UPDATE SKIP LOCKED";
     payments: "
         SELECT order_id, id, provider, status, amount, created_at FROM payments
-        WHERE order_id = ANY($1) ORDER BY order_id, id";
+        WHERE order_id = ANY($1) AND order_id BETWEEN $2 AND $3 ORDER BY order_id, id";
     insert_keys: "
         INSERT INTO idempotency_keys
             (scope, key, request_hash, resource_id, status, location, body)
@@ -89,13 +89,14 @@ statements! {
                 cancel_reason = coalesce(c.reason, o.cancel_reason)
             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
                  AS c (id, status, payment_status, reason)
-            WHERE o.id = c.id RETURNING 1)
+            WHERE o.id = c.id AND o.id BETWEEN $6 AND $7 RETURNING 1)
         SELECT expect_rows(count(*), $5) FROM changed";
     update_payments: "
         WITH changed AS (
             UPDATE payments p SET status = c.status, updated_at = now()
             FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS c (order_id, id, status)
-            WHERE p.order_id = c.order_id AND p.id = c.id RETURNING 1)
+            WHERE p.order_id = c.order_id AND p.id = c.id AND p.order_id BETWEEN $5 AND $6
+            RETURNING 1)
         SELECT expect_rows(count(*), $4) FROM changed";
     save_replies: "
         WITH changed AS (

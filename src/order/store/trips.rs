@@ -2,6 +2,7 @@
 
 use super::super::command::{Command, Locked};
 use super::super::order::{Payment, PaymentStatus, State, Status};
+use super::growth::span;
 use super::rows::{Keys, Rows};
 use super::statements::Statements;
 use crate::id::{OrderId, ShopperId};
@@ -65,8 +66,10 @@ pub async fn lock(
     let carts: Vec<Uuid> =
         commands.iter().filter_map(|c| c.cart()).map(|(shopper, _)| shopper.uuid()).collect();
     let carts_params: Params<'_> = &[&carts];
-    let (waited_params, skipped_params): (Params<'_>, Params<'_>) = (&[&waited], &[&skipped]);
-    let payment_params: Params<'_> = &[&all];
+    let spans = [&waited, &skipped, &all].map(|ids| span(ids));
+    let waited_params: Params<'_> = &[&waited, &spans[0].0, &spans[0].1];
+    let skipped_params: Params<'_> = &[&skipped, &spans[1].0, &spans[1].1];
+    let payment_params: Params<'_> = &[&all, &spans[2].0, &spans[2].1];
     // Sent in this order without waiting in between; every answer counts.
     let (begun, taken, carts, stock, now, orders, expiring, payments, known) = tokio::join!(
         biased;
@@ -267,8 +270,10 @@ async fn update(client: &Client, statements: &Statements, rows: &Rows<'_>) -> Re
     let (order, payment): (Vec<Uuid>, Vec<Uuid>) = rows.settled.keys().copied().unzip();
     let settled: Vec<&str> = rows.settled.values().copied().collect();
     let (orders_count, payments_count) = (count(ids.len()), count(payment.len()));
-    let orders: Params<'_> = &[&ids, &status, &money, &reasons, &orders_count];
-    let payments: Params<'_> = &[&order, &payment, &settled, &payments_count];
+    let ((first, last), (paid_first, paid_last)) = (span(&ids), span(&order));
+    let orders: Params<'_> = &[&ids, &status, &money, &reasons, &orders_count, &first, &last];
+    let payments: Params<'_> =
+        &[&order, &payment, &settled, &payments_count, &paid_first, &paid_last];
     let (orders, payments) = tokio::join!(
         biased;
         query(client, &statements.update_orders, ids.len(), orders),
