@@ -96,9 +96,31 @@ pub struct Database {
 impl Database {
     /// Bytes on the disk, without the WAL.
     pub async fn bytes(&self) -> anyhow::Result<i64> {
+        Ok(self.written().await?.kept)
+    }
+
+    /// What was written until now. Nobody else writes on this server.
+    pub async fn written(&self) -> anyhow::Result<Written> {
         let client = connect(&self.url).await?;
-        let sql = "SELECT pg_database_size(current_database())";
-        Ok(client.query_one(sql, &[]).await?.get(0))
+        let sql = "SELECT (pg_current_wal_lsn() - '0/0')::bigint,
+                       pg_database_size(current_database())";
+        let row = client.query_one(sql, &[]).await?;
+        Ok(Written { wal: row.get(0), kept: row.get(1) })
+    }
+}
+
+/// Bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Written {
+    pub wal: i64,
+    /// In tables and indexes.
+    pub kept: i64,
+}
+
+impl Written {
+    /// What was written since an earlier look.
+    pub fn since(self, earlier: Self) -> Self {
+        Self { wal: self.wal - earlier.wal, kept: self.kept - earlier.kept }
     }
 }
 

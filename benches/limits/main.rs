@@ -61,6 +61,7 @@ struct Sample {
     batches: server::Batches,
     answers: f64,
     used: cpu::Used,
+    written: database::Written,
 }
 
 /// Where rows are measured.

@@ -160,14 +160,21 @@ pub struct Plain<'r>(pub &'r [(Row, Sample)]);
 
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n  {:<12}{HEAD}{:>11}{:>8}", "", "lines/s", "batch")?;
+        writeln!(
+            f,
+            "\n  {:<12}{HEAD}{:>11}{:>8}{:>9}{:>9}",
+            "", "lines/s", "batch", "WAL B", "kept B"
+        )?;
         for (row, sample) in self.0 {
             let Row::Requests { goods, connections, .. } = row else { continue };
             let lines = if let Goods::Lines(lines) = goods { *lines } else { 1 };
             let lines = thousands(sample.per_second * lines as f64);
             let batch = sample.batches.entries / sample.batches.count.max(1.0);
             let name = name(*goods);
-            writeln!(f, "  {name:<12}{connections:>6}{}{lines:>11}{batch:>8.0}", Speed(sample))?;
+            let each = |bytes: i64| thousands(bytes as f64 / sample.answers.max(1.0));
+            let (wal, kept) = (each(sample.written.wal), each(sample.written.kept));
+            write!(f, "  {name:<12}{connections:>6}{}{lines:>11}{batch:>8.0}", Speed(sample))?;
+            writeln!(f, "{wal:>9}{kept:>9}")?;
         }
         Ok(())
     }

@@ -60,15 +60,16 @@ pub async fn measure(
     run(WARM_UP).await?;
     let before = server.batches().await?;
     let used = || Used::now(Some(server.pid()), database.postgres_pid);
-    let used_before = used();
+    let (used_before, written_before) = (used(), database.written().await?);
     let measured = run(MEASURED).await?;
     let used = used().since(used_before);
+    let written = database.written().await?.since(written_before);
     check(&measured, goods)?;
     let batches = server.batches().await?.since(&before);
     server.stop()?;
     let answers = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
-    Ok(Sample { per_second, p50, p99, batches, answers, used })
+    Ok(Sample { per_second, p50, p99, batches, answers, used, written })
 }
 
 /// Nothing but the one answer that is to be measured.
