@@ -2,7 +2,7 @@
 """What a shop of some size needs, from what an order was measured to cost.
 
     scripts/capacity.py                       1,000, 10,000 and 100,000 orders a second
-    scripts/capacity.py --rate 2500 --peak-hours 2
+    scripts/capacity.py --rate 2500 --peak-hours 2 --lines 4
 
 The costs are those of docs/performance.md (Lines and connections; A database that fills); where they
 come from, how well they fit and what they do not know stands in docs/capacity.md. Prices are inputs:
@@ -10,12 +10,12 @@ take those of your provider.
 """
 import argparse
 
-# Microseconds of a core: for each order of one line, and for each transaction.
-POSTGRES = (85, 1_700)
-SERVER = (103, 570)
-# Bytes for each order of one line.
-WAL = 3_350
-TABLES = 3_500
+# Microseconds of a core: for each order of one line, for each transaction, for each further line.
+POSTGRES = (85, 1_700, 27)
+SERVER = (103, 570, 8)
+# Bytes for each order of one line, and for each further line.
+WAL = (3_350, 770)
+TABLES = (3_500, 480)
 # Orders that a transaction holds at most, and how long one takes beside its orders.
 BATCH_MAX, LANES = 200, 2
 TRANSACTION_SECONDS = 0.008
@@ -23,22 +23,28 @@ TRANSACTION_SECONDS = 0.008
 BUSY = 0.6
 
 
-def cost(parts, batch):
-    order, transaction = parts
-    return (order + transaction / batch) / 1e6
+def cost(parts, batch, more):
+    order, transaction, line = parts
+    return (order + transaction / batch + line * more) / 1e6
+
+
+def size(parts, more):
+    order, line = parts
+    return order + line * more
 
 
 def row(rate, o):
+    more = o.lines - 1
     # While a transaction is on its way the next gathers.
     batch = max(1, min(BATCH_MAX, rate * TRANSACTION_SECONDS / LANES))
-    postgres = rate * cost(POSTGRES, batch) / BUSY
-    server = rate * cost(SERVER, batch) / BUSY
+    postgres = rate * cost(POSTGRES, batch, more) / BUSY
+    server = rate * cost(SERVER, batch, more) / BUSY
     instances = max(2, -(-server // o.cores_per_instance))
     # A backend runs one transaction at a time.
-    lanes = max(LANES, -(-rate * cost(POSTGRES, batch) // BUSY))
-    wal = rate * WAL / 1e6
+    lanes = max(LANES, -(-rate * cost(POSTGRES, batch, more) // BUSY))
+    wal = rate * size(WAL, more) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
-    stored = orders_a_day * TABLES / 1e9
+    stored = orders_a_day * size(TABLES, more) / 1e9
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
     return [
@@ -51,6 +57,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     p.add_argument("--peak-hours", type=float, default=1, help="hours a day at that rate, or their worth")
+    p.add_argument("--lines", type=float, default=1, help="lines of an order, on average")
     p.add_argument("--cores-per-instance", type=int, default=4)
     p.add_argument("--core-hour", type=float, default=0.04, help="price of a core for an hour")
     p.add_argument("--gb-month", type=float, default=0.12, help="price of a GB of disk for a month")
