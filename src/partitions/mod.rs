@@ -95,18 +95,6 @@ impl Growth {
         }
     }
 
-    fn moves(&self) -> Option<&'static str> {
-        self.archival().moves
-    }
-
-    fn unfinished(&self) -> Option<&'static str> {
-        self.archival().unfinished
-    }
-
-    fn carry(&self) -> Option<&'static str> {
-        self.archival().carry
-    }
-
     /// The name of the partition that begins with this day, and the day after its last.
     fn part(&self, first: Date) -> Result<(String, Date), String> {
         let (table, year, month) = (self.table, first.year(), u8::from(first.month()));

@@ -137,7 +137,7 @@ pub type Leaving<'g> = [(&'g Growth, Vec<Part>)];
 pub async fn archive(client: &mut Client, leaving: &Leaving<'_>) -> Result<(), String> {
     for (growth, parts) in leaving {
         for Part { name, .. } in parts {
-            let or = growth.moves().map(|columns| format!(" OR UPDATE OF {columns}"));
+            let or = growth.archival().moves.map(|columns| format!(" OR UPDATE OF {columns}"));
             let watch = format!(
                 "CREATE TRIGGER leaving AFTER INSERT{} ON {name}
                      FOR EACH ROW EXECUTE FUNCTION note_change()",
@@ -166,13 +166,13 @@ async fn keep_and_detach(client: &mut Client, leaving: &Leaving<'_>) -> Result<b
     let failed = |error: Error| describe(&error);
     client.execute("DELETE FROM archive_changes", &[]).await.map_err(failed)?;
     let mut transaction = client.transaction().await.map_err(failed)?;
-    for unfinished in leaving.iter().filter_map(|(growth, _)| growth.unfinished()) {
+    for unfinished in leaving.iter().filter_map(|(growth, _)| growth.archival().unfinished) {
         let row = transaction.query_one(&told(unfinished, leaving), &[]).await.map_err(failed)?;
         if let Some(why) = row.get::<_, Option<String>>(0) {
             return Err(why);
         }
     }
-    for carry in leaving.iter().filter_map(|(growth, _)| growth.carry()) {
+    for carry in leaving.iter().filter_map(|(growth, _)| growth.archival().carry) {
         transaction.batch_execute(&told(carry, leaving)).await.map_err(failed)?;
     }
     let tables: Vec<&str> = leaving.iter().map(|(growth, _)| growth.table).collect();
