@@ -114,13 +114,15 @@ pub async fn ended(client: &Client, growth: &Growth, bound: &str) -> Result<Vec<
         By::Id(_) => "uuid",
         By::Time(_) => "timestamptz",
     };
+    // Materialized, or a bound of another table's partition might be read as one of this kind.
     let sql = format!(
-        r"SELECT name, bound FROM (
+        r"WITH parts AS MATERIALIZED (
               SELECT c.relname::text AS name,
                   (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]
                       AS bound
               FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-              WHERE i.inhparent = to_regclass($1::text)) AS parts
+              WHERE i.inhparent = to_regclass($1::text))
+          SELECT name, bound FROM parts
           WHERE bound::{kind} <= $2::text::{kind} ORDER BY bound::{kind}"
     );
     let rows = client.query(&sql, &[&growth.table, &bound]).await;

@@ -63,7 +63,12 @@ impl App {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("doorbuster: serving ").expect("it did not start");
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        // An idle connection is left before the server closes it (`server.keep_alive_seconds`).
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(3))
+            .build()
+            .unwrap();
         Self { url: url.to_owned(), database: database.clone(), http, child, log }
     }
 
