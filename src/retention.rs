@@ -141,11 +141,11 @@ impl Walk {
             self.places = places(&transaction, table).await?;
         }
         let Some(place) = self.places.last() else { return Ok(0) };
-        // Nothing, if it was divided or dropped since.
+        // Nothing, if it was divided or dropped since, or is at this moment.
         let sql = "SELECT pg_relation_size(oid) / current_setting('block_size')::bigint
                    FROM pg_class WHERE oid = to_regclass($1::text) AND relkind = 'r'";
         let pages = transaction.query_opt(sql, &[place]).await?;
-        let pages: i64 = pages.map_or(0, |row| row.get(0));
+        let pages: i64 = pages.and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or(0);
         let end = self.next_page + STEP_PAGES;
         let removed = match pages {
             0 => 0,
