@@ -181,8 +181,7 @@ impl Run {
         tell: &impl Fn(&str),
     ) -> Result<(), String> {
         let table = growth.table;
-        let is_divided = store::is_divided(client, table).await;
-        if is_divided.map_err(|error| describe(&error))? {
+        if store::is_divided(client, table).await? {
             return Ok(());
         }
         // A month and more: whoever is interrupted before the table is divided has that time.

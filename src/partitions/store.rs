@@ -43,9 +43,10 @@ pub async fn begin(client: &mut Client) -> Result<(), String> {
 }
 
 /// Whether the table is divided already.
-pub async fn is_divided(client: &Client, table: &str) -> Result<bool, Error> {
+pub async fn is_divided(client: &Client, table: &str) -> Result<bool, String> {
     let sql = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1::text)";
-    Ok(client.query_one(sql, &[&table]).await?.get(0))
+    let row = client.query_one(sql, &[&table]).await;
+    Ok(row.map_err(|error| describe(&error))?.get(0))
 }
 
 /// Lets nothing into the table from `bound` on, and makes sure that nothing is there. Nobody waits
@@ -137,6 +138,14 @@ pub type Leaving<'g> = [(&'g Growth, Vec<Part>)];
 /// features keep of them. Nobody is kept from changing them meanwhile: then it begins again. That
 /// the tables themselves change takes a moment in the end.
 pub async fn archive(client: &mut Client, leaving: &Leaving<'_>) -> Result<(), String> {
+    let archived = watch_and_detach(client, leaving).await;
+    if archived.is_err() {
+        release(client).await?;
+    }
+    archived
+}
+
+async fn watch_and_detach(client: &mut Client, leaving: &Leaving<'_>) -> Result<(), String> {
     for (growth, parts) in leaving {
         for Part { name, .. } in parts {
             let or = growth.archival().moves.map(|columns| format!(" OR UPDATE OF {columns}"));
@@ -149,16 +158,10 @@ pub async fn archive(client: &mut Client, leaving: &Leaving<'_>) -> Result<(), S
         }
     }
     for _ in 0..CHANGES_MAX {
-        match keep_and_detach(client, leaving).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => (),
-            Err(error) => {
-                release(client).await?;
-                return Err(error);
-            }
+        if keep_and_detach(client, leaving).await? {
+            return Ok(());
         }
     }
-    release(client).await?;
     Err("these months change all the time; try again".to_owned())
 }
 
