@@ -15,6 +15,7 @@ mod failover;
 mod instances;
 mod line;
 mod network;
+mod partitions;
 mod pooler;
 mod prices;
 mod proxy;
