@@ -222,11 +222,12 @@ pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error>
 /// keep its locks, for which orders may wait.
 pub const IDLE_MAX: &str = "SET LOCAL idle_in_transaction_session_timeout = '3s'";
 
-/// Begins a transaction for a request: nobody keeps locks for ever, and nobody waits for them for
-/// ever.
+/// Begins a transaction for a request: nobody keeps locks for ever, nobody waits for them for
+/// ever, and no statement goes on when proxies have given up on its request.
 pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
     let transaction = client.transaction().await?;
-    let limits = format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'");
+    let limits =
+        format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'");
     transaction.batch_execute(&limits).await?;
     Ok(transaction)
 }

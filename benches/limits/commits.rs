@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 /// Entries of one measurement.
 const ENTRIES: usize = 30_000;
+/// Longer than any batch takes.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Sessions whose carts are changed, and SKUs that each of them wants.
 pub const SESSIONS: usize = 4_000;
@@ -154,7 +156,7 @@ impl Run<'_> {
                 let client = connect(&postgres).await?;
                 let statements = work.prepare(&client).await?;
                 let run = async |batch: &[W::Entry], form| {
-                    let transaction = Transaction::new(&client, Uuid::nil());
+                    let transaction = Transaction::new(&client, Uuid::nil(), DEADLINE);
                     work.run(&transaction, &statements, batch, form).await
                 };
                 let mut warm_form = Form::Exact;

@@ -330,8 +330,11 @@ impl<W: Work> Runner<W> {
         attempt: &Attempt<W::Entry>,
     ) -> Result<Vec<W::Outcome>, Error> {
         let (batch, form) = (&attempt.batch, attempt.form);
-        let transaction = Transaction::new(&connection.client, self.id);
         let started = Instant::now();
+        let last = batch.iter().map(|entry| self.lane.work.deadline(entry)).max();
+        let waited_for =
+            last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
+        let transaction = Transaction::new(&connection.client, self.id, waited_for + GRACE);
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form);
         let outcomes = run.await?;
         assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");

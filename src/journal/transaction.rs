@@ -2,6 +2,7 @@
 
 use crate::postgres::Postgres;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
@@ -31,20 +32,29 @@ pub struct Transaction<'c> {
     /// The lane that runs it. A lane settles its batch before it takes another one, so what it
     /// did before is known to the last entry.
     pub lane: Uuid,
+    /// A statement that takes longer is ended by PostgreSQL: nobody waits for it any more. It never
+    /// ends a COMMIT that waits for the disk or for a standby, because PostgreSQL counts no longer
+    /// then.
+    statement_max: Duration,
     began: AtomicBool,
     ended: AtomicBool,
 }
 
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
-    pub fn new(client: &'c Client, lane: Uuid) -> Self {
+    pub fn new(client: &'c Client, lane: Uuid, statement_max: Duration) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
-        Self { client, mark, lane, began: AtomicBool::new(false), ended: AtomicBool::new(false) }
+        let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { client, mark, lane, statement_max, began, ended }
     }
 
-    /// BEGIN, with the mark.
+    /// BEGIN, with the mark and the time.
     pub async fn begin(&self) -> Result<(), Error> {
-        let begin = format!("BEGIN; SET LOCAL doorbuster.batch = '{}'", self.mark);
+        let begin = format!(
+            "BEGIN; SET LOCAL doorbuster.batch = '{}'; SET LOCAL statement_timeout = {}",
+            self.mark,
+            self.statement_max.as_millis()
+        );
         self.client.batch_execute(&begin).await?;
         self.began.store(true, Ordering::Relaxed);
         Ok(())

@@ -85,3 +85,29 @@ async fn a_read_that_takes_too_long_ends_in_the_database_too() {
     locker.batch_execute("COMMIT").await.unwrap();
     app.admin_get("/v1/admin/products").await.ok(200);
 }
+
+#[tokio::test]
+async fn an_order_that_takes_too_long_ends_in_the_database_too_and_its_key_tells_later() {
+    let app =
+        App::configured(&[("ORDER__DEADLINE_SECONDS", "1"), ("POSTGRES__WAIT_SECONDS", "1")])
+            .await;
+    app.stocked("A", 100, 10).await;
+    let hang = "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+                CREATE TRIGGER hang BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION hang()";
+    app.database.execute(hang).await;
+    let asked = Instant::now();
+    let order = order_of(&[("A", 1)]);
+    app.place_as("slow", &order).await.problem(503, "storage_unavailable");
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    let working = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while app.database.number(working).await > 0 {
+        assert!(asked.elapsed() < Duration::from_secs(8), "it goes on for who has gone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    app.database.execute("DROP TRIGGER hang ON orders; DROP FUNCTION hang()").await;
+    app.place_as("slow", &order).await.ok(201);
+    assert_eq!(app.level("A").await[3], 1);
+    app.database.assert_clean();
+}

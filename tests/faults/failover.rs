@@ -1,6 +1,6 @@
 //! The primary dies, its synchronous standby takes over, and instances that know both go there.
 
-use crate::harness::{App, Database, Pair};
+use crate::harness::{App, Database, Pair, order_of};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -31,4 +31,30 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     assert!(met > 50, "only {met} buyers met the failover");
     let checked = sale.settled("failover to a synchronous standby", 1, &second).await;
     assert_eq!((checked.acknowledged, checked.unknown), (800, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over() {
+    let pair = Pair::start("no-standby");
+    let database = Database::on(&pair.services).await;
+    let short = [("ORDER__DEADLINE_SECONDS", "1"), ("POSTGRES__WAIT_SECONDS", "1")];
+    let app = App::with(&database, &short).await;
+    app.stocked("A", 100, 10).await;
+    let standby = async |name: &str| {
+        let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+        database.execute(&sql).await;
+        database.execute("SELECT pg_reload_conf()").await;
+    };
+    standby("nobody").await;
+    let order = order_of(&[("A", 1)]);
+    app.place_as("no-standby", &order).await.problem(503, "storage_unavailable");
+    // Longer than any statement may take: PostgreSQL must not end the wait and call it committed.
+    sleep(Duration::from_secs(3)).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    assert!(database.number(waiting).await > 0, "nobody waits for the standby");
+    assert_eq!(database.number("SELECT count(*) FROM orders").await, 0, "it is shown already");
+    standby("").await;
+    app.place_as("no-standby", &order).await.ok(201);
+    assert_eq!(app.level("A").await[3], 1);
+    database.assert_clean();
 }
