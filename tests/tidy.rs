@@ -18,6 +18,7 @@ mod tidy {
     mod roles;
     mod routes;
     mod scan;
+    mod shards;
     mod simulation;
     mod size;
     mod sql;
@@ -55,6 +56,37 @@ const MAY_HOLD_SQL: &[&str] = &[
 
 /// The only file that begins and ends transactions by hand: it must see every statement's answer.
 const MAY_BEGIN_AND_COMMIT: &str = "src/journal/";
+
+/// The tables that could be distributed over several servers, and by what.
+const DISTRIBUTED: &[(&str, &str)] = &[
+    ("carts", "shopper_id"),
+    ("idempotency_keys", "scope"),
+    ("order_lines", "order_id"),
+    ("orders", "id"),
+    ("payments", "order_id"),
+    ("stock", "variant_id"),
+    ("stock_ledger", "variant_id"),
+];
+
+/// Functions and constants whose statements may ask all of these servers. None of them is on the
+/// way of an order: invariants, exports, staff's lists, what is due by itself, and what belongs to
+/// one shopper, of which there are few.
+const MAY_ASK_ALL_SHARDS: &[(&str, &str)] = &[
+    ("src/cart/store/checks.rs", "CHECKS"),
+    ("src/inventory/store/export.rs", "levels"),
+    ("src/inventory/store/ledger.rs", "ledger_after"),
+    ("src/inventory/store/mod.rs", "CHECKS"),
+    ("src/order/store/checks.rs", "CHECKS"),
+    ("src/order/store/erase.rs", "page_of_shopper"),
+    ("src/order/store/erase.rs", "redact"),
+    ("src/order/store/export.rs", "lines"),
+    ("src/order/store/export.rs", "orders"),
+    ("src/order/store/hand_over.rs", "hand_over"),
+    ("src/order/store/read.rs", "candidates_for_expiry"),
+    ("src/order/store/read.rs", "list_of_shopper"),
+    ("src/order/store/read.rs", "take_unsettled"),
+    ("src/order/store/search.rs", "look"),
+];
 
 /// Where HTTP statuses may stand besides the routes of features: the middleware, the statuses of
 /// errors, and the statuses of replies that are saved and sent again.
