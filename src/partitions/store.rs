@@ -80,8 +80,11 @@ pub async fn add(
         return Ok(false);
     }
     let add = format!("SELECT pg_temp.add_partition('{table}', '{name}', '{first}', '{bound}')");
-    patiently(client, table, &[add]).await?;
-    Ok(true)
+    let added = patiently(client, table, &[add]).await;
+    if added.is_err() {
+        withdraw(client, &rest).await?;
+    }
+    added.map(|()| true)
 }
 
 /// Sees to it that all rows of the table are so, and that new ones are: `partition_bound` then says
@@ -99,9 +102,14 @@ async fn hold(client: &mut Client, table: &str, condition: &str) -> Result<bool,
         Err(error) if error.code() == Some(&SqlState::CHECK_VIOLATION) => Ok(false),
         Err(error) => Err(describe(&error)),
     };
-    let withdraw = format!("ALTER TABLE {table} DROP CONSTRAINT partition_bound");
-    patiently(client, table, &[withdraw]).await?;
+    withdraw(client, table).await?;
     validated
+}
+
+/// Lets everything into the table again.
+async fn withdraw(client: &mut Client, table: &str) -> Result<(), String> {
+    let withdraw = format!("ALTER TABLE {table} DROP CONSTRAINT partition_bound");
+    patiently(client, table, &[withdraw]).await
 }
 
 /// Drops a partition.

@@ -140,6 +140,30 @@ async fn what_is_archived_leaves_the_tables_and_everything_still_adds_up() {
 }
 
 #[tokio::test]
+async fn tables_that_were_divided_in_different_months_are_archived_together() {
+    let app = App::start().await;
+    // A line of a time that is far away, so the run ends when only the orders are divided.
+    let far = "INSERT INTO order_lines (order_id, id, variant_id, location_id, sku, title,
+                   quantity, unit_price, total, tax_rate)
+               SELECT 'ffffffff-ffff-7fff-bfff-ffffffffffff', gen_random_uuid(),
+                   gen_random_uuid(), gen_random_uuid(), 'A', 'A', 1, 1, 1, 0";
+    app.database.execute(far).await;
+    let (is_done, said) = partitions(&app.database, &["--today", &month(-4)]).await;
+    assert!(!is_done && said.contains("order_lines has rows of"), "{said}");
+    app.database.execute("DELETE FROM order_lines").await;
+    divide(&app.database, &["--today", &month(-3)]).await;
+    divide(&app.database, &["--today", &month(-1)]).await;
+    app.stocked("A", 100, 1_000).await;
+    app.place(&order_of(&[("A", 2)])).await.ok(201);
+    let archive = ["--archive-before", &month(1), "--today", &month(3)];
+    let archive = [&archive[..], &["--set", "retention.enabled=false"]].concat();
+    divide(&app.database, &archive).await;
+    assert_eq!(rows(&app.database, "orders").await, 0);
+    assert_eq!(rows(&app.database, "order_lines").await, 0);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
 async fn what_changes_while_months_are_summed_up_is_in_the_sums() {
     let app = divided_shop().await;
     let old = app.place(&order_of(&[("A", 3)])).await.ok(201);
