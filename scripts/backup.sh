@@ -7,31 +7,47 @@
 #   scripts/backup.sh restore FOLDER DATA [TIME]
 #       makes DATA, a folder that PostgreSQL can be started on: it becomes what it was at TIME
 #       ('2026-11-27 10:00:00+00'), or all that FOLDER holds.
-# Nobody removes old WAL from a FOLDER: begin a new one every week, and remove the one before last.
+# Nobody removes old WAL from a FOLDER: begin a new one every week, beside the old one with another
+# SLOT (doorbuster_backup if none is given), and then drop the slot of the old one.
 set -euo pipefail
 usage() {
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 [ $# -ge 2 ] || usage
+# Fails if WAL is missing between the base and the last segment: PostgreSQL would take the gap for the
+# end. Later timelines begin where earlier ones ended.
+assert_whole() {
+    local size name before= number
+    size=$(pg_controldata "$folder/base" | sed -n 's/^Bytes per WAL segment: *//p')
+    for name in $(cd "$folder" && ls base/pg_wal wal | grep -xE '[0-9A-F]{24}(\.partial)?' | sort -u); do
+        number=$((16#${name:8:8} * (0x100000000 / size) + 16#${name:16:8}))
+        if [ $number -gt $((${before:-$number} + 1)) ]; then
+            echo "WAL is missing before $name: only a moment of an earlier backup can be restored" >&2
+            exit 1
+        fi
+        before=$number
+    done
+}
 PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
-what=$1 folder=$(realpath -m "$2") slot=doorbuster_backup
+what=$1 folder=$(realpath -m "$2") slot=${SLOT:-doorbuster_backup}
 # Of several hosts the one that takes writes, for the slot, the base and the WAL alike.
 export PGTARGETSESSIONATTRS=read-write
 case $what in
 run)
     url=${DOORBUSTER__POSTGRES__URL:?which database?}
-    mkdir -p "$folder/wal"
     if [ ! -d "$folder/base" ]; then
-        # The slot keeps the WAL on the server while nobody fetches it. Only a new base may begin
-        # with a new one: what was written between two slots would be missing.
-        pg_receivewal --dbname "$url" --slot $slot --drop-slot 2> /dev/null || true
-        pg_receivewal --dbname "$url" --slot $slot --create-slot
-        rm -rf "$folder/base.new"
-        pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast
+        # The slot is made with the base and keeps all that is written from its beginning on. Only a
+        # new base may begin with a new one: what was written between two slots would be missing.
+        pg_receivewal --dbname "$url" --slot "$slot" --drop-slot 2> /dev/null || true
+        rm -rf "$folder/base.new" "$folder/wal"
+        mkdir -p "$folder/wal"
+        pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast \
+            --create-slot --slot "$slot"
         mv "$folder/base.new" "$folder/base"
     fi
-    exec pg_receivewal --dbname "$url" --slot $slot --directory "$folder/wal" --synchronous
+    # It ends when the server, the slot or the room is gone, so that somebody notices.
+    exec pg_receivewal --dbname "$url" --slot "$slot" --directory "$folder/wal" --synchronous --no-loop
     ;;
 restore)
     [ $# -ge 3 ] || usage
@@ -41,6 +57,7 @@ restore)
         exit 1
     fi
     pg_verifybackup --quiet "$folder/base"
+    assert_whole
     cp -a "$folder/base" "$data"
     {
         echo "restore_command = 'cp \"$folder/wal/%f\" \"%p\" || cp \"$folder/wal/%f.partial\" \"%p\"'"
@@ -51,7 +68,7 @@ restore)
         [ -z "$time" ] || echo "recovery_target_time = '$time'"
     } >> "$data/postgresql.auto.conf"
     touch "$data/recovery.signal"
-    echo "start PostgreSQL on $data, then: doorbuster verify"
+    echo "start PostgreSQL on $data; once it takes writes: doorbuster verify"
     ;;
 *) usage ;;
 esac
