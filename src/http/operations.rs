@@ -13,7 +13,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
 use utoipa::ToSchema;
+
+/// What has not answered by then is degraded: a balancer that waits longer for this instance would
+/// take it out, and all others with it, because a shared database hangs.
+const CHECK_MAX: Duration = Duration::from_millis(250);
 
 /// What the operations report on.
 pub struct Operations {
@@ -47,13 +53,16 @@ pub struct Readiness {
 enum Health {
     /// It answers.
     Ok,
-    /// It does not.
+    /// It does not, or not soon.
     Degraded,
 }
 
-impl From<bool> for Health {
-    fn from(is_up: bool) -> Self {
-        if is_up { Health::Ok } else { Health::Degraded }
+impl Health {
+    async fn of(is_up: impl Future<Output = bool>) -> Self {
+        match timeout(CHECK_MAX, is_up).await {
+            Ok(true) => Self::Ok,
+            _ => Self::Degraded,
+        }
     }
 }
 
@@ -96,14 +105,14 @@ pub async fn get_livez() -> HttpResponse {
 pub async fn get_readyz(operations: web::Data<Operations>) -> HttpResponse {
     let redis = async {
         match &operations.redis {
-            Some(redis) => Some(redis.is_up().await.into()),
+            Some(redis) => Some(Health::of(redis.is_up()).await),
             None => None,
         }
     };
-    let (postgres, redis) = tokio::join!(operations.postgres.is_up(), redis);
+    let (postgres, redis) = tokio::join!(Health::of(operations.postgres.is_up()), redis);
     let is_ready = operations.is_ready.load(Ordering::Relaxed);
     let status = if is_ready { "ready" } else { "not_ready" };
-    let readiness = Readiness { status, postgres: postgres.into(), redis };
+    let readiness = Readiness { status, postgres, redis };
     let mut response = match is_ready {
         true => HttpResponse::Ok(),
         false => HttpResponse::ServiceUnavailable(),
