@@ -14,7 +14,7 @@ const ROUND: usize = 100;
 
 /// Faults of a test.
 fn commits() -> usize {
-    times("COMMITS", 200)
+    times("COMMITS", 150)
 }
 
 /// How much there is of a SKU.
@@ -33,8 +33,11 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
     let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
     let app = App::reaching(&proxy.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], provider, 16);
+    // Shorter than it takes to find out what became of a COMMIT.
+    sale.patience = Duration::from_millis(80);
     if stock == Stock::Plenty {
         sale.offer(1, 1_000_000).await;
+        sale.let_shoppers_in(&app).await;
         // The view and the clock are learnt from a first order.
         sale.sell(1, Arrivals::Unpaced).await;
     }
@@ -63,8 +66,11 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
         proxy.pipelined()
     );
     assert_eq!(checked.unknown, 0);
-    // Whoever came while all lanes were reconnecting was told to come again.
-    let told_twice = checked.replays * 10 >= checked.acknowledged * 9;
+    if fault == Fault::SwallowCommit {
+        assert!(sale.open.unknown_with_order > 0, "nobody was left without an answer");
+    }
+    // Whoever has hung up, or came while all lanes were reconnecting, is told once.
+    let told_twice = checked.replays * 3 >= checked.acknowledged * 2;
     assert!(told_twice, "{} of {}", checked.replays, checked.acknowledged);
     match stock {
         Stock::Plenty => assert_eq!(checked.refused, 0),

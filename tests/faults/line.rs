@@ -2,7 +2,8 @@
 
 use crate::between::Between;
 use crate::harness::Database;
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::io::Result;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -111,6 +112,7 @@ async fn pump(
     is_answer: bool,
 ) -> Result<()> {
     let (queue, pieces) = mpsc::channel(1_024);
+    let mut dice = StdRng::seed_from_u64(crate::seed());
     let reading = async {
         // When the line has carried all that was said, and when the last piece arrives.
         let (mut free, mut last, mut said) = (Instant::now(), Instant::now(), 0);
@@ -125,7 +127,7 @@ async fn pump(
             let weather = *shared.weather.borrow();
             let rate = weather.bytes_per_second.map_or(f64::INFINITY, f64::from);
             free = free.max(Instant::now()) + Duration::from_secs_f64(length as f64 / rate);
-            let jitter = weather.jitter.mul_f64(rand::rng().random());
+            let jitter = weather.jitter.mul_f64(dice.random());
             let at = (free + weather.latency + jitter).max(last);
             last = at;
             if is_answer {

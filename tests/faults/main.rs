@@ -26,14 +26,19 @@ mod services;
 mod shopper;
 mod storage;
 
+use std::sync::LazyLock;
+
 /// How often, or for how long: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many.
 fn times(what: &str, fewest: usize) -> usize {
     let configured = std::env::var(format!("DOORBUSTER_FAULTS_{what}"));
     configured.map_or(fewest, |count| count.parse().unwrap())
 }
 
-/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any.
+/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any; one for all tests.
 fn seed() -> u64 {
-    let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
-    configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
+    static SEED: LazyLock<u64> = LazyLock::new(|| {
+        let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
+        configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
+    });
+    *SEED
 }

@@ -7,7 +7,7 @@ use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use rand::Rng;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 #[tokio::test]
@@ -45,6 +45,10 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
         let partition = async {
             sleep(before).await;
             line.turn(Weather { is_silent: true, ..Weather::default() });
+            let asked = Instant::now();
+            let ready = cut_off.get("/readyz").await.ok(200);
+            assert_eq!(ready["postgres"], "degraded");
+            assert!(asked.elapsed() < Duration::from_secs(1), "a balancer would take it out");
             // Longer than anybody waits for an order.
             sleep(Duration::from_millis(6_500)).await;
             // What was on its way is lost, or arrives after all.
@@ -66,6 +70,7 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
     let app = App::reaching(&line.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
+    sale.patience = Duration::from_millis(80);
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
@@ -82,4 +87,5 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let cuts = line.cuts();
     let checked = sale.settled("answers of PostgreSQL that break off anywhere", cuts, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (50 * rounds, 0));
+    assert!(sale.open.unknown_with_order > 0, "nobody was left without an answer");
 }

@@ -29,8 +29,12 @@ const IMPATIENT: usize = 4;
 pub struct Sale {
     /// How buyers behave.
     pub settings: Settings,
+    /// How long the impatient wait for an answer; then they hang up, and it stays unknown.
+    pub patience: Duration,
     /// What they sent and received.
     pub run: Run,
+    /// What was known before everybody asked once more.
+    pub open: Checked,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
     shoppers: Vec<Shopper>,
@@ -53,8 +57,10 @@ impl Sale {
         println!("DOORBUSTER_FAULTS_SEED={seed}");
         let settings = Settings { retry_after_max, seed, ..Settings::new(bases, connections) };
         Self {
+            patience: settings.attempt_timeout,
             settings,
             run: Run::default(),
+            open: Checked::default(),
             dice: StdRng::seed_from_u64(seed),
             shoppers: Vec::new(),
             silence: Duration::ZERO,
@@ -128,6 +134,7 @@ impl Sale {
         let hasty = Settings {
             connections: self.settings.connections.div_ceil(IMPATIENT),
             deadline: Duration::ZERO,
+            attempt_timeout: self.patience,
             ..self.settings.clone()
         };
         let is_over = AtomicBool::new(false);
@@ -168,11 +175,11 @@ impl Sale {
     /// Judges while some answers are unknown; then everybody asks once more, and it is judged
     /// again. Adds what happened so often to the table of faults.
     pub async fn settled(&mut self, fault: &str, times: usize, app: &App) -> Checked {
-        let open = self.judged().await;
+        self.open = self.judged().await;
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.ask_again(app).await;
         let checked = self.judged().await;
-        let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = open;
+        let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = self.open;
         let (sent, left) = (self.run.records.len(), checked.unknown);
         let (met, silence, (reads, _)) = (self.met(), self.silence.as_secs_f64(), self.looked());
         // Everything that could be wrong has failed above.
@@ -209,6 +216,11 @@ impl Sale {
             *labels.entry(record.label()).or_default() += 1;
         }
         println!("{} sent, {labels:?}, {:?}", self.orders, verdict.checked);
+        if !verdict.is_clean() {
+            let history = std::env::temp_dir().join(format!("{}.ndjson", self.name));
+            self.run.save(&history).unwrap();
+            println!("what buyers sent and received: {history:?}");
+        }
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
         self.database.assert_clean();
         verdict.checked

@@ -89,9 +89,12 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     };
     tokio::join!(sale.sell(300, Arrivals::Rate(200.0)), flushing);
     assert_ready(&app, "ok", Some("ok")).await;
-    pair.signal_redis("STOP");
-    becomes_ready(&app, "ok", Some("degraded")).await;
-    sale.sell(300, Arrivals::Rate(200.0)).await;
+    let silence = async {
+        sleep(Duration::from_millis(500)).await;
+        pair.signal_redis("STOP");
+        becomes_ready(&app, "ok", Some("degraded")).await;
+    };
+    tokio::join!(sale.sell(300, Arrivals::Rate(150.0)), silence);
     pair.signal_redis("CONT");
     becomes_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
@@ -110,10 +113,12 @@ async fn without_redis_orders_go_on() {
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
-    sale.sell(100, Arrivals::Unpaced).await;
-    pair.kill_redis();
-    becomes_ready(&app, "ok", Some("degraded")).await;
-    sale.sell(300, Arrivals::Unpaced).await;
+    let kill = async {
+        sleep(Duration::from_millis(500)).await;
+        pair.kill_redis();
+        becomes_ready(&app, "ok", Some("degraded")).await;
+    };
+    tokio::join!(sale.sell(400, Arrivals::Rate(200.0)), kill);
     assert_ready(&app, "ok", Some("degraded")).await;
     pair.start_redis();
     becomes_ready(&app, "ok", Some("ok")).await;

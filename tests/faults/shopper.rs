@@ -104,6 +104,7 @@ impl Shopper {
 
     async fn add_to_cart(&mut self, base: &str) {
         let request = self.request(Method::POST, base, "/v1/cart/items");
+        let request = request.header("Idempotency-Key", fresh_key());
         let request = request.json(&json!({"sku": self.sku, "quantity": 1}));
         if let Some(cart) = self.answer(request, StatusCode::OK).await {
             self.see_cart(base, &cart);
