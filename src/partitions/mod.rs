@@ -275,10 +275,15 @@ impl Run {
         let ends: Result<Vec<_>, _> =
             leaving.iter().map(|(growth, parts)| growth.ends(parts, before)).collect();
         let ends = ends?;
-        // The first partition of a table has all that came before its end, and a run that was
+        // The partition before all others has all months before its end, and a run that was
         // interrupted may have divided some tables on an earlier day than others.
-        let has = |ends: &Vec<Date>, day| ends.contains(&day) || ends.last() >= Some(&day);
-        if ends.iter().flatten().any(|day| !ends.iter().all(|ends| has(ends, *day))) {
+        let has = |(growth, parts): &(&Growth, Vec<Part>), ends: &Vec<Date>, day: &Date| {
+            let is_before = |part: &Part| part.name == format!("{}_before", growth.table);
+            ends.contains(day) || parts.first().is_some_and(is_before) && ends.last() >= Some(day)
+        };
+        let all_have =
+            |day: &Date| leaving.iter().zip(&ends).all(|(of, ends)| has(of, ends, day));
+        if !ends.iter().flatten().all(all_have) {
             return Err("the partitions of the tables end on different days".to_owned());
         }
         let Some(end) = ends.first().and_then(|ends| ends.first()) else {

@@ -80,11 +80,12 @@ pub async fn add(
         return Ok(false);
     }
     let add = format!("SELECT pg_temp.add_partition('{table}', '{name}', '{first}', '{bound}')");
-    let added = patiently(client, table, &[add]).await;
-    if added.is_err() {
-        withdraw(client, &rest).await?;
+    if let Err(why) = patiently(client, table, &[add]).await {
+        // What failed first says more.
+        let _ = withdraw(client, &rest).await;
+        return Err(why);
     }
-    added.map(|()| true)
+    Ok(true)
 }
 
 /// Sees to it that all rows of the table are so, and that new ones are: `partition_bound` then says

@@ -106,9 +106,10 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     sale.sell(10, Arrivals::Unpaced).await;
     restored.assert_clean();
 
-    let mut segments: Vec<_> = std::fs::read_dir(&wal).unwrap().map(|it| it.unwrap()).collect();
-    segments.sort_by_key(|segment| segment.file_name());
-    std::fs::remove_file(segments[segments.len() / 2].path()).unwrap();
+    // The first one that the base has not.
+    let names = std::fs::read_dir(&wal).unwrap().map(|segment| segment.unwrap().file_name());
+    let missing = names.filter(|name| !base.join("pg_wal").join(name).exists()).min();
+    std::fs::remove_file(wal.join(missing.unwrap())).unwrap();
     let elsewhere = second.folder.join("elsewhere");
     let restore = ["restore", folder, elsewhere.to_str().unwrap()];
     assert!(!backup(&second, "", &restore).status().await.unwrap().success(), "over a gap");

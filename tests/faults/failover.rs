@@ -46,12 +46,22 @@ async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over(
         database.execute("SELECT pg_reload_conf()").await;
     };
     standby("nobody").await;
+    let waiting = async |name: &str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE wait_event = 'SyncRep' AND application_name LIKE $1";
+        database.rows(sql, &[&name]).await[0].get::<_, i64>(0)
+    };
+    // A moment passes until commits wait for it.
+    let writer = database.connect().await;
+    let write = "SELECT pg_logical_emit_message(true, 'probe', '')";
+    let writing = async { while writer.batch_execute(write).await.is_ok() {} };
+    let begun = async { while waiting("%").await == 0 {} };
+    tokio::select! { () = writing => panic!("it cannot write"), () = begun => () }
     let order = order_of(&[("A", 1)]);
     app.place_as("no-standby", &order).await.problem(503, "storage_unavailable");
     // Longer than any statement may take: PostgreSQL must not end the wait and call it committed.
     sleep(Duration::from_secs(3)).await;
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    assert!(database.number(waiting).await > 0, "nobody waits for the standby");
+    assert!(waiting("doorbuster").await > 0, "nobody waits for the standby");
     assert_eq!(database.number("SELECT count(*) FROM orders").await, 0, "it is shown already");
     standby("").await;
     app.place_as("no-standby", &order).await.ok(201);

