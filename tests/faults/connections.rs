@@ -14,7 +14,7 @@ const ROUND: usize = 100;
 
 /// Faults of a test.
 fn commits() -> usize {
-    times("COMMITS", 150)
+    times("COMMITS", 100)
 }
 
 /// How much there is of a SKU.
