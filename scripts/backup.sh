@@ -11,10 +11,9 @@
 # SLOT (doorbuster_backup if none is given), and then drop the slot of the old one.
 set -euo pipefail
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
-[ $# -ge 2 ] || usage
 # Fails if WAL is missing between the base and the last segment: PostgreSQL would take the gap for the
 # end. Later timelines begin where earlier ones ended.
 assert_whole() {
@@ -29,6 +28,7 @@ assert_whole() {
         before=$number
     done
 }
+[ $# -ge 2 ] || usage
 PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
 what=$1 folder=$(realpath -m "$2") slot=${SLOT:-doorbuster_backup}
 # Of several hosts the one that takes writes, for the slot, the base and the WAL alike.

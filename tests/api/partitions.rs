@@ -1,6 +1,6 @@
 //! The tables that grow are divided while the shop sells, and what is old leaves them.
 
-use crate::harness::{App, Database, order_of, paid_with};
+use crate::harness::{App, Database, month, order_of, paid_with};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::Command;
@@ -10,10 +10,7 @@ use time::OffsetDateTime;
 
 /// `doorbuster partitions`, and whether it succeeded.
 async fn partitions(database: &Database, arguments: &[&str]) -> (bool, String) {
-    let mut command =
-        tokio::process::Command::from(Command::new(env!("CARGO_BIN_EXE_doorbuster")));
-    command.args(["partitions", "--database", &database.url]).args(arguments);
-    let output = command.output().await.unwrap();
+    let output = database.partitions(arguments).output().await.unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8(said).unwrap())
 }
@@ -22,13 +19,6 @@ async fn divide(database: &Database, arguments: &[&str]) -> String {
     let (is_done, said) = partitions(database, arguments).await;
     assert!(is_done, "{said}");
     said
-}
-
-/// The first day of a month, so many months from now.
-fn month(months: i32) -> String {
-    let now = OffsetDateTime::now_utc();
-    let months = now.year() * 12 + i32::from(u8::from(now.month())) - 1 + months;
-    format!("{}-{:02}-01", months.div_euclid(12), months.rem_euclid(12) + 1)
 }
 
 /// The name of the partition of that month.

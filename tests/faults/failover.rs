@@ -40,12 +40,7 @@ async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over(
     let short = [("ORDER__DEADLINE_SECONDS", "1"), ("POSTGRES__WAIT_SECONDS", "1")];
     let app = App::with(&database, &short).await;
     app.stocked("A", 100, 10).await;
-    let standby = async |name: &str| {
-        let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
-        database.execute(&sql).await;
-        database.execute("SELECT pg_reload_conf()").await;
-    };
-    standby("nobody").await;
+    pair.wait_for_standbys("nobody").await;
     let waiting = async |name: &str| {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE wait_event = 'SyncRep' AND application_name LIKE $1";
@@ -63,7 +58,7 @@ async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over(
     sleep(Duration::from_secs(3)).await;
     assert!(waiting("doorbuster").await > 0, "nobody waits for the standby");
     assert_eq!(database.number("SELECT count(*) FROM orders").await, 0, "it is shown already");
-    standby("").await;
+    pair.wait_for_standbys("").await;
     app.place_as("no-standby", &order).await.ok(201);
     assert_eq!(app.level("A").await[3], 1);
     database.assert_clean();

@@ -1,6 +1,6 @@
 //! `doorbuster partitions` is killed while the shop sells: what it began, the next run finishes.
 
-use crate::harness::{App, Database, order_of};
+use crate::harness::{App, Database, month, order_of};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -8,8 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
-use time::{Date, OffsetDateTime};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 /// The tables that are divided.
@@ -21,17 +20,8 @@ const KILLS_MAX: usize = 6;
 /// Partitions that are watched until they have left.
 const WATCHED: &str = "SELECT count(*) FROM pg_trigger WHERE tgname = 'leaving'";
 
-/// The first day of the month, so many months from now.
-fn month(months: i32) -> Date {
-    let now = OffsetDateTime::now_utc();
-    let months = now.year() * 12 + i32::from(u8::from(now.month())) - 1 + months;
-    let month = u8::try_from(months.rem_euclid(12) + 1).unwrap().try_into().unwrap();
-    Date::from_calendar_date(months.div_euclid(12), month, 1).unwrap()
-}
-
 fn begin(database: &Database, arguments: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_doorbuster"));
-    command.args(["partitions", "--database", &database.url]).args(arguments);
+    let mut command = database.partitions(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
@@ -109,7 +99,7 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
 
     let orders = database.number("SELECT count(*) FROM orders").await;
     // In half a year; events stay, because `verify` wants those of the last day.
-    let (end, today) = (month(2).to_string(), month(6).to_string());
+    let (end, today) = (month(2), month(6));
     let archive = ["--archive-before", &end, "--today", &today];
     let archive = [&archive[..], &["--set", "retention.enabled=false"]].concat();
     kill_while_it_sums_up(database, &archive).await;

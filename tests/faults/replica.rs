@@ -81,12 +81,7 @@ async fn a_replica_shows_no_change_before_the_primary_does() {
     let pair = Pair::start("replica-ahead");
     let Shop { database, standby: _standby, replica, line: _line, app } = Shop::open(&pair).await;
     // A commit that waits for a standby that does not exist: others have it, and do not wait.
-    let names = async |names: &str| {
-        let sql = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-        database.execute(&sql).await;
-        database.execute("SELECT pg_reload_conf()").await;
-    };
-    names("nobody").await;
+    pair.wait_for_standbys("nobody").await;
     let writer = database.connect().await;
     let change = tokio::spawn(async move {
         let change = "INSERT INTO products (id, slug, title, status) VALUES
@@ -101,7 +96,7 @@ async fn a_replica_shows_no_change_before_the_primary_does() {
     assert_eq!(database.number(is_there).await, 0, "the primary shows it already");
     searches_until(&app, "ahead").await;
     app.get("/v1/products/unseen").await.problem(404, "not_found");
-    names("").await;
+    pair.wait_for_standbys("").await;
     change.await.unwrap();
     searches_until(&app, "used").await;
 }

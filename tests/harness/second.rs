@@ -42,11 +42,17 @@ impl Pair {
     /// … and from then on waits for it with each commit.
     pub async fn synchronous_standby(&self) -> Second {
         let standby = self.standby().await;
-        let admin = connect(&self.services.postgres_url).await;
-        admin.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", &[]).await.unwrap();
-        admin.query_one("SELECT pg_reload_conf()", &[]).await.unwrap();
+        self.wait_for_standbys("*").await;
         self.until_replicating("sync_state = 'sync'").await;
         standby
+    }
+
+    /// From a moment later on commits wait for the standbys of these names.
+    pub async fn wait_for_standbys(&self, names: &str) {
+        let admin = connect(&self.services.postgres_url).await;
+        let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        admin.batch_execute(&set).await.unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     }
 
     async fn until_replicating(&self, condition: &str) {

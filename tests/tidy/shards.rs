@@ -2,7 +2,7 @@
 //! statement says by the key whose rows it wants, so that only their servers are asked. Those that
 //! must ask all of them are known.
 
-use super::scan::{Source, functions, name_at, words};
+use super::scan::{Source, functions, is_name, name_at, words};
 use super::tree::{Finding, hold, planted, shipped};
 use crate::{DISTRIBUTED, MAY_ASK_ALL_SHARDS};
 
@@ -55,16 +55,15 @@ fn says_its_key(sql: &str, mention: &Mention<'_>) -> bool {
     words(sql, key).into_iter().any(|at| {
         let (before, after) = (&sql[..at], &sql[at + key.len()..]);
         let (before, owner) = match before.strip_suffix('.') {
-            Some(before) => before.split_at(before.trim_end_matches(is_of_name).len()),
+            Some(before) => {
+                let is_of_name = |letter: char| u8::try_from(letter).is_ok_and(is_name);
+                before.split_at(before.trim_end_matches(is_of_name).len())
+            }
             None => (before, alias.unwrap_or(table)),
         };
         let is_equal = after.starts_with(" = ") || before.ends_with(" = ");
         is_equal && owner == alias.unwrap_or(table)
     })
-}
-
-fn is_of_name(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 /// The function or constant that begins last before a place.
