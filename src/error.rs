@@ -177,6 +177,13 @@ impl Problem {
         Self::new(Code::Internal, "The request failed on our side; nothing was acknowledged.")
     }
 
+    /// The answer of a COMMIT was lost.
+    pub fn unknown_outcome() -> Self {
+        let detail =
+            "It is not known whether this was done; ask again, with the same Idempotency-Key.";
+        Self::new(Code::StorageUnavailable, detail)
+    }
+
     /// The input cannot be read at one place (400).
     pub fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::of_fields(Code::InvalidRequest, vec![FieldError::new(pointer, detail)])

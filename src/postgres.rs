@@ -233,7 +233,7 @@ pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
 /// Commits what [`begin`] began.
 pub async fn commit(transaction: Transaction<'_>) -> Result<(), Problem> {
     transaction.commit().await.map_err(|error| match class(&error) {
-        Class::Lost => unknown_outcome(),
+        Class::Lost => Problem::unknown_outcome(),
         _ => error.into(),
     })
 }
@@ -275,13 +275,6 @@ fn class_of(state: &str) -> Class {
 /// The answer while PostgreSQL is away.
 pub fn unavailable() -> Problem {
     Problem::new(Code::StorageUnavailable, "The storage is not available; try again.")
-}
-
-/// The answer when the answer of a COMMIT was lost.
-pub fn unknown_outcome() -> Problem {
-    let detail =
-        "It is not known whether this was done; ask again, with the same Idempotency-Key.";
-    Problem::new(Code::StorageUnavailable, detail)
 }
 
 impl From<tokio_postgres::Error> for Problem {

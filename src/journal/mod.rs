@@ -24,7 +24,7 @@ pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::postgres::{Class, Postgres, class, describe, unavailable, unknown_outcome};
+use crate::postgres::{Class, Postgres, class, describe, unavailable};
 use intake::{Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -131,7 +131,7 @@ impl<E> Journal<E> {
                 Ok(outcome)
             }
             Ok(Ok(Err(problem))) => Err(problem),
-            _ => Err(unknown_outcome()),
+            _ => Err(Problem::unknown_outcome()),
         }
     }
 
@@ -282,7 +282,7 @@ impl<W: Work> Runner<W> {
         let mut open = vec![attempt];
         while let Some(mut attempt) = open.pop() {
             if attempt.runs > 0 {
-                attempt.batch = self.in_time(attempt.batch, &unknown_outcome());
+                attempt.batch = self.in_time(attempt.batch, &Problem::unknown_outcome());
             }
             if attempt.batch.is_empty() {
                 continue;
@@ -349,7 +349,7 @@ impl<W: Work> Runner<W> {
         let mut attempt = attempt.exact();
         loop {
             tokio::time::sleep(RECONNECT_PAUSE).await;
-            attempt.batch = self.in_time(attempt.batch, &unknown_outcome());
+            attempt.batch = self.in_time(attempt.batch, &Problem::unknown_outcome());
             if attempt.batch.is_empty() {
                 return None;
             }

@@ -5,8 +5,10 @@
 
 use super::checkout::Checkout;
 use super::command::{Command, Known, NewPayment, Outcome};
+use super::in_flight::InFlight;
 use super::order::Placement;
 use super::pricing::Draft;
+use super::step::{Answered, Due, Step};
 use super::store::{self, Entry};
 use crate::auth::Secrets;
 use crate::cart::Carts;
@@ -14,18 +16,17 @@ use crate::catalog::Offers;
 use crate::error::{Code, Problem};
 use crate::gather::Gather;
 use crate::id::{LineId, OrderId};
-use crate::idempotency::{Claim, KeyId, Reply, Saved, in_progress, reused};
+use crate::idempotency::{Claim, KeyId, Reply, Saved, in_progress};
 use crate::inventory::{Inventory, Passed, Want};
 use crate::journal::{Gate, Journal, Pass};
 use crate::metrics;
-use crate::payment::{Answer, Charge, Providers};
-use crate::postgres::{Postgres, unknown_outcome};
+use crate::payment::{Answer, Providers};
+use crate::postgres::Postgres;
 use crate::pricing::Terms;
 use crate::supervisor::Supervised;
 use actix::prelude::*;
 use futures_util::FutureExt;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,27 +52,17 @@ impl Orders {
     /// Starts the actor; its journal says how many requests are worked on at a time.
     pub fn start(desk: Desk, arbiter: ArbiterHandle) -> Self {
         let gate = desk.journal.gate.clone();
-        let make = move || OrderActor { desk: desk.clone(), in_flight: HashMap::new() };
+        let make = move || OrderActor { desk: desk.clone(), in_flight: InFlight::default() };
         Self { actor: Supervised::start("orders", arbiter, make), gate }
     }
 
     /// Places an order.
-    pub async fn place(
-        &self,
-        claim: Claim,
-        wanted: Wanted,
-        payment: NewPayment,
-    ) -> Result<Reply, Problem> {
+    pub async fn place(&self, claim: Claim, wanted: Wanted, payment: NewPayment) -> Answered {
         self.ask(Some(claim), Task::Place { wanted, payment }).await
     }
 
     /// Pays an order.
-    pub async fn pay(
-        &self,
-        claim: Option<Claim>,
-        order: Known,
-        payment: NewPayment,
-    ) -> Result<Reply, Problem> {
+    pub async fn pay(&self, claim: Option<Claim>, order: Known, payment: NewPayment) -> Answered {
         self.ask(claim, Task::Pay { order, payment }).await
     }
 
@@ -81,11 +72,11 @@ impl Orders {
         claim: Option<Claim>,
         order: Known,
         reason: Option<String>,
-    ) -> Result<Reply, Problem> {
+    ) -> Answered {
         self.ask(claim, Task::Cancel { order, reason }).await
     }
 
-    async fn ask(&self, claim: Option<Claim>, task: Task) -> Result<Reply, Problem> {
+    async fn ask(&self, claim: Option<Claim>, task: Task) -> Answered {
         let Some(pass) = self.gate.enter() else {
             return Err(Problem::new(Code::Overloaded, "Too many orders are being placed."));
         };
@@ -118,8 +109,6 @@ enum Task {
     Cancel { order: Known, reason: Option<String> },
 }
 
-type Answered = Result<Reply, Problem>;
-
 #[derive(Message)]
 #[rtype(result = "Answered")]
 struct Ask {
@@ -138,8 +127,7 @@ struct Done {
 
 struct OrderActor {
     desk: Desk,
-    /// The keys that are worked on here, with those who wait for the same answer.
-    in_flight: HashMap<KeyId, Vec<(Ask, oneshot::Sender<Answered>)>>,
+    in_flight: InFlight<(Ask, oneshot::Sender<Answered>)>,
 }
 
 impl Actor for OrderActor {
@@ -173,14 +161,11 @@ impl OrderActor {
         answer: oneshot::Sender<Answered>,
         context: &mut Context<Self>,
     ) -> bool {
-        if let Some(claim) = &ask.claim {
-            let id = claim.id();
-            if let Some(waiting) = self.in_flight.get_mut(&id) {
-                waiting.push((ask, answer));
-                return true;
-            }
-            self.in_flight.insert(id, Vec::new());
-        }
+        let first = match ask.claim.clone() {
+            Some(claim) => self.in_flight.enter(&claim, (ask, answer)),
+            None => Some((ask, answer)),
+        };
+        let Some((ask, answer)) = first else { return true };
         let (desk, me) = (self.desk.clone(), context.address());
         actix::spawn(async move {
             // A key must not stay in flight for ever because its work panicked.
@@ -199,17 +184,11 @@ impl Handler<Done> for OrderActor {
     type Result = ();
 
     fn handle(&mut self, Done { claim, answered }: Done, context: &mut Self::Context) {
-        let waiting = self.in_flight.remove(&claim.id());
-        for (ask, answer) in waiting.unwrap_or_default() {
-            let is_equal =
-                ask.claim.as_ref().is_some_and(|other| other.request_hash == claim.request_hash);
-            match &answered {
-                Ok(reply) if is_equal => drop(answer.send(Ok(reply.clone().replay()))),
-                Ok(_) => drop(answer.send(Err(reused()))),
-                Err(problem) if is_equal => drop(answer.send(Err(problem.clone()))),
-                // The key is free again, so another request is judged anew.
-                Err(_) if answer.is_closed() => {}
-                Err(_) => drop(self.begin(ask, answer, context)),
+        for ((ask, answer), told) in self.in_flight.leave(&claim, &answered) {
+            match told {
+                Some(told) => drop(answer.send(told)),
+                None if answer.is_closed() => {}
+                None => drop(self.begin(ask, answer, context)),
             }
         }
     }
@@ -263,7 +242,6 @@ impl Desk {
     /// The path of an order: price it, ask the view, commit it, then ask for the money.
     async fn place(&self, claim: &Claim, wanted: &Wanted, payment: &NewPayment) -> Answered {
         let id = OrderId::new();
-        let access_token = self.secrets.order_token(id);
         for _ in 0..PRICINGS_MAX {
             let draft = match self.draft(wanted).await? {
                 Ok(draft) => draft,
@@ -285,30 +263,27 @@ impl Desk {
             };
             let command = Command::Place {
                 claim: claim.clone(),
-                placement: placement.clone(),
+                placement,
                 payment: payment.clone(),
-                access_token: access_token.clone(),
+                access_token: self.secrets.order_token(id),
                 cart_version: draft.cart_version,
             };
-            let token = Some(access_token.as_str());
-            match self.commit(command, seen).await? {
-                Outcome::Answered(reply) => return Ok(reply),
-                Outcome::Charge(order) => {
-                    return self.charge(order, payment, Some(claim), token).await;
+            match command.step(self.commit(command.clone(), seen).await?) {
+                Step::Answer(answered) => return answered,
+                Step::Charge(due) => return self.charge(*due).await,
+                Step::Resume => {
+                    let order = store::known(&self.postgres.readers, &[id]).await?.pop();
+                    let due = order.and_then(|order| Due::of(&command, order));
+                    return self.charge(due.ok_or_else(Problem::unknown_outcome)?).await;
                 }
-                Outcome::Resume => {
-                    let mut orders = store::known(&self.postgres.readers, &[id]).await?;
-                    let order = orders.pop().ok_or_else(unknown_outcome)?;
-                    return self.charge(order, payment, Some(claim), token).await;
+                Step::SoldOut(available) => return Err(draft.out_of_stock(&available)),
+                Step::PriceAgain => self.offers.forget(&skus),
+                Step::ReadAgain => {}
+                Step::Wait(problem) => {
+                    if let Some(reply) = self.wait(claim, problem).await? {
+                        return Ok(reply);
+                    }
                 }
-                Outcome::SoldOut(available) => return Err(draft.out_of_stock(&available)),
-                Outcome::OfferChanged => self.offers.forget(&skus),
-                Outcome::CartChanged => {}
-                Outcome::Refused(problem) => match self.wait(claim, problem).await? {
-                    Some(reply) => return Ok(reply),
-                    None => continue,
-                },
-                Outcome::Nothing => return Err(unknown_outcome()),
             }
         }
         Err(Problem::new(Code::Overloaded, "The prices or the cart keep changing; try again."))
@@ -348,60 +323,33 @@ impl Desk {
 
     /// Pays or cancels an order that exists.
     async fn change(&self, command: Command) -> Answered {
-        let claim = command.new_claim();
         loop {
-            match self.commit(command.clone(), Vec::new()).await? {
-                Outcome::Answered(reply) => return Ok(reply),
-                Outcome::Charge(order) => {
-                    let Command::Pay { payment, .. } = &command else {
-                        return Err(unknown_outcome());
-                    };
-                    return self.charge(order, payment, claim, None).await;
-                }
-                Outcome::Refused(problem) => {
-                    let Some(claim) = claim else { return Err(problem) };
+            let outcome = self.commit(command.clone(), Vec::new()).await?;
+            match (command.step(outcome), command.new_claim()) {
+                (Step::Answer(answered), _) => return answered,
+                (Step::Charge(due), _) => return self.charge(*due).await,
+                (Step::Wait(problem), Some(claim)) => {
                     if let Some(reply) = self.wait(claim, problem).await? {
                         return Ok(reply);
                     }
                 }
-                _ => return Err(unknown_outcome()),
+                _ => return Err(Problem::unknown_outcome()),
             }
         }
     }
 
     /// The order is durable: asks the provider, and records what it says.
-    async fn charge(
-        &self,
-        order: Known,
-        payment: &NewPayment,
-        claim: Option<&Claim>,
-        access_token: Option<&str>,
-    ) -> Answered {
-        let charge = Charge {
-            order: order.placement.id,
-            payment: payment.id,
-            amount: order.placement.total(),
-            token: payment.token.clone(),
-        };
-        let answer = self.providers.charge(payment.provider, &charge).await;
-        self.settle(order, &charge, answer, claim.cloned(), access_token.map(str::to_owned)).await
+    async fn charge(&self, due: Due) -> Answered {
+        let answer = self.providers.charge(&due.provider, &due.charge()).await;
+        self.settle(due, answer).await
     }
 
     /// Records a provider's answer.
-    pub(super) async fn settle(
-        &self,
-        order: Known,
-        charge: &Charge,
-        answer: Answer,
-        claim: Option<Claim>,
-        access_token: Option<String>,
-    ) -> Answered {
-        let payment = charge.payment;
-        let command = Command::Settle { claim, order, payment, answer, access_token };
-        match self.commit(command, Vec::new()).await? {
-            Outcome::Answered(reply) => Ok(reply),
-            Outcome::Refused(problem) => Err(problem),
-            _ => Err(unknown_outcome()),
+    pub(super) async fn settle(&self, due: Due, answer: Answer) -> Answered {
+        let command = due.settle(answer);
+        match command.step(self.commit(command.clone(), Vec::new()).await?) {
+            Step::Answer(answered) => answered,
+            _ => Err(Problem::unknown_outcome()),
         }
     }
 
@@ -432,9 +380,6 @@ impl Desk {
 
     /// Waits for another instance's request in flight; `None` if its key became free.
     async fn wait(&self, claim: &Claim, problem: Problem) -> Result<Option<Reply>, Problem> {
-        if problem.code != Code::RequestInProgress {
-            return Err(problem);
-        }
         let until = Instant::now() + DUPLICATE_WAIT;
         while Instant::now() < until {
             match self.look_up(claim).await? {

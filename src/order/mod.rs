@@ -5,11 +5,13 @@ mod body;
 mod checkout;
 mod command;
 mod decide;
+mod in_flight;
 #[allow(clippy::module_inception)]
 mod order;
 mod pricing;
 mod reaper;
 pub mod routes;
+mod step;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,8 @@ pub use command::{
     World, Write,
 };
 pub use decide::{Decision, decide};
+pub use in_flight::InFlight;
 pub use order::{Facts, Line, Payment, PaymentStatus, Placement, State, Status};
 pub use pricing::{Draft, DraftItem};
 pub use reaper::{Reaper, Schedule};
+pub use step::{Answered, Due, Step, Unsettled};

@@ -3,11 +3,10 @@
 
 use super::actor::Desk;
 use super::command::{Command, Outcome};
-use super::store::{self, Unsettled};
-use crate::error::Problem;
-use crate::idempotency::Claim;
+use super::step::{Due, Unsettled};
+use super::store;
+use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::payment::Charge;
 use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -79,21 +78,12 @@ async fn resolve(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
 }
 
 async fn resolve_one(desk: &Desk, unsettled: Unsettled) -> Result<(), Problem> {
-    let Unsettled { order, payment, provider, token, key, is_first } = unsettled;
-    let known = store::known(&desk.postgres.readers, &[order]).await?.pop();
+    let known = store::known(&desk.postgres.readers, &[unsettled.order]).await?.pop();
     let known = known.ok_or_else(|| Problem::internal("a payment without its order"))?;
-    let amount = known.placement.total();
-    let charge = Charge { order, payment, amount, token };
-    let answer = desk.providers.resolve(&provider, &charge).await;
-    let claim = key.map(|(scope, key)| Claim {
-        scope: scope.into(),
-        key: key.into(),
-        // The key is taken already; nobody compares it.
-        request_hash: [0; 32],
-    });
-    let access_token = is_first.then(|| desk.secrets.order_token(order));
-    match desk.settle(known, &charge, answer, claim, access_token).await {
-        Err(problem) if problem.code == crate::error::Code::PaymentDeclined => Ok(()),
+    let due = Due::lost(unsettled, known, |order| desk.secrets.order_token(order));
+    let answer = desk.providers.resolve(&due.provider, &due.charge()).await;
+    match desk.settle(due, answer).await {
+        Err(problem) if problem.code == Code::PaymentDeclined => Ok(()),
         settled => settled.map(|_| ()),
     }
 }

@@ -1,6 +1,12 @@
 use crate::harness::{Answer, App, fresh_key, order_of, paid_with};
+use deadpool_postgres::Pool;
+use doorbuster::id::OrderId;
+use doorbuster::order::{Command, Known, Periods, World, decide, store};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::time::Duration;
+use time::OffsetDateTime;
+use tokio_postgres::NoTls;
 
 /// Asks until the order is as expected, for at most ten seconds.
 async fn eventually(app: &App, order: &Value, expected: (&str, &str)) -> Value {
@@ -201,4 +207,46 @@ async fn providers_and_tokens_that_do_not_exist_are_named() {
     app.stocked("A", 100, 10).await;
     let problem = app.place(&paid_with("?", &[("A", 1)])).await.problem(422, "validation_failed");
     assert_eq!(problem["errors"][0]["pointer"], "/payment/token");
+}
+
+/// What the rule under the locks says of each order: whether it expires now.
+async fn expiring(readers: &Pool, periods: Periods, now: OffsetDateTime) -> HashSet<OrderId> {
+    let ids = readers.get().await.unwrap().query("SELECT id FROM orders", &[]).await.unwrap();
+    let mut expiring = HashSet::new();
+    for id in ids.iter().map(|row| OrderId::from(row.get::<_, uuid::Uuid>(0))) {
+        let order = store::find(readers, id).await.unwrap().unwrap();
+        let (state, order) = (order.state.clone(), Known::from(order));
+        let command = Command::Expire { order };
+        let mut world = World::presumed(&[&command], now, 1, periods);
+        world.stock.values_mut().for_each(|row| row.level.held = 1);
+        world.orders.insert(id, state);
+        let decision = decide(&[command], world).remove(0);
+        expiring.extend(decision.write.map(|_| id));
+    }
+    expiring
+}
+
+#[tokio::test]
+async fn the_reaper_finds_exactly_the_orders_that_the_rule_lets_expire() {
+    let app = App::configured(&[("ORDER__EXPIRY_INTERVAL_MS", "60000")]).await;
+    app.stocked("A", 100, 1_000).await;
+    let processing_max = Duration::from_secs(600);
+    let periods = Periods { pay_within: Duration::from_secs(60), processing_max };
+    for _ in 0..7 * 5 * 3 {
+        app.place(&paid_with("decline", &[("A", 1)])).await.ok(201);
+    }
+    let every_state = "UPDATE orders o SET
+        status = ('{pending_payment,confirmed,paid,fulfilled,completed,cancelled,expired}'::text[])
+            [1 + n % 7],
+        payment_status = ('{pending,processing,captured,declined,refund_due}'::text[])
+            [1 + n / 7 % 5],
+        pay_by = now() - ('{-1 h,1 s,1 h}'::interval[])[1 + n / 35]
+        FROM (SELECT id, row_number() OVER () - 1 AS n FROM orders) k WHERE k.id = o.id";
+    app.database.connect().await.batch_execute(every_state).await.unwrap();
+    let manager = deadpool_postgres::Manager::new(app.database.url.parse().unwrap(), NoTls);
+    let readers = Pool::builder(manager).build().unwrap();
+    let found = store::candidates_for_expiry(&readers, processing_max, 1_000).await.unwrap();
+    let expiring = expiring(&readers, periods, OffsetDateTime::now_utc()).await;
+    assert_eq!(expiring.len(), 4 + 5, "unanswered only after an hour, others after a second");
+    assert_eq!(found.into_iter().collect::<HashSet<_>>(), expiring);
 }

@@ -1,13 +1,16 @@
 //! A client: buys under one key, comes again until it is told, and may change its mind.
 
-use crate::database::Database;
+use crate::database::{Basket, Database};
 use crate::shop::order_key;
-use doorbuster::id::OrderId;
+use doorbuster::error::Code;
+use doorbuster::id::{OrderId, ShopperId};
 use doorbuster::idempotency::Reply;
 use doorbuster::inventory::StockKey;
+use doorbuster::order::Answered;
 use doorbuster::payment::Terms;
 use rand::Rng;
 use rand::rngs::StdRng;
+use uuid::Uuid;
 
 /// What it wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +27,27 @@ pub enum Stage {
     Done,
 }
 
-/// What it is told.
-pub enum Told {
+/// What it makes of an answer.
+enum Told {
     /// Yes.
     Reply(Reply),
     /// No.
     Refused,
     /// Nobody knows, or nobody had time.
     ComeAgain,
+}
+
+impl From<Answered> for Told {
+    fn from(answered: Answered) -> Self {
+        use Code::{Overloaded, RequestInProgress, StorageUnavailable};
+        match answered {
+            Ok(reply) => Self::Reply(reply),
+            Err(problem) => match problem.code {
+                RequestInProgress | Overloaded | StorageUnavailable => Self::ComeAgain,
+                _ => Self::Refused,
+            },
+        }
+    }
 }
 
 /// A client, and what it knows.
@@ -45,7 +61,9 @@ pub struct Client {
     /// The number of its request; answers to earlier ones are not heard.
     pub turn: u64,
     /// What it buys.
-    pub basket: Vec<(StockKey, i64)>,
+    pub basket: Basket,
+    /// Whether that is in a cart, and whose.
+    pub shopper: Option<ShopperId>,
     /// How it pays.
     pub terms: Terms,
     /// What it sends cannot be stored.
@@ -58,7 +76,7 @@ pub struct Client {
 
 impl Client {
     /// Somebody new.
-    pub fn new(dice: &mut StdRng, number: u64, rows: &[StockKey], may_poison: bool) -> Self {
+    pub fn new(dice: &mut StdRng, id: Uuid, rows: &[StockKey], may_poison: bool) -> Self {
         let first = dice.random_range(0..rows.len());
         let mut basket = vec![(rows[first], dice.random_range(1..4))];
         if dice.random_bool(0.3) {
@@ -66,12 +84,14 @@ impl Client {
         }
         let terms = if dice.random_bool(0.6) { Terms::Charge } else { Terms::Invoice };
         let is_poison = dice.random_bool(0.03) && may_poison;
+        let shopper = dice.random_bool(0.4).then(|| ShopperId::from(id));
         Self {
-            number,
+            number: id.as_u128() as u64,
             stage: Stage::Buy,
             waits_for: None,
             turn: 0,
             basket,
+            shopper,
             terms,
             is_poison,
             order: None,
@@ -104,13 +124,13 @@ impl Client {
     /// What it is told changes what it wants; an error if it cannot be true.
     pub fn hears(
         &mut self,
-        told: Told,
+        answered: Answered,
         dice: &mut StdRng,
         database: &Database,
     ) -> Result<(), String> {
         self.waits_for = None;
         let buys = matches!(self.stage, Stage::Buy | Stage::AskAgain);
-        match told {
+        match Told::from(answered) {
             Told::ComeAgain => {}
             Told::Reply(reply) if buys => {
                 self.compare(&reply, database)?;

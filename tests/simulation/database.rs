@@ -2,14 +2,13 @@
 //! and transactions whose outcome nobody knows yet.
 
 use crate::plant::Plant;
-use crate::provider::Provider;
-use doorbuster::id::{OrderId, PaymentId};
+use doorbuster::id::{OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{KeyId, Saved};
 use doorbuster::inventory::{Level, StockKey};
 use doorbuster::journal::Form;
 use doorbuster::order::{
     Command, Decision, KeyWrite, Known, Locked, OrderWrite, PaymentStatus, PaymentWrite, Periods,
-    State, Status, World, decide,
+    Placement, State, Unsettled, World, Write, decide,
 };
 use doorbuster::postgres::Class;
 use rand::Rng;
@@ -33,17 +32,23 @@ pub struct Row {
 
 /// A payment that waits for its provider's answer.
 #[derive(Debug, Clone)]
-pub struct Unsettled {
-    /// Whose.
-    pub order: OrderId,
-    /// Which.
-    pub payment: PaymentId,
-    /// The key whose reply waits with it.
-    pub key: Option<KeyId>,
-    /// Whether it came with the order.
-    pub is_first: bool,
+pub struct Waiting {
+    /// Which, and what the reaper finds out about it.
+    pub unsettled: Unsettled,
     /// When somebody asked last.
     pub asked_at: OffsetDateTime,
+}
+
+/// What is ordered: rows and units.
+pub type Basket = Vec<(StockKey, i64)>;
+
+/// A shopper's cart.
+#[derive(Debug, Clone, Default)]
+pub struct Cart {
+    /// Its version.
+    pub version: i64,
+    /// What is in it.
+    pub items: BTreeMap<StockKey, i64>,
 }
 
 /// What a transaction writes, once it commits.
@@ -71,21 +76,24 @@ pub struct Database {
     /// Idempotency keys.
     pub keys: HashMap<KeyId, Saved>,
     /// Payments without an answer.
-    pub unsettled: BTreeMap<PaymentId, Unsettled>,
+    pub unsettled: BTreeMap<PaymentId, Waiting>,
+    /// The shoppers' carts.
+    carts: BTreeMap<ShopperId, Cart>,
     /// The stock rows.
     pub stock: BTreeMap<StockKey, Locked>,
     /// The same as it was a while ago.
     pub stale: BTreeMap<StockKey, Locked>,
     /// What is wrong, if anything is.
     pub wrong: Option<String>,
-    supplied: HashMap<StockKey, i64>,
+    /// Units that ever came.
+    pub supplied: HashMap<StockKey, i64>,
     next_number: i64,
     /// COMMIT was sent, and nobody has heard of it.
     pub in_doubt: Vec<Transaction>,
     /// The order that each key made.
-    effects: HashMap<KeyId, OrderId>,
+    pub effects: HashMap<KeyId, OrderId>,
     /// Units of unpaid and of sold orders, counted from the orders.
-    books: HashMap<StockKey, (i64, i64)>,
+    pub books: HashMap<StockKey, (i64, i64)>,
     plant: Option<Plant>,
 }
 
@@ -100,6 +108,7 @@ impl Database {
             orders: BTreeMap::new(),
             keys: HashMap::new(),
             unsettled: BTreeMap::new(),
+            carts: BTreeMap::new(),
             stale: stock.clone(),
             wrong: None,
             supplied: stock.keys().map(|key| (*key, supplied)).collect(),
@@ -120,24 +129,54 @@ impl Database {
         *self.supplied.entry(key).or_default() += units;
     }
 
+    /// Somebody puts so many units into a cart, as soon as nobody holds it.
+    pub fn put(&mut self, dice: &mut StdRng, shopper: ShopperId, key: StockKey, units: i64) {
+        let is_its = |command: &Command| command.cart().is_some_and(|(of, _)| of == shopper);
+        self.wait(dice, |held| held.iter().any(is_its));
+        let cart = self.carts.entry(shopper).or_default();
+        cart.version += 1;
+        *cart.items.entry(key).or_default() += units;
+    }
+
+    /// The price changes, as soon as nobody holds its row.
+    pub fn change_offer(&mut self, dice: &mut StdRng, key: StockKey) {
+        let is_of = |c: &Command| c.placement().lines.iter().any(|line| line.stock == key);
+        self.wait(dice, |held| held.iter().any(is_of));
+        self.stock.get_mut(&key).into_iter().for_each(|row| row.offer_version += 1);
+    }
+
+    /// What an order of this is of: the cart with its version, or the same as before. `None` if
+    /// there is nothing in the cart.
+    pub fn wanted(&self, placement: &Placement) -> Option<(Basket, Option<i64>)> {
+        let lines = placement.lines.iter().map(|line| (line.stock, line.quantity));
+        let Some(shopper) = placement.shopper else { return Some((lines.collect(), None)) };
+        let Cart { version, items } = self.carts.get(&shopper)?;
+        let items: Basket = items.iter().map(|(key, units)| (*key, *units)).collect();
+        (!items.is_empty()).then_some((items, Some(*version)))
+    }
+
     /// The order that a key has made.
     pub fn effect(&self, key: &KeyId) -> Option<OrderId> {
         self.effects.get(key).copied()
     }
 
-    /// Runs a batch up to its COMMIT. Waits for transactions in doubt that hold what it needs:
-    /// each of them commits or not.
+    /// Runs a batch up to its COMMIT.
     pub fn run(&mut self, dice: &mut StdRng, commands: Vec<Command>, form: Form) -> Transaction {
-        if self.plant != Some(Plant::NoWaitForDoubt) {
-            let in_doubt = std::mem::take(&mut self.in_doubt);
-            for transaction in in_doubt {
-                match meets(&transaction.commands, &commands) {
-                    true => self.end(dice, transaction),
-                    false => self.in_doubt.push(transaction),
-                }
+        self.wait(dice, |held| meets(held, &commands));
+        self.decide(commands, form)
+    }
+
+    /// Transactions in doubt that hold what is needed come to their end: each commits or not.
+    fn wait(&mut self, dice: &mut StdRng, holds: impl Fn(&[Command]) -> bool) {
+        if self.plant == Some(Plant::NoWaitForDoubt) {
+            return;
+        }
+        for transaction in std::mem::take(&mut self.in_doubt) {
+            match holds(&transaction.commands) {
+                true => self.end(dice, transaction),
+                false => self.in_doubt.push(transaction),
             }
         }
-        self.decide(commands, form)
     }
 
     /// Whether a transaction in doubt holds what these need.
@@ -171,6 +210,10 @@ impl Database {
             Some((id, self.orders.get(&id)?.state.clone()))
         };
         let keys = commands.iter().filter_map(known).collect();
+        let cart = |(shopper, priced)| match self.plant == Some(Plant::ForgetCartVersions) {
+            true => Some((shopper, priced)),
+            false => Some((shopper, self.carts.get(&shopper)?.version)),
+        };
         let is_stale = self.plant == Some(Plant::DecideOnStaleStock);
         let stock = if is_stale { &self.stale } else { &self.stock };
         World {
@@ -178,7 +221,7 @@ impl Database {
             next_number: self.next_number,
             keys: if self.plant == Some(Plant::ForgetKeys) { HashMap::new() } else { keys },
             taken: HashSet::new(),
-            carts: HashMap::new(),
+            carts: commands.iter().filter_map(|c| cart(c.cart()?)).collect(),
             stock: stock.iter().map(|(key, row)| (*key, *row)).collect(),
             orders: commands.iter().filter_map(state).collect(),
             periods: PERIODS,
@@ -227,7 +270,10 @@ impl Database {
                 self.stock.get(&line.stock).map(|row| row.offer_version)
                     != Some(line.offer_version)
             });
-            if is_taken || is_old {
+            let is_changed = command.cart().is_some_and(|(shopper, version)| {
+                self.carts.get(&shopper).map(|cart| cart.version) != Some(version)
+            });
+            if is_taken || is_old || is_changed {
                 return Err(Class::Guard);
             }
             lines.iter().for_each(|line| *sums.entry(line.stock).or_default() += line.quantity);
@@ -247,6 +293,7 @@ impl Database {
                     {
                         self.find(format!("one key made {other} and {id}"));
                     }
+                    self.judge_offers(placement);
                     let known = Known { placement: placement.clone(), facts: write.facts };
                     self.orders.insert(id, Row { known, state: state.clone() });
                 }
@@ -255,21 +302,11 @@ impl Database {
                     before = Some(std::mem::replace(&mut row.state, state.clone()));
                 }
             }
-            match &write.payment {
-                Some(PaymentWrite::Insert(payment, PaymentStatus::Processing)) => {
-                    let unsettled = Unsettled {
-                        order: id,
-                        payment: payment.id,
-                        key: command.claim().map(|claim| claim.id()),
-                        is_first: matches!(command, Command::Place { .. }),
-                        asked_at: self.now,
-                    };
-                    self.unsettled.insert(payment.id, unsettled);
-                }
-                Some(PaymentWrite::Update(payment, _)) => {
-                    self.unsettled.remove(payment);
-                }
-                _ => {}
+            self.write_payment(command, write);
+            if let Some((shopper, version)) = write.cart {
+                let emptied = Cart { version: version + 1, items: BTreeMap::new() };
+                let cart = self.carts.insert(shopper, emptied).unwrap_or_default();
+                self.judge_cart(&cart, version, placement);
             }
             let expires = matches!(command, Command::Expire { .. });
             if let Some((movement, _)) = write.movement
@@ -285,9 +322,31 @@ impl Database {
                     }
                 }
             }
-            self.count(id, before.as_ref());
+            self.judge_order(id, before.as_ref());
         }
         self.write_key(command, decision);
+    }
+
+    fn write_payment(&mut self, command: &Command, write: &Write) {
+        match &write.payment {
+            Some(PaymentWrite::Insert(payment, PaymentStatus::Processing)) => {
+                let key = command.claim().map(|claim| (&*claim.scope, &*claim.key));
+                let unsettled = Unsettled {
+                    order: command.placement().id,
+                    payment: payment.id,
+                    provider: payment.provider.to_owned(),
+                    token: payment.token.clone(),
+                    key: key.map(|(scope, key)| (scope.to_owned(), key.to_owned())),
+                    is_first: matches!(command, Command::Place { .. }),
+                };
+                let waiting = Waiting { unsettled, asked_at: self.now };
+                self.unsettled.insert(payment.id, waiting);
+            }
+            Some(PaymentWrite::Update(payment, _)) => {
+                self.unsettled.remove(payment);
+            }
+            _ => {}
+        }
     }
 
     fn write_key(&mut self, command: &Command, decision: &Decision) {
@@ -317,33 +376,6 @@ impl Database {
         }
     }
 
-    /// Counts the order anew, and compares the books with the stock: I1, I2, I3.
-    fn count(&mut self, id: OrderId, before: Option<&State>) {
-        let Row { known, state } = &self.orders[&id];
-        let units = |state: &State| match state.status {
-            Status::PendingPayment => (1, 0),
-            Status::Confirmed | Status::Paid => (0, 1),
-            _ => (0, 0),
-        };
-        let (is, was) = (units(state), before.map_or((0, 0), units));
-        for line in &known.placement.lines {
-            let (held, sold) = self.books.entry(line.stock).or_default();
-            *held += (is.0 - was.0) * line.quantity;
-            *sold += (is.1 - was.1) * line.quantity;
-            let level = self.stock[&line.stock].level;
-            let sum = level.available + level.held + level.sold;
-            if (level.held, level.sold, sum) != (*held, *sold, self.supplied[&line.stock]) {
-                let books = (*held, *sold);
-                let wrong = format!("the stock is {level:?}, the orders say {books:?}");
-                self.wrong.get_or_insert(wrong);
-            }
-        }
-        let captured = state.payments.iter().filter(|p| p.status == PaymentStatus::Captured);
-        if captured.count() != usize::from(state.status == Status::Paid) {
-            self.find(format!("{id} is {:?} with {:?}", state.status, state.payments));
-        }
-    }
-
     /// All of it in words, for whoever compares two of them.
     pub fn in_words(&self) -> String {
         let sorted = |keys: &HashMap<KeyId, Saved>| -> Vec<String> {
@@ -352,45 +384,16 @@ impl Database {
             words
         };
         format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             self.now,
             self.orders,
             sorted(&self.keys),
             self.unsettled,
+            self.carts,
             self.stock,
             self.in_doubt,
             self.wrong
         )
-    }
-
-    /// What must be true once nothing is on its way any more: I5, I6.
-    pub fn judge_at_rest(&mut self, provider: &Provider) {
-        for (payment, order) in provider.taken() {
-            let row = self.orders.get(&order);
-            let payments = row.iter().flat_map(|row| &row.state.payments);
-            let found = payments.filter(|known| known.id == payment).map(|known| known.status);
-            let is_told =
-                |status| matches!(status, PaymentStatus::Captured | PaymentStatus::RefundDue);
-            if !found.clone().any(is_told) {
-                let found: Vec<_> = found.collect();
-                self.find(format!("the money of {order} was taken, it says {found:?}"));
-            }
-        }
-        let lonely = self.keys.iter().find(|(key, saved)| {
-            saved.reply.as_ref().is_some_and(|reply| reply.status == 201)
-                && !self.effects.contains_key(*key)
-        });
-        if let Some((key, _)) = lonely {
-            self.find(format!("{key:?} has a reply without an order"));
-        }
-        if let Some(open) = self.unsettled.values().next() {
-            self.find(format!("a payment of {} waits for ever", open.order));
-        }
-    }
-
-    /// Only the first thing that is wrong tells something.
-    pub fn find(&mut self, wrong: String) {
-        self.wrong.get_or_insert(wrong);
     }
 }
 
@@ -404,7 +407,8 @@ fn meets(these: &[Command], those: &[Command]) -> bool {
                 let of_a = a.placement().lines.iter();
                 of_a.map(|line| line.stock).any(|key| lines.iter().any(|line| line.stock == key))
             };
-            keys || a.placement().id == b.placement().id || stock()
+            let carts = a.cart().zip(b.cart()).is_some_and(|(a, b)| a.0 == b.0);
+            keys || carts || a.placement().id == b.placement().id || stock()
         })
     })
 }

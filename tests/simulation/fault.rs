@@ -17,12 +17,14 @@ pub enum Fault {
     Clock,
     Offers,
     Deadline,
+    DoubleClick,
+    Carts,
 }
 
 impl Faults {
-    pub const ALL: Self = Self((1 << 10) - 1);
+    pub const ALL: Self = Self((1 << 12) - 1);
     pub const NONE: Self = Self(0);
-    const EACH: [Fault; 10] = [
+    const EACH: [Fault; 12] = [
         Fault::LostCommit,
         Fault::Doubt,
         Fault::Deadlock,
@@ -33,6 +35,8 @@ impl Faults {
         Fault::Clock,
         Fault::Offers,
         Fault::Deadline,
+        Fault::DoubleClick,
+        Fault::Carts,
     ];
 
     pub fn each(self) -> impl Iterator<Item = Fault> {

@@ -1,14 +1,12 @@
 //! What an instance does: lanes run batches, providers are asked, the reaper goes round.
 
-use crate::client::Told;
 use crate::fault::Fault;
 use crate::plant::Plant;
-use crate::shop::Shop;
-use doorbuster::error::Code;
+use crate::shop::{SECRET, Shop};
+use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
-use doorbuster::idempotency::Claim;
 use doorbuster::journal::{Attempt, Form, Next};
-use doorbuster::order::{Command, Known, Outcome, Status};
+use doorbuster::order::{Answered, Command, Due, InFlight, Known, Outcome, Status, Step};
 use doorbuster::payment::Answer;
 use doorbuster::postgres::Class;
 use rand::Rng;
@@ -32,12 +30,9 @@ pub struct Entry {
     pub is_poison: bool,
 }
 
-/// A provider that is to be asked, and what to record then.
+/// A provider that is to be asked.
 pub struct Charge {
-    pub order: Known,
-    pub payment: PaymentId,
-    pub claim: Option<Claim>,
-    pub access_token: Option<String>,
+    pub due: Due,
     pub asker: Asker,
     /// Somebody has asked before; it is asked what became of it.
     pub is_resolved: bool,
@@ -50,9 +45,36 @@ pub struct Instance {
     pub queue: VecDeque<Entry>,
     pub lanes: [Vec<Attempt<Entry>>; LANES],
     pub charges: Vec<Charge>,
+    pub in_flight: InFlight<Entry>,
 }
 
 impl Shop {
+    /// A request arrives; a duplicate waits for the first one's answer.
+    pub fn enter(&mut self, at: usize, entry: Entry) {
+        let instance = &mut self.instances[at];
+        let first = match entry.command.new_claim().cloned() {
+            Some(claim) => instance.in_flight.enter(&claim, entry),
+            None => Some(entry),
+        };
+        match first {
+            Some(entry) => self.begin(at, entry),
+            None => self.count("duplicates in flight"),
+        }
+    }
+
+    /// A request has its answer, and with it those who have waited for the same.
+    fn answer(&mut self, at: usize, command: &Command, asker: Asker, answered: Answered) {
+        if let (Some(claim), Some(_)) = (command.claim(), asker) {
+            for (other, told) in self.instances[at].in_flight.leave(claim, &answered) {
+                match told {
+                    Some(told) => self.tell(other.asker, told),
+                    None => self.enter(at, other),
+                }
+            }
+        }
+        self.tell(asker, answered);
+    }
+
     /// A lane of the instance takes a batch, or runs one.
     pub fn work(&mut self, at: usize) {
         let lane = self.dice.random_range(0..LANES);
@@ -73,7 +95,7 @@ impl Shop {
         let Some(mut attempt) = self.instances[at].lanes[lane].pop() else { return };
         if attempt.runs > 0 && self.happens(Fault::Deadline, 0.05) && !attempt.batch.is_empty() {
             let late = attempt.batch.remove(0);
-            self.tell(late.asker, Told::ComeAgain);
+            self.answer(at, &late.command, late.asker, Err(Problem::unknown_outcome()));
         }
         if attempt.batch.is_empty() {
             return;
@@ -123,7 +145,9 @@ impl Shop {
     /// As the journal's state machine says.
     fn go_on(&mut self, at: usize, lane: usize, attempt: Attempt<Entry>, class: Class) {
         if class == Class::Lost && self.plant == Some(Plant::LostIsFailed) {
-            attempt.batch.into_iter().for_each(|entry| self.tell(entry.asker, Told::Refused));
+            for Entry { command, asker, .. } in attempt.batch {
+                self.answer(at, &command, asker, Err(Problem::internal("it was lost")));
+            }
             return;
         }
         let mut next = attempt.after(class, ATTEMPTS_MAX);
@@ -138,99 +162,111 @@ impl Shop {
                 Next::Again(attempt) | Next::Reconnect(attempt) => {
                     self.instances[at].lanes[lane].push(attempt);
                 }
-                Next::Refuse(entry) if class == Class::Culprit => {
-                    self.tell(entry.asker, Told::Refused);
+                Next::Refuse(Entry { command, asker, .. }) => {
+                    let problem = match class {
+                        Class::Culprit => Problem::internal("it cannot be stored"),
+                        _ => Problem::new(Code::Overloaded, "It met others too often."),
+                    };
+                    self.answer(at, &command, asker, Err(problem));
                 }
-                Next::Refuse(entry) => self.tell(entry.asker, Told::ComeAgain),
             }
         }
     }
 
     /// What an instance does with an outcome.
     fn hear(&mut self, at: usize, entry: Entry, outcome: Outcome) {
-        let Entry { command, asker, .. } = entry;
-        let told = match outcome {
-            Outcome::Answered(reply) => Told::Reply(reply),
-            Outcome::Charge(order) => return self.will_charge(at, command, order, asker),
-            Outcome::Resume => {
+        let Entry { command, asker, .. } = &entry;
+        let answered = match command.step(outcome) {
+            Step::Answer(answered) => answered,
+            Step::Charge(due) => return self.will_charge(at, *due, *asker),
+            Step::Resume => {
                 let row = self.database.orders.get(&command.placement().id);
-                match row.map(|row| row.known.clone()) {
-                    Some(order) => return self.will_charge(at, command, order, asker),
-                    None => Told::ComeAgain,
+                match row.and_then(|row| Due::of(command, row.known.clone())) {
+                    Some(due) => return self.will_charge(at, due, *asker),
+                    None => Err(Problem::unknown_outcome()),
                 }
             }
-            Outcome::SoldOut(_) => {
+            Step::SoldOut(_) => {
                 self.count("sold out");
-                Told::Refused
+                Err(Problem::new(Code::OutOfStock, "There is not enough."))
             }
-            Outcome::Refused(problem) => match problem.code {
-                Code::RequestInProgress | Code::Overloaded => Told::ComeAgain,
-                Code::Internal => {
-                    self.database.find(problem.to_string());
-                    Told::ComeAgain
-                }
-                _ => Told::Refused,
-            },
-            // The offers are forgotten, and it is priced anew.
-            Outcome::OfferChanged => {
-                self.count("priced anew");
+            Step::PriceAgain => {
+                self.count("priced again");
                 self.database.stale = self.database.stock.clone();
-                Told::ComeAgain
+                return self.begin(at, entry);
             }
-            Outcome::CartChanged | Outcome::Nothing => Told::ComeAgain,
+            Step::ReadAgain => {
+                self.count("carts read again");
+                return self.begin(at, entry);
+            }
+            Step::Wait(problem) => Err(problem),
         };
-        self.tell(asker, told);
+        if let Err(problem) = &answered
+            && problem.code == Code::Internal
+        {
+            self.database.find(problem.to_string());
+        }
+        self.answer(at, &entry.command, entry.asker, answered);
     }
 
-    fn will_charge(&mut self, at: usize, command: Command, order: Known, asker: Asker) {
-        let (payment, access_token) = match &command {
-            Command::Place { payment, access_token, .. } => {
-                (payment.id, Some(access_token.clone()))
-            }
-            Command::Pay { payment, .. } => (payment.id, None),
-            _ => return self.tell(asker, Told::ComeAgain),
-        };
-        let claim = command.claim().cloned();
-        let charge = Charge { order, payment, claim, access_token, asker, is_resolved: false };
-        self.instances[at].charges.push(charge);
+    /// An order is priced, again under the same id; then its command goes to the journal.
+    fn begin(&mut self, at: usize, mut entry: Entry) {
+        if let Command::Place { placement, cart_version, .. } = &mut entry.command {
+            let (id, shopper) = (placement.id, placement.shopper);
+            let Some((basket, version)) = self.database.wanted(placement) else {
+                self.count("empty carts");
+                let answered = self.unless_known(&entry.command);
+                return self.answer(at, &entry.command, entry.asker, answered);
+            };
+            (*placement, *cart_version) = (self.placement(id, shopper, &basket), version);
+        }
+        self.instances[at].queue.push_back(entry);
+    }
+
+    /// Nothing can be ordered, unless the key has its effect already.
+    fn unless_known(&self, command: &Command) -> Answered {
+        let saved = command.new_claim().and_then(|claim| {
+            let saved = self.database.keys.get(&claim.id())?;
+            Some(saved.clone().answer(claim))
+        });
+        saved.unwrap_or_else(|| Err(Problem::new(Code::CartEmpty, "The cart is empty.")))
+    }
+
+    fn will_charge(&mut self, at: usize, due: Due, asker: Asker) {
+        self.instances[at].charges.push(Charge { due, asker, is_resolved: false });
     }
 
     /// The instance asks a provider, and will record what it says.
     pub fn charge(&mut self, at: usize) {
         let Some(charge) = self.instances[at].charges.pop() else { return };
-        let order = charge.order.placement.id;
         let asked = match self.plant == Some(Plant::ChargeAnew) && charge.is_resolved {
             true => PaymentId::from(self.id()),
-            false => charge.payment,
+            false => charge.due.payment,
         };
+        let order = charge.due.order.placement.id;
         let mut answer = self.provider.ask(&mut self.dice, order, asked);
         if !charge.is_resolved && self.happens(Fault::Provider, 0.15) {
             self.count("payments without an answer");
             answer = Answer::Unknown;
         }
+        let command = charge.due.settle(answer);
         if self.plant == Some(Plant::ForgetSettlements) && answer == Answer::Declined {
-            return self.tell(charge.asker, Told::ComeAgain);
+            return self.answer(at, &command, charge.asker, Err(Problem::unknown_outcome()));
         }
-        let Charge { order, payment, claim, access_token, asker, .. } = charge;
-        let command = Command::Settle { claim, order, payment, answer, access_token };
-        self.instances[at].queue.push_back(Entry { command, asker, is_poison: false });
+        let entry = Entry { command, asker: charge.asker, is_poison: false };
+        self.instances[at].queue.push_back(entry);
     }
 
-    /// The reaper of an instance: what was not paid in time, and what has no answer.
+    /// The reaper of an instance: what was not paid in time, and what has no answer. Its
+    /// candidates are the oldest, whatever the time is: the rule under the locks decides.
     pub fn reap(&mut self, at: usize) {
         if !self.instances[at].is_up {
             return;
         }
-        let now = self.database.now;
-        let is_over = |known: &Known| known.facts.pay_by.is_some_and(|pay_by| pay_by < now);
         let orders = self.database.orders.values();
         let unpaid = orders.filter(|row| row.state.status == Status::PendingPayment);
-        let over: Vec<Known> = unpaid
-            .filter(|row| is_over(&row.known))
-            .map(|row| row.known.clone())
-            .take(3)
-            .collect();
-        for order in over {
+        let oldest: Vec<Known> = unpaid.map(|row| row.known.clone()).take(3).collect();
+        for order in oldest {
             let command = Command::Expire { order };
             let entry = Entry { command, asker: None, is_poison: false };
             self.instances[at].queue.push_back(entry);
@@ -238,25 +274,21 @@ impl Shop {
         if self.plant == Some(Plant::NoReaper) {
             return;
         }
-        let unsettled = self.database.unsettled.values_mut();
-        let Some(found) = unsettled.into_iter().find(|one| one.asked_at + RESOLVE_AFTER <= now)
+        let now = self.database.now;
+        let payments = self.database.unsettled.values_mut();
+        let Some(found) = payments.into_iter().find(|one| one.asked_at + RESOLVE_AFTER <= now)
         else {
             return;
         };
         found.asked_at = now;
-        let found = found.clone();
-        let key = found.key.filter(|_| self.plant != Some(Plant::ResolveWithoutKey));
-        let claim = key.map(|(scope, key)| Claim { scope, key, request_hash: [0; 32] });
-        let order = self.database.orders[&found.order].known.clone();
+        let mut unsettled = found.unsettled.clone();
+        if self.plant == Some(Plant::ResolveWithoutKey) {
+            unsettled.key = None;
+        }
+        let order = self.database.orders[&unsettled.order].known.clone();
+        let due = Due::lost(unsettled, order, |_| SECRET.to_owned());
         self.count("payments resolved");
-        self.instances[at].charges.push(Charge {
-            order,
-            payment: found.payment,
-            claim,
-            access_token: found.is_first.then(|| "secret".to_owned()),
-            asker: None,
-            is_resolved: true,
-        });
+        self.instances[at].charges.push(Charge { due, asker: None, is_resolved: true });
     }
 
     /// SIGKILL: what was on its way is in doubt, and nobody is told anything.

@@ -7,6 +7,7 @@
 //! `make simulate` runs it for as long as is wanted; `DOORBUSTER_SIMULATION_SEED` runs one seed.
 #![allow(clippy::unwrap_used)]
 
+mod books;
 mod client;
 mod database;
 mod fault;
@@ -23,6 +24,30 @@ use std::time::{Duration, Instant};
 
 /// Steps of one history, before it comes to rest.
 const STEPS: u32 = 3_000;
+
+/// What must have happened in a long history.
+const HAPPENINGS: [&str; 20] = [
+    "acknowledged",
+    "carts read again",
+    "clicked twice",
+    "commits in doubt",
+    "commits that did not arrive",
+    "duplicates in flight",
+    "empty carts",
+    "exact",
+    "halved",
+    "hung up",
+    "kills",
+    "optimistic",
+    "orders cancelled",
+    "orders confirmed",
+    "orders expired",
+    "orders paid",
+    "payments resolved",
+    "payments without an answer",
+    "priced again",
+    "sold out",
+];
 
 /// What is wrong, and where it was seen.
 #[derive(Debug, Clone)]
@@ -116,7 +141,9 @@ fn every_kind_of_fault_happens_and_work_gets_done() {
     assert_eq!(shop.wrong(), None);
     let summary = shop.summary();
     println!("{summary:#?}");
-    assert!(summary.values().all(|count| *count > 0), "{summary:#?}");
+    for happening in HAPPENINGS {
+        assert!(summary.get(happening) > Some(&0), "{happening}: {summary:#?}");
+    }
 }
 
 #[test]

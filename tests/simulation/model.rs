@@ -7,12 +7,12 @@
 use crate::database::{Database, PERIODS};
 use crate::plant::Plant;
 use crate::provider::Provider;
-use crate::shop::{address, order_key};
+use crate::shop::{SECRET, address, order_key};
 use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, VariantId};
 use doorbuster::idempotency::{Claim, Reply};
 use doorbuster::inventory::StockKey;
 use doorbuster::journal::{Attempt, Form, Next};
-use doorbuster::order::{Command, Known, Line, NewPayment, Outcome, Placement};
+use doorbuster::order::{Command, Due, Known, Line, NewPayment, Outcome, Placement, Step};
 use doorbuster::payment::{Answer, Terms};
 use doorbuster::postgres::Class;
 use doorbuster::pricing::Totals;
@@ -48,10 +48,7 @@ struct Entry {
 
 #[derive(Debug, Clone)]
 struct Charge {
-    order: Known,
-    payment: PaymentId,
-    claim: Option<Claim>,
-    is_first: bool,
+    due: Due,
     asker: Option<(usize, u8)>,
 }
 
@@ -123,7 +120,7 @@ impl State {
                 matches!(&entry.command, Command::Settle { payment: of, .. } if *of == payment)
             };
             let open = instance.open.iter().flat_map(|attempt| &attempt.batch);
-            instance.charges.iter().any(|charge| charge.payment == payment)
+            instance.charges.iter().any(|charge| charge.due.payment == payment)
                 || instance.queue.iter().chain(open).any(settles)
         })
     }
@@ -153,32 +150,20 @@ impl State {
 
     fn hear(&mut self, at: usize, entry: Entry, outcome: Outcome) {
         let Entry { command, asker } = entry;
-        match outcome {
-            Outcome::Answered(reply) => self.tell(asker, Ok(reply)),
-            Outcome::Charge(order) => self.will_charge(at, &command, order, asker),
-            Outcome::Resume => {
-                let row = self.database.orders.get(&command.placement().id).cloned();
-                match row {
-                    Some(row) => self.will_charge(at, &command, row.known, asker),
-                    None => self.tell(asker, Err(false)),
-                }
+        let due = match command.step(outcome) {
+            Step::Answer(Ok(reply)) => return self.tell(asker, Ok(reply)),
+            Step::Charge(due) => Some(*due),
+            Step::Resume => {
+                let row = self.database.orders.get(&command.placement().id);
+                row.and_then(|row| Due::of(&command, row.known.clone()))
             }
-            Outcome::SoldOut(_) => self.tell(asker, Err(true)),
-            _ => self.tell(asker, Err(false)),
+            Step::SoldOut(_) => return self.tell(asker, Err(true)),
+            _ => None,
+        };
+        match due {
+            Some(due) => self.instances[at].charges.push(Charge { due, asker }),
+            None => self.tell(asker, Err(false)),
         }
-    }
-
-    fn will_charge(
-        &mut self,
-        at: usize,
-        command: &Command,
-        order: Known,
-        asker: Option<(usize, u8)>,
-    ) {
-        let Command::Place { payment, claim, .. } = command else { return };
-        let (payment, claim) = (payment.id, Some(claim.clone()));
-        let charge = Charge { order, payment, claim, is_first: true, asker };
-        self.instances[at].charges.push(charge);
     }
 
     fn run(&mut self, at: usize, mut attempt: Attempt<Entry>, end: End) {
@@ -274,7 +259,7 @@ fn place(client: usize, request: u8) -> Command {
             token: None,
             terms: Terms::Charge,
         },
-        access_token: "secret".to_owned(),
+        access_token: SECRET.to_owned(),
         cart_version: None,
     }
 }
@@ -371,12 +356,9 @@ impl Model for Protocol {
             }
             Action::Charge(at, yes, is_heard) => {
                 state.faults += u8::from(!is_heard);
-                let Charge { order, payment, claim, is_first, asker } =
-                    state.instances[at].charges.remove(0);
-                let said = state.provider.decide(order.placement.id, payment, yes);
-                let answer = if is_heard { said } else { Answer::Unknown };
-                let access_token = is_first.then(|| "secret".to_owned());
-                let command = Command::Settle { claim, order, payment, answer, access_token };
+                let Charge { due, asker } = state.instances[at].charges.remove(0);
+                let said = state.provider.decide(due.order.placement.id, due.payment, yes);
+                let command = due.settle(if is_heard { said } else { Answer::Unknown });
                 state.instances[at].queue.push_back(Entry { command, asker });
             }
             Action::Kill(at) => {
@@ -397,12 +379,11 @@ impl Model for Protocol {
             }
             Action::Resolve(at) => {
                 let unsettled = state.database.unsettled.values();
-                let found =
-                    unsettled.into_iter().find(|one| !state.is_asked_after(one.payment))?;
-                let (payment, is_first, key) = (found.payment, found.is_first, found.key.clone());
+                let mut open = unsettled.map(|one| &one.unsettled);
+                let found = open.find(|one| !state.is_asked_after(one.payment))?.clone();
                 let order = state.database.orders[&found.order].known.clone();
-                let claim = key.map(|(scope, key)| Claim { scope, key, request_hash: [0; 32] });
-                let charge = Charge { order, payment, claim, is_first, asker: None };
+                let due = Due::lost(found, order, |_| SECRET.to_owned());
+                let charge = Charge { due, asker: None };
                 state.instances[at].charges.push(charge);
             }
         }

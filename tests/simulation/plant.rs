@@ -19,6 +19,8 @@ pub enum Plant {
     DecideOnStaleStock,
     /// The guards of the optimistic form are missing.
     NoGuards,
+    /// A cart that has changed since it was priced is emptied all the same.
+    ForgetCartVersions,
     /// An order that expires keeps its stock.
     ExpireWithoutStock,
     /// A payment whose answer was lost is made anew.
@@ -42,6 +44,7 @@ impl Plant {
         Self::ResolveWithoutKey,
         Self::DecideOnStaleStock,
         Self::NoGuards,
+        Self::ForgetCartVersions,
         Self::ExpireWithoutStock,
         Self::ChargeAnew,
         Self::ForgetSettlements,

@@ -1,17 +1,17 @@
 //! Instances with their queues and lanes, clients who hang up and come again, kills, lost answers
 //! and a clock: what happens next, the dice decide.
 
-use crate::client::{Client, Stage, Told};
+use crate::client::{Client, Stage};
 use crate::database::Database;
 use crate::fault::{Fault, Faults};
 use crate::instance::{Asker, Entry, Instance};
 use crate::plant::Plant;
 use crate::provider::Provider;
 use doorbuster::contact::Address;
-use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, VariantId};
+use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, ShopperId, VariantId};
 use doorbuster::idempotency::{Claim, KeyId};
 use doorbuster::inventory::StockKey;
-use doorbuster::order::{Command, Line, NewPayment, Placement, Status};
+use doorbuster::order::{Answered, Command, Line, NewPayment, Placement, Status};
 use doorbuster::payment::Terms;
 use doorbuster::pricing::Totals;
 use rand::rngs::StdRng;
@@ -21,6 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Every order's.
+pub const SECRET: &str = "secret";
 const CLIENTS: usize = 8;
 const INSTANCES: usize = 3;
 /// A history that has not come to rest by then never will.
@@ -123,7 +125,8 @@ impl Shop {
             740..880 => self.charge(instance),
             880..930 => self.reap(instance),
             930..955 => self.database.end_one(&mut self.dice),
-            955..985 => self.pass_time(),
+            955..980 => self.pass_time(),
+            980..985 => self.change_cart(),
             985..988 => self.change_offers(),
             988..990 => {
                 let key = self.rows[self.dice.random_range(0..self.rows.len())];
@@ -199,18 +202,24 @@ impl Shop {
     }
 
     fn newcomer(&mut self) -> Client {
-        let number = self.id().as_u128() as u64;
-        let may_poison = self.faults.has(Fault::Poison);
-        Client::new(&mut self.dice, number, &self.rows, may_poison)
+        let (id, may_poison) = (self.id(), self.faults.has(Fault::Poison));
+        let client = Client::new(&mut self.dice, id, &self.rows, may_poison);
+        for (shopper, (row, quantity)) in client.shopper.iter().cycle().zip(&client.basket) {
+            self.database.put(&mut self.dice, *shopper, *row, *quantity);
+        }
+        client
     }
 
     /// A client asks, hangs up, or makes room for the next.
     fn ask(&mut self) {
         let at = self.dice.random_range(0..CLIENTS);
-        if self.clients[at].waits_for.is_some() {
+        if let Some(instance) = self.clients[at].waits_for {
             if self.happens(Fault::HangUp, 0.02) {
                 self.clients[at].leaves();
                 self.count("hung up");
+            } else if self.happens(Fault::DoubleClick, 0.02) {
+                self.count("clicked twice");
+                self.send(at, instance);
             }
             return;
         }
@@ -226,13 +235,17 @@ impl Shop {
         }
         let instance = self.dice.random_range(0..INSTANCES);
         if self.instances[instance].is_up {
-            let command = self.command(at);
             let turn = self.id().as_u128() as u64;
             self.clients[at].asks(instance, turn);
-            let is_poison = self.clients[at].is_poison;
-            let entry = Entry { command, asker: Some((at, turn)), is_poison };
-            self.instances[instance].queue.push_back(entry);
+            self.send(at, instance);
         }
+    }
+
+    /// Sends what the client wants to an instance that is up.
+    fn send(&mut self, at: usize, instance: usize) {
+        let command = self.command(at);
+        let Client { turn, is_poison, .. } = self.clients[at];
+        self.enter(instance, Entry { command, asker: Some((at, turn)), is_poison });
     }
 
     fn command(&mut self, at: usize) -> Command {
@@ -259,15 +272,21 @@ impl Shop {
                 Command::Cancel { id, claim: Some(claim), order, reason: None }
             }
             _ => {
-                let placement =
-                    self.placement(OrderId::from(id), &self.clients[at].basket.clone());
-                let (access_token, cart_version) = ("secret".to_owned(), None);
+                let Client { shopper, ref basket, .. } = self.clients[at];
+                let placement = self.placement(OrderId::from(id), shopper, &basket.clone());
+                let (access_token, cart_version) = (SECRET.to_owned(), None);
                 Command::Place { claim, placement, payment, access_token, cart_version }
             }
         }
     }
 
-    fn placement(&mut self, id: OrderId, basket: &[(StockKey, i64)]) -> Arc<Placement> {
+    /// An order of these, priced with offers as they are remembered.
+    pub fn placement(
+        &mut self,
+        id: OrderId,
+        shopper: Option<ShopperId>,
+        basket: &[(StockKey, i64)],
+    ) -> Arc<Placement> {
         let mut lines = Vec::new();
         for (stock, quantity) in basket {
             lines.push(Line {
@@ -285,7 +304,7 @@ impl Shop {
         let totals = Totals::of(lines.iter().map(|line| line.total).sum(), 0, 0).unwrap();
         Arc::new(Placement {
             id,
-            shopper: None,
+            shopper,
             lines,
             currency: "GBP".parse().unwrap(),
             totals,
@@ -307,21 +326,33 @@ impl Shop {
     fn change_offers(&mut self) {
         if self.happens(Fault::Offers, 0.5) {
             let key = self.rows[self.dice.random_range(0..self.rows.len())];
-            let row = self.database.stock.get_mut(&key);
-            row.into_iter().for_each(|row| row.offer_version += 1);
+            self.database.change_offer(&mut self.dice, key);
+        }
+    }
+
+    /// Somebody puts one more into a cart, perhaps while it is ordered.
+    fn change_cart(&mut self) {
+        let at = self.dice.random_range(0..CLIENTS);
+        let row = self.rows[self.dice.random_range(0..self.rows.len())];
+        let Client { shopper, stage, .. } = self.clients[at];
+        if let Some(shopper) = shopper
+            && stage != Stage::Done
+            && self.happens(Fault::Carts, 0.5)
+        {
+            self.database.put(&mut self.dice, shopper, row, 1);
         }
     }
 
     /// A client hears of its request, if it still waits for it.
-    pub fn tell(&mut self, asker: Asker, told: Told) {
+    pub fn tell(&mut self, asker: Asker, answered: Answered) {
         let Some((at, turn)) = asker else { return };
         if self.clients[at].turn != turn || self.clients[at].waits_for.is_none() {
             return;
         }
-        if matches!(told, Told::Reply(_)) {
+        if answered.is_ok() {
             self.count("acknowledged");
         }
-        let heard = self.clients[at].hears(told, &mut self.dice, &self.database);
+        let heard = self.clients[at].hears(answered, &mut self.dice, &self.database);
         if let Err(wrong) = heard {
             self.database.find(wrong);
         }

@@ -3,7 +3,7 @@
 use super::tree::{Finding, files, none, read};
 
 /// What is simulated: as the simulation calls it, and where and how production does.
-const SHARED: [(&str, &str, &str); 2] = [
+const SHARED: [(&str, &str, &str); 6] = [
     (
         "decide(&commands, world)",
         "src/order/store/mod.rs",
@@ -14,10 +14,19 @@ const SHARED: [(&str, &str, &str); 2] = [
         "src/journal/mod.rs",
         ".after(class, self.lane.limits.attempts_max)",
     ),
+    ("command.step(outcome)", "src/order/actor.rs", "command.step(self.commit("),
+    (".settle(answer)", "src/order/actor.rs", "due.settle(answer)"),
+    ("Due::lost(unsettled, order", "src/order/reaper.rs", "Due::lost(unsettled, known"),
+    (
+        ".in_flight.leave(claim, &answered)",
+        "src/order/actor.rs",
+        ".in_flight.leave(&claim, &answered)",
+    ),
 ];
 
 /// What nobody may write a second time.
-const OURS: [&str; 3] = ["fn after(", "fn settle(", "impl World"];
+const OURS: [&str; 6] =
+    ["fn after(", "fn settle(", "fn leave(", "fn step(&self", "impl World", "impl Command"];
 
 fn second_implementations(path: &str, text: &str) -> Vec<Finding> {
     let lines = text.lines().enumerate();

@@ -20,8 +20,7 @@ pub use checks::CHECKS;
 pub use growth::GROWTHS;
 pub use hand_over::{claim, hand_over};
 pub use read::{
-    Unsettled, candidates_for_expiry, find, find_of_shopper, known, list_of_shopper,
-    take_unsettled,
+    candidates_for_expiry, find, find_of_shopper, known, list_of_shopper, take_unsettled,
 };
 pub use search::{Filter, search};
 

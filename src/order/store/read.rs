@@ -2,11 +2,12 @@
 
 use super::super::command::Known;
 use super::super::order::{Facts, Line, Order, PaymentStatus, Placement, State, Status};
+use super::super::step::Unsettled;
 use super::growth::span;
 use super::trips::payment;
 use crate::contact::Address;
 use crate::error::Problem;
-use crate::id::{OrderId, PaymentId, ShopperId};
+use crate::id::{OrderId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
 use crate::page::Page;
@@ -227,23 +228,6 @@ pub async fn candidates_for_expiry(
     let client = readers.get().await?;
     let rows = client.query(sql, &[&processing_max.as_secs_f64(), &limit]).await?;
     Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
-}
-
-/// A payment whose provider has not answered.
-#[derive(Debug, Clone)]
-pub struct Unsettled {
-    /// The order.
-    pub order: OrderId,
-    /// The attempt.
-    pub payment: PaymentId,
-    /// Whom to ask.
-    pub provider: String,
-    /// What the provider needs.
-    pub token: Option<String>,
-    /// The key whose reply waits for the answer, if any: scope and key.
-    pub key: Option<(String, String)>,
-    /// Whether the payment came with the order.
-    pub is_first: bool,
 }
 
 /// Takes payments without an answer for longer than `after`: for that long again, no other
