@@ -1,7 +1,7 @@
 # The commands of this project. `make` alone lists them.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help run rush test cluster upgrade chaos simulate model overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci proxies patroni services
+.PHONY: help run rush test cluster upgrade chaos simulate mutations model overload lint bench instructions loadtest retention-load schemathesis slow-clients login-storm deny sbom peers openapi ci proxies patroni services
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ chaos: services proxies patroni ## the faults, each many times, with what was se
 
 simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour)
 	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --test simulation -- --nocapture
+
+mutations: ## mistakes planted in the rules, which the simulation must find, in twenty minutes
+	scripts/mutations.sh $(ONLY)
 
 model: ## the protocol of orders and payments with FAULTS (2) faults, explored completely in a quarter of an hour
 	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --test simulation \

@@ -2,7 +2,9 @@
 //! [`super`] carry it out, and so does the simulation.
 
 use super::Form;
+use crate::error::{Code, Problem};
 use crate::postgres::Class;
+use std::fmt;
 
 /// A batch that is not answered yet.
 #[derive(Debug, Clone)]
@@ -25,6 +27,14 @@ pub enum Next<E> {
     Reconnect(Attempt<E>),
     /// It cannot be committed, whatever company it is in.
     Refuse(E),
+}
+
+/// Why an entry cannot be committed; `cause` is for the log.
+pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
+    match class {
+        Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
+        _ => Problem::internal(cause),
+    }
 }
 
 impl<E> Attempt<E> {

@@ -16,7 +16,7 @@ mod statements;
 mod transaction;
 mod work;
 
-pub use attempt::{Attempt, Next};
+pub use attempt::{Attempt, Next, refused};
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
 pub use transaction::{Transaction, connect};
@@ -24,7 +24,7 @@ pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::postgres::{Class, Postgres, class, describe, unavailable};
+use crate::postgres::{Postgres, class, describe, unavailable};
 use intake::{Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -316,7 +316,7 @@ impl<W: Work> Runner<W> {
                         open.extend(self.reconnect_for(attempt).await);
                     }
                     Next::Refuse(entry) => {
-                        self.lane.work.answer(entry, Err(refused(class, &error)));
+                        self.lane.work.answer(entry, Err(refused(class, describe(&error))));
                     }
                 }
             }
@@ -408,14 +408,6 @@ impl<W: Work> Runner<W> {
             self.lane.work.answer(entry, Err(unavailable()));
         }
         *self.lane.closing.borrow()
-    }
-}
-
-/// Why an entry cannot be committed.
-fn refused(class: Class, error: &Error) -> Problem {
-    match class {
-        Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
-        _ => Problem::internal(describe(error)),
     }
 }
 

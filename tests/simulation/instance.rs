@@ -5,7 +5,7 @@ use crate::plant::Plant;
 use crate::shop::{SECRET, Shop};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
-use doorbuster::journal::{Attempt, Form, Next};
+use doorbuster::journal::{Attempt, Form, Next, refused};
 use doorbuster::order::{Answered, Command, Due, InFlight, Known, Outcome, Status, Step};
 use doorbuster::payment::Answer;
 use doorbuster::postgres::Class;
@@ -162,12 +162,11 @@ impl Shop {
                 Next::Again(attempt) | Next::Reconnect(attempt) => {
                     self.instances[at].lanes[lane].push(attempt);
                 }
-                Next::Refuse(Entry { command, asker, .. }) => {
-                    let problem = match class {
-                        Class::Culprit => Problem::internal("it cannot be stored"),
-                        _ => Problem::new(Code::Overloaded, "It met others too often."),
-                    };
-                    self.answer(at, &command, asker, Err(problem));
+                Next::Refuse(Entry { command, asker, is_poison }) => {
+                    if class == Class::Culprit && !is_poison {
+                        self.database.find(format!("{command:?} was refused for another's"));
+                    }
+                    self.answer(at, &command, asker, Err(refused(class, "it failed")));
                 }
             }
         }

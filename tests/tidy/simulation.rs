@@ -1,6 +1,7 @@
 //! The simulation runs what production runs: the same functions, called on both sides.
 
 use super::tree::{Finding, files, none, read};
+use std::process::Command;
 
 /// What is simulated: as the simulation calls it, and where and how production does.
 const SHARED: [(&str, &str, &str); 6] = [
@@ -48,6 +49,19 @@ fn the_simulation_links_the_rules_and_the_state_machine_of_production() {
     let copies =
         simulation.iter().flat_map(|file| second_implementations(&file.path, &file.text));
     none(&copies.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_mutation_is_of_the_rules_as_they_are() {
+    let applies = |path: &str| {
+        let check = Command::new("git").args(["apply", "--check", path]).output();
+        check.is_ok_and(|check| check.status.success())
+    };
+    let mutations = files("tests/simulation/mutations", &[".diff"]);
+    assert!(mutations.len() >= 20, "{}", mutations.len());
+    let stale = mutations.iter().filter(|mutation| !applies(&mutation.path));
+    let why = "it does not apply any more: make it anew, with `git diff -U2`";
+    none(&stale.map(|mutation| Finding::new(&mutation.path, 1, why)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Plants the mistakes of tests/simulation/mutations into the rules of the last commit, one at a time
+# and in a copy: scripts/mutations.sh [NAME…]. The simulation must find each of them, and does not
+# know where they are.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$PWD/tests/simulation/mutations
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR
+copy=$CARGO_TARGET_DIR/mutated
+trap 'git worktree remove --force "$copy" || true' EXIT
+git worktree add --quiet --force --detach "$copy"
+cd "$copy"
+names=("$@")
+[ $# -gt 0 ] || mapfile -t names < <(basename --suffix=.diff "$folder"/*.diff)
+found=0
+for name in "${names[@]}"; do
+    git checkout --quiet .
+    git apply "$folder/$name.diff"
+    cargo test --quiet --test simulation --no-run
+    begun=$SECONDS
+    if log=$(cargo test --quiet --test simulation whatever_fails 2>&1); then
+        echo "$name: MISSED"
+    else
+        found=$((found + 1))
+        echo "$name: after $((SECONDS - begun)) s: $(grep -A 1 ' panicked at ' <<< "$log" | tail -n 1)"
+    fi
+done
+echo "$found of ${#names[@]} found at $(git describe --always)"
+[ "$found" = "${#names[@]}" ]
