@@ -4,6 +4,7 @@
 # instances and HAProxy before them. As root, on Debian:
 #   scripts/cluster.sh                  all of it, until its standard input ends, or Ctrl-C
 #   scripts/cluster.sh databases        the databases only
+# PROGRAM is another doorbuster than that of the release profile; instances inherit DOORBUSTER__….
 # Meanwhile, from elsewhere:
 #   scripts/cluster.sh primary          which database takes writes
 #   scripts/cluster.sh ready            whether the others follow it, one of them synchronously
@@ -203,7 +204,8 @@ bring_up() {
     trap 'exit 1' INT TERM
     install -d -o postgres -m 755 "$data"
     od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$data/password"
-    echo "sk_$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >"$data/admin-key"
+    random=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+    echo "${DOORBUSTER__ADMIN__SECRET_KEY:-sk_$random}" >"$data/admin-key"
     ip link add door type bridge
     ip address add "$net.1/24" dev door
     ip link set door up
@@ -236,7 +238,7 @@ databases)
     ;;
 all)
     bring_up "$databases $redises $instances $balancer"
-    install -m 755 "${CARGO_TARGET_DIR:-target}/${PROFILE:-release}/doorbuster" "$data/doorbuster"
+    install -m 755 "${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/doorbuster}" "$data/doorbuster"
     for host in $redises $instances $balancer; do start "$host"; done
     wait_for instances 30 instances_are_ready
     cat <<READY

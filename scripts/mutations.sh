@@ -17,13 +17,13 @@ found=0
 for name in "${names[@]}"; do
     git checkout --quiet .
     git apply "$folder/$name.diff"
-    cargo test --quiet --test simulation --no-run
+    log=$(cargo test --quiet --test simulation --no-run 2>&1) || { echo "$log"; exit 1; }
     begun=$SECONDS
     if log=$(cargo test --quiet --test simulation whatever_fails 2>&1); then
         echo "$name: MISSED"
     else
         found=$((found + 1))
-        echo "$name: after $((SECONDS - begun)) s: $(grep -A 1 ' panicked at ' <<< "$log" | tail -n 1)"
+        echo "$name: after $((SECONDS - begun)) s: $(grep -A 1 ' panicked at ' <<< "$log" | tail -n 1 | cut -c -200)"
     fi
 done
 echo "$found of ${#names[@]} found at $(git describe --always)"

@@ -172,7 +172,7 @@ impl Run<'_> {
             };
             tasks.spawn_on(lane, &self.runtime);
         }
-        let used = || Used::now(None, self.database.postgres_pid);
+        let used = || Used::now(None, self.database);
         let started = async {
             ready.wait().await;
             (Instant::now(), used())

@@ -1,27 +1,31 @@
 //! Time on the processors, by process: it says more than the clock on a machine that is shared.
 
+use super::database::Database;
 use std::time::Duration;
 
 /// Ticks of `/proc` a second, on every Linux.
 const TICKS: u64 = 100;
 
-/// What a server and PostgreSQL have used until now.
+/// What a server, PostgreSQL and Redis have used until now.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Used {
     pub server: Duration,
     pub postgres: Duration,
+    pub redis: Duration,
 }
 
 impl Used {
-    /// Reads it; `postgres` is the process whose children are the sessions.
-    pub fn now(server: Option<u32>, postgres: u32) -> Self {
+    /// Reads it.
+    pub fn now(server: Option<u32>, database: &Database) -> Self {
         let stat_of = |process: u32| stat(&process.to_string()).unwrap_or_default();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let processes = entries.filter_map(|entry| stat(entry.file_name().to_str()?));
+        let postgres = database.postgres_pid;
         let sessions = processes.filter(|process| process.parent == postgres);
         let sessions: Duration = sessions.map(|session| session.own).sum();
         Self {
             server: server.map_or(Duration::ZERO, |server| stat_of(server).own),
+            redis: database.redis.as_ref().map_or(Duration::ZERO, |redis| stat_of(redis.pid).own),
             postgres: sessions + stat_of(postgres).ended_children,
         }
     }
@@ -31,6 +35,7 @@ impl Used {
         Self {
             server: self.server.saturating_sub(earlier.server),
             postgres: self.postgres.saturating_sub(earlier.postgres),
+            redis: self.redis.saturating_sub(earlier.redis),
         }
     }
 }

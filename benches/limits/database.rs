@@ -10,7 +10,7 @@ use doorbuster::postgres::Postgres;
 use std::fmt::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio_postgres::{Client, NoTls};
 
@@ -24,6 +24,11 @@ const STOCK: i64 = 1_000_000;
 /// The `n`th SKU.
 pub fn sku(n: usize) -> String {
     format!("BENCH-{:05}", n % SKUS)
+}
+
+/// The address of the product that has the `n`th SKU.
+pub fn slug(n: usize) -> String {
+    format!("enamel-mug-{}", sku(n).to_lowercase())
 }
 
 /// The private pair, and the database that all others are copies of.
@@ -70,7 +75,16 @@ impl Databases {
         self.admin.batch_execute(&sql).await?;
         self.admin.batch_execute("CHECKPOINT").await?;
         let url = named(&self.pair.postgres_url, name)?;
-        Ok(Database { name, url, postgres_pid: self.pair.postgres_pid })
+        Ok(Database { name, url, postgres_pid: self.pair.postgres_pid, redis: None })
+    }
+
+    /// The same with an empty Redis beside it.
+    pub async fn fresh_with_redis(&self, name: &'static str) -> anyhow::Result<Database> {
+        let redis = self.pair.redis_url.clone().zip(self.pair.redis_pid);
+        let (url, pid) = redis.context("there is no Redis here")?;
+        let redis = Redis { url, pid };
+        redis::cmd("FLUSHALL").exec_async(&mut redis.connect().await?).await?;
+        Ok(Database { redis: Some(redis), ..self.fresh(name).await? })
     }
 
     /// Gives up a copy.
@@ -91,6 +105,21 @@ pub struct Database {
     name: &'static str,
     pub url: String,
     pub postgres_pid: u32,
+    /// Where servers of this database cache, if anywhere.
+    pub redis: Option<Redis>,
+}
+
+/// The Redis of the pair.
+pub struct Redis {
+    pub url: String,
+    pub pid: u32,
+}
+
+impl Redis {
+    async fn connect(&self) -> anyhow::Result<redis::aio::MultiplexedConnection> {
+        let client = redis::Client::open(self.url.as_str())?;
+        Ok(client.get_multiplexed_async_connection().await?)
+    }
 }
 
 impl Database {
@@ -106,6 +135,41 @@ impl Database {
                        pg_database_size(current_database())";
         let row = client.query_one(sql, &[]).await?;
         Ok(Written { wal: row.get(0), kept: row.get(1) })
+    }
+}
+
+impl Database {
+    /// What PostgreSQL and Redis were asked until now, where there is a Redis. Waits until idle
+    /// sessions have told PostgreSQL what they did (`PGSTAT_IDLE_INTERVAL`, ten seconds).
+    pub async fn asked(&self) -> anyhow::Result<Asked> {
+        let Some(redis) = &self.redis else { return Ok(Asked::default()) };
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let sql = "SELECT xact_commit + xact_rollback FROM pg_stat_database
+                   WHERE datname = current_database()";
+        let transactions = connect(&self.url).await?.query_one(sql, &[]).await?.get(0);
+        let mut connection = redis.connect().await?;
+        let stats: String = redis::cmd("INFO").arg("stats").query_async(&mut connection).await?;
+        let commands =
+            stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+        let commands = commands.context("Redis does not count")?.trim().parse()?;
+        Ok(Asked { transactions, commands })
+    }
+}
+
+/// How often others were asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Of PostgreSQL, whatever they were for.
+    pub transactions: i64,
+    /// Of Redis.
+    pub commands: i64,
+}
+
+impl Asked {
+    /// Since an earlier look.
+    pub fn since(self, earlier: Self) -> Self {
+        let transactions = self.transactions - earlier.transactions;
+        Self { transactions, commands: self.commands - earlier.commands }
     }
 }
 
@@ -161,7 +225,7 @@ async fn fill(url: &str, folder: &Path, runtime: Handle) -> anyhow::Result<()> {
     let admin = connect(&named(url, "postgres")?).await?;
     let connected = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'doorbuster'";
     while admin.query_one(connected, &[]).await?.get::<_, i64>(0) > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 //! rounds go through all rows, so that a busy minute of the machine does not hit one row alone.
 //!
 //! Words after `--` choose the topics: `orders` and `carts` unless told otherwise, `lines`,
-//! `connections`, and `growth` with a number of orders. `orders=hot` measures only the rows of a
+//! `connections`, `costs`, and `growth` with a number of orders. `orders=hot` measures only the rows of a
 //! topic whose names hold that word, and makes no table.
 
 #[path = "../rules/address.rs"]
@@ -43,6 +43,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Each row is measured so often; its median counts.
 const ROUNDS: usize = 3;
 
+/// Connections of the rows that ask for costs.
+const COSTS_CONNECTIONS: usize = 256;
+
 /// One line, or one cell, of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
@@ -50,6 +53,8 @@ enum Row {
     Commit(Shape),
     /// Requests to a server whose journal commits as it says.
     Requests { journal: Journal, goods: Goods, connections: usize },
+    /// Requests to a server with Redis beside it, and what all of them cost.
+    Costs(Goods),
 }
 
 /// What one measurement of a row found.
@@ -62,6 +67,7 @@ struct Sample {
     answers: f64,
     used: cpu::Used,
     written: database::Written,
+    asked: database::Asked,
 }
 
 /// Where rows are measured.
@@ -126,8 +132,14 @@ impl Bench<'_> {
     }
 
     async fn measure(&self, row: &Row) -> anyhow::Result<Sample> {
-        let database = self.databases.fresh("row").await?;
+        let database = match row {
+            Row::Costs(_) => self.databases.fresh_with_redis("row").await?,
+            _ => self.databases.fresh("row").await?,
+        };
         let sample = match *row {
+            Row::Costs(goods) => {
+                traffic::measure(Journal::Real, goods, COSTS_CONNECTIONS, &database).await?
+            }
             Row::Commit(shape) => {
                 let (runtime, arbiter) = (self.runtime.handle(), self.arbiter.clone());
                 commits::measure(shape, &database, runtime, arbiter).await?
@@ -145,6 +157,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Row::Commit(shape) => format!("commit, {shape}"),
+            Row::Costs(goods) => format!("costs, {goods:?}").to_lowercase(),
             Row::Requests { journal, goods, connections } => {
                 format!("{journal:?}, {goods:?}, {connections} connections").to_lowercase()
             }

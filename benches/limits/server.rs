@@ -45,6 +45,7 @@ impl Server {
         }
         command.env("DOORBUSTER__SERVER__BIND", "127.0.0.1:0");
         command.env("DOORBUSTER__POSTGRES__URL", &database.url);
+        command.envs(database.redis.iter().map(|r| ("DOORBUSTER__REDIS__URL", &r.url)));
         command.env("DOORBUSTER__LOG__FILTER", "error");
         // One address asks for everything.
         for limit in

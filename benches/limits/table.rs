@@ -39,7 +39,7 @@ impl<'r> Table<'r> {
                 let is_it = (shape.what, shape.form) == self.limit;
                 (is_it == sets_limit).then_some((*shape, sample.per_second))
             }
-            Row::Requests { .. } => None,
+            Row::Requests { .. } | Row::Costs(_) => None,
         })
     }
 
@@ -48,7 +48,7 @@ impl<'r> Table<'r> {
             Row::Requests { journal, goods, connections } => {
                 ((*journal, *goods) == wanted).then_some((*connections, sample))
             }
-            Row::Commit(_) => None,
+            Row::Commit(_) | Row::Costs(_) => None,
         })
     }
 
@@ -126,7 +126,9 @@ fn name(goods: Goods) -> String {
         Goods::Hot => "one hot SKU".to_owned(),
         Goods::SoldOut => "sold out".to_owned(),
         Goods::Lines(lines) => format!("{lines} lines"),
+        Goods::Paid => "paid orders".to_owned(),
         Goods::Carts => "carts".to_owned(),
+        Goods::Product => "a product".to_owned(),
     }
 }
 
@@ -175,6 +177,31 @@ impl fmt::Display for Plain<'_> {
             let (wal, kept) = (each(sample.written.wal), each(sample.written.kept));
             write!(f, "  {name:<12}{connections:>6}{}{lines:>11}{batch:>8.0}", Speed(sample))?;
             writeln!(f, "{wal:>9}{kept:>9}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What one request of each kind costs.
+pub struct Costs<'r>(pub &'r [(Row, Sample)]);
+
+impl fmt::Display for Costs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head =
+            format!("{:>9}{:>8}{:>8}{:>10}{:>9}", "redis µs", "trips", "redis", "batch", "WAL B");
+        writeln!(f, "\n  {:<18}{HEAD}{head}", "")?;
+        for (row, sample) in self.0 {
+            let Row::Costs(goods) = row else { continue };
+            let Sample { answers, used, batches, asked, written, .. } = sample;
+            let each = |count: f64| count / answers.max(1.0);
+            // The exact form reads before it writes.
+            let exact = batches.count - batches.optimistic;
+            let trips = each(asked.transactions as f64 + exact);
+            let redis = each(used.redis.as_secs_f64() * 1e6);
+            let batch = batches.entries / batches.count.max(1.0);
+            let (commands, wal) = (each(asked.commands as f64), each(written.wal as f64));
+            write!(f, "  {:<18}{}{redis:>9.1}{trips:>8.3}", name(*goods), Speed(sample))?;
+            writeln!(f, "{commands:>8.3}{batch:>10.0}{wal:>9.0}")?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::commits;
 use super::server::Journal;
-use super::table::{Plain, Table};
+use super::table::{Costs, Plain, Table};
 use super::traffic::Goods;
 use super::{Row, Sample};
 use anyhow::{Context, bail};
@@ -27,6 +27,8 @@ enum About {
     Lines,
     /// 1 to 10,000 connections.
     Connections,
+    /// What one request of a kind asks of whom, with Redis.
+    Costs,
     /// A database that fills with so many orders.
     Growth(u64),
 }
@@ -55,11 +57,12 @@ pub fn wanted(words: &[String]) -> anyhow::Result<Vec<Topic>> {
             "carts" => About::Carts,
             "lines" => About::Lines,
             "connections" => About::Connections,
+            "costs" => About::Costs,
             "growth" => {
                 let orders = detail.as_deref().and_then(|detail| detail.parse().ok());
                 return Ok(topic(About::Growth(orders.context("growth=ORDERS")?)));
             }
-            _ => bail!("{name}: none of orders, carts, lines, connections, growth=ORDERS"),
+            _ => bail!("{name}: none of orders, carts, lines, connections, costs, growth=ORDERS"),
         };
         Ok(Topic { about, only: detail })
     };
@@ -84,6 +87,10 @@ impl Topic {
                 let counts = &[1, 16, 64, 256, 1024, 4096, 10_000];
                 at(Journal::Real, Goods::Spread, counts).collect()
             }
+            About::Costs => {
+                let goods = [Goods::Spread, Goods::Paid, Goods::Carts, Goods::Product];
+                goods.map(Row::Costs).into()
+            }
             About::Growth(orders) => return Measurement::Growth(orders),
         };
         let is_wanted = |row: &Row| {
@@ -98,6 +105,7 @@ impl Topic {
             (_, Some(_)) => {}
             (About::Orders, None) => println!("{}", Table::of_orders(rows)),
             (About::Carts, None) => println!("{}", Table::of_carts(rows)),
+            (About::Costs, None) => println!("{}", Costs(rows)),
             (_, None) => println!("{}", Plain(rows)),
         }
     }

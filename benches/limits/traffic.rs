@@ -22,6 +22,9 @@ use uuid::Uuid;
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_millis(2_500);
 
+/// Products that are looked at, over and over.
+const PRODUCTS: usize = 1_000;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goods {
@@ -33,13 +36,18 @@ pub enum Goods {
     SoldOut,
     /// Orders of so many lines.
     Lines(usize),
+    /// Orders that a provider is paid for at once.
+    Paid,
     /// Additions to carts.
     Carts,
+    /// One of many products is looked at.
+    Product,
 }
 
-/// The requests of a measurement: paths, bodies and whose they are.
+/// The requests of a measurement: a path, what is posted there, and by whom.
 pub struct Requests {
     path: &'static str,
+    /// Without any, products are read.
     bodies: Vec<Bytes>,
     tokens: Vec<String>,
 }
@@ -59,24 +67,26 @@ pub async fn measure(
     };
     run(WARM_UP).await?;
     let before = server.batches().await?;
-    let used = || Used::now(Some(server.pid()), database.postgres_pid);
+    let asked_before = database.asked().await?;
+    let used = || Used::now(Some(server.pid()), database);
     let (used_before, written_before) = (used(), database.written().await?);
     let measured = run(MEASURED).await?;
     let used = used().since(used_before);
     let written = database.written().await?.since(written_before);
+    let asked = database.asked().await?.since(asked_before);
     check(&measured, goods)?;
     let batches = server.batches().await?.since(&before);
     server.stop()?;
     let answers = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
-    Ok(Sample { per_second, p50, p99, batches, answers, used, written })
+    Ok(Sample { per_second, p50, p99, batches, answers, used, written, asked })
 }
 
 /// Nothing but the one answer that is to be measured.
 pub fn check(measured: &Measured, goods: Goods) -> anyhow::Result<()> {
     let expected = match goods {
         Goods::SoldOut => 409,
-        Goods::Carts => 200,
+        Goods::Carts | Goods::Product => 200,
         _ => 201,
     };
     let others = measured.statuses.keys().any(|status| *status != expected);
@@ -91,13 +101,21 @@ impl Requests {
             Ok(Self { path: "/v1/orders", bodies: bodies?, tokens: Vec::new() })
         };
         match goods {
-            Goods::Spread => orders((0..SKUS).map(|n| order([database::sku(n)])).collect()),
-            Goods::Hot => orders(order([database::sku(0)]).map(|body| vec![body])),
-            Goods::SoldOut => orders(order([SOLD_OUT.to_owned()]).map(|body| vec![body])),
+            Goods::Spread => orders((0..SKUS).map(|n| invoice([database::sku(n)])).collect()),
+            Goods::Hot => orders(invoice([database::sku(0)]).map(|body| vec![body])),
+            Goods::SoldOut => orders(invoice([SOLD_OUT.to_owned()]).map(|body| vec![body])),
+            Goods::Paid => {
+                let paid = |n| order([database::sku(n)], Provider::Test);
+                orders((0..SKUS).map(paid).collect())
+            }
+            Goods::Product => {
+                let (path, bodies, tokens) = ("/v1/products", Vec::new(), Vec::new());
+                Ok(Self { path, bodies, tokens })
+            }
             Goods::Lines(lines) => orders(
                 // Each order begins elsewhere, so that all SKUs are as hot.
                 (0..100)
-                    .map(|n| order((0..lines).map(|line| database::sku(n * 97 + line))))
+                    .map(|n| invoice((0..lines).map(|line| database::sku(n * 97 + line))))
                     .collect(),
             ),
             Goods::Carts => Ok(Self {
@@ -118,6 +136,10 @@ impl Requests {
         let key = Uuid::from_u128(rand::random()).to_string();
         // One request after the other is of another SKU, and not in the order of the rows.
         let mixed = (n as usize).wrapping_mul(7919);
+        if self.bodies.is_empty() {
+            let slug = database::slug(mixed % PRODUCTS);
+            return Request::get(format!("{}/{slug}", self.path));
+        }
         let request = |body: usize| {
             Request::post(self.path, key, self.bodies[body % self.bodies.len()].clone())
         };
@@ -130,7 +152,11 @@ impl Requests {
     }
 }
 
-fn order(skus: impl IntoIterator<Item = String>) -> anyhow::Result<Bytes> {
+fn invoice(skus: impl IntoIterator<Item = String>) -> anyhow::Result<Bytes> {
+    order(skus, Provider::Manual)
+}
+
+fn order(skus: impl IntoIterator<Item = String>, provider: Provider) -> anyhow::Result<Bytes> {
     let order = NewOrder {
         items: skus.into_iter().map(|sku| Item { sku, quantity: 1 }).collect(),
         email: "ada@example.com".to_owned(),
@@ -141,7 +167,7 @@ fn order(skus: impl IntoIterator<Item = String>) -> anyhow::Result<Bytes> {
             postal_code: "SW1Y 4JH".to_owned(),
             country: "GB".to_owned(),
         },
-        payment: Provider::Manual.payment(),
+        payment: provider.payment(),
     };
     Ok(order.to_body()?)
 }

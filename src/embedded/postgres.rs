@@ -30,7 +30,7 @@ const ENDING: Ending = &[
 
 const SETTINGS: [&str; 6] = [
     "listen_addresses=127.0.0.1",
-    "max_connections=200",
+    "max_connections=500", // of 32 instances
     "shared_buffers=256MB",
     "fsync=on",
     "synchronous_commit=on",

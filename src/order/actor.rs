@@ -141,7 +141,8 @@ impl Handler<Ask> for OrderActor {
         let (answer, answered) = oneshot::channel();
         let is_duplicate = self.begin(ask, answer, context);
         Box::pin(async move {
-            let lost = || Err(Problem::internal("the work on an order was lost"));
+            // The actor is gone, and its work goes on.
+            let lost = || Err(Problem::unknown_outcome());
             if !is_duplicate {
                 return answered.await.unwrap_or_else(|_| lost());
             }

@@ -1,6 +1,6 @@
 //! Instances that are killed, stopped or paused while they sell.
 
-use crate::harness::{App, Database};
+use crate::harness::{App, Database, Pair};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::Sale;
 use crate::times;
@@ -185,4 +185,29 @@ async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_lon
     assert!(after > before, "nothing was sold while it slept");
     let checked = sale.settled("SIGSTOP of an instance that holds locks", 1, &other).await;
     assert_eq!((checked.acknowledged, checked.unknown), (1_000, 0));
+}
+
+#[tokio::test]
+async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs() {
+    let pair = Pair::start("many");
+    let database = Database::on(&pair.services).await;
+    // As many as an instance has unless it is told otherwise.
+    let settings = [("POSTGRES__READ_CONNECTIONS", "4"), ("POSTGRES__WRITE_CONNECTIONS", "4")];
+    let count = times("INSTANCES", 6);
+    let mut apps = Vec::new();
+    for _ in 0..count {
+        apps.push(App::with(&database, &settings).await);
+    }
+    let mut sale = Sale::at(&apps.iter().collect::<Vec<_>>(), Provider::Test, 8 * count);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&apps[0]).await;
+    sale.sell(50 * count, Arrivals::Unpaced).await;
+    let connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doorbuster'";
+    let connected = database.number(connected).await as usize;
+    println!("{count} instances have {connected} connections");
+    assert!((count..=13 * count).contains(&connected), "{connected} connections of {count}");
+    assert_eq!((sale.met(), sale.looked().1), (0, 0), "somebody was asked to come again");
+    let fault = format!("{count} instances side by side");
+    let checked = sale.settled(&fault, 1, &apps[0]).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (50 * count as u64, 0));
 }

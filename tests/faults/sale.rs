@@ -176,6 +176,7 @@ impl Sale {
     /// again. Adds what happened so often to the table of faults.
     pub async fn settled(&mut self, fault: &str, times: usize, app: &App) -> Checked {
         self.open = self.judged().await;
+        let wait = self.longest_wait().as_secs_f64();
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.ask_again(app).await;
         let checked = self.judged().await;
@@ -186,9 +187,18 @@ impl Sale {
         println!(
             "| {fault} | {times} | {sent} | {acknowledged} | {refused} \
              | {unknown} ({unknown_with_order} made) | {met} | {left} | 0 | {reads} \
-             | {silence:.1} s |"
+             | {silence:.1} s | {wait:.1} s |"
         );
         checked
+    }
+
+    /// The longest that an acknowledged buyer has waited since wanting to buy, however often it had
+    /// to ask: the time to recover, as they see it.
+    fn longest_wait(&self) -> Duration {
+        let records = self.run.records.iter();
+        let acknowledged = records.filter(|record| record.outcome() == Outcome::Acknowledged);
+        let longest = acknowledged.map(|record| record.timing.latency_us).max();
+        Duration::from_micros(longest.unwrap_or(0))
     }
 
     /// How many buyers met the fault: an attempt had no answer, or was told to come again.

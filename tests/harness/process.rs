@@ -14,7 +14,8 @@ pub struct App {
     pub url: String,
     pub database: Database,
     pub http: reqwest::Client,
-    child: Child,
+    /// None if somebody else runs it.
+    child: Option<Child>,
     log: Option<PathBuf>,
 }
 
@@ -58,11 +59,20 @@ impl App {
         Self::spawn(command, &database, Some(path))
     }
 
+    /// Whatever serves at that address on that database, run by somebody else.
+    pub fn elsewhere(url: &str, database: &Database) -> Self {
+        Self::at(url, database, None, None)
+    }
+
     fn spawn(mut command: Command, database: &Database, log: Option<PathBuf>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("doorbuster: serving ").expect("it did not start");
+        Self::at(url, database, Some(child), log)
+    }
+
+    fn at(url: &str, database: &Database, child: Option<Child>, log: Option<PathBuf>) -> Self {
         // An idle connection is left before the server closes it (`server.keep_alive_seconds`).
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
@@ -97,14 +107,18 @@ impl App {
         command
     }
 
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("a process of ours")
+    }
+
     pub fn pid(&self) -> i32 {
-        self.child.id() as i32
+        self.child.as_ref().expect("a process of ours").id() as i32
     }
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.child().kill().unwrap();
+        self.child().wait().unwrap();
     }
 
     /// Sends a signal.
@@ -121,14 +135,16 @@ impl App {
 
     /// Waits for the end of a server that was asked to stop.
     pub fn wait(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        self.child().wait().unwrap().code()
     }
 }
 
 impl Drop for App {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         self.log.iter().for_each(|path| drop(std::fs::remove_file(path)));
     }
 }

@@ -90,7 +90,7 @@ impl Second {
     pub fn start(&self) {
         let settings = format!(
             "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-             -c max_connections=200",
+             -c max_connections=500",
             self.port
         );
         let mut start = self.pg_ctl("start");

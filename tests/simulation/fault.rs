@@ -19,12 +19,13 @@ pub enum Fault {
     Deadline,
     DoubleClick,
     Carts,
+    Restart,
 }
 
 impl Faults {
-    pub const ALL: Self = Self((1 << 12) - 1);
+    pub const ALL: Self = Self((1 << 13) - 1);
     pub const NONE: Self = Self(0);
-    const EACH: [Fault; 12] = [
+    const EACH: [Fault; 13] = [
         Fault::LostCommit,
         Fault::Doubt,
         Fault::Deadlock,
@@ -37,6 +38,7 @@ impl Faults {
         Fault::Deadline,
         Fault::DoubleClick,
         Fault::Carts,
+        Fault::Restart,
     ];
 
     pub fn each(self) -> impl Iterator<Item = Fault> {

@@ -290,6 +290,17 @@ impl Shop {
         self.instances[at].charges.push(Charge { due, asker: None, is_resolved: true });
     }
 
+    /// The actor starts again and has forgotten who waits; its work goes on.
+    pub fn restart(&mut self, at: usize) {
+        self.count("restarts of an actor");
+        self.instances[at].in_flight = InFlight::default();
+        for client in &mut self.clients {
+            if client.waits_for == Some(at) {
+                client.leaves();
+            }
+        }
+    }
+
     /// SIGKILL: what was on its way is in doubt, and nobody is told anything.
     pub fn kill(&mut self, at: usize) {
         self.count("kills");

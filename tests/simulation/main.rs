@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 const STEPS: u32 = 3_000;
 
 /// What must have happened in a long history.
-const HAPPENINGS: [&str; 20] = [
+const HAPPENINGS: [&str; 21] = [
     "acknowledged",
     "carts read again",
     "clicked twice",
@@ -46,6 +46,7 @@ const HAPPENINGS: [&str; 20] = [
     "payments resolved",
     "payments without an answer",
     "priced again",
+    "restarts of an actor",
     "sold out",
 ];
 

@@ -133,6 +133,7 @@ impl Shop {
                 self.database.restock(key, self.dice.random_range(1..30));
             }
             990..993 if self.happens(Fault::Kill, 1.0) => self.kill(instance),
+            993..995 if self.happens(Fault::Restart, 1.0) => self.restart(instance),
             993..1_000 => self.instances[instance].is_up = true,
             _ => {}
         }
