@@ -15,7 +15,7 @@ use doorbuster::config::Config;
 use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
-use doorbuster::journal::{Bounds, Form, Gate, Transaction, Work, connect};
+use doorbuster::journal::{Bounds, Doubt, Form, Gate, Transaction, Work, connect};
 use doorbuster::order::store::{Clock, Entry, Numbers, OrderCommits};
 use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
@@ -156,7 +156,8 @@ impl Run<'_> {
                 let client = connect(&postgres).await?;
                 let statements = work.prepare(&client).await?;
                 let run = async |batch: &[W::Entry], form| {
-                    let transaction = Transaction::new(&client, Uuid::nil(), DEADLINE);
+                    let transaction =
+                        Transaction::new(&client, Uuid::nil(), DEADLINE, Doubt::default());
                     work.run(&transaction, &statements, batch, form).await
                 };
                 let mut warm_form = Form::Exact;
@@ -172,7 +173,7 @@ impl Run<'_> {
             };
             tasks.spawn_on(lane, &self.runtime);
         }
-        let used = || Used::now(None, self.database);
+        let used = || Used::now(None, self.database.postgres_pid, None);
         let started = async {
             ready.wait().await;
             (Instant::now(), used())

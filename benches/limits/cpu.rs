@@ -1,6 +1,5 @@
 //! Time on the processors, by process: it says more than the clock on a machine that is shared.
 
-use super::database::Database;
 use std::time::Duration;
 
 /// Ticks of `/proc` a second, on every Linux.
@@ -15,17 +14,17 @@ pub struct Used {
 }
 
 impl Used {
-    /// Reads it.
-    pub fn now(server: Option<u32>, database: &Database) -> Self {
+    /// Reads it; `postgres` is the process whose children are the sessions.
+    pub fn now(server: Option<u32>, postgres: u32, redis: Option<u32>) -> Self {
         let stat_of = |process: u32| stat(&process.to_string()).unwrap_or_default();
+        let of = |process: Option<u32>| process.map(stat_of).unwrap_or_default().own;
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let processes = entries.filter_map(|entry| stat(entry.file_name().to_str()?));
-        let postgres = database.postgres_pid;
         let sessions = processes.filter(|process| process.parent == postgres);
         let sessions: Duration = sessions.map(|session| session.own).sum();
         Self {
-            server: server.map_or(Duration::ZERO, |server| stat_of(server).own),
-            redis: database.redis.as_ref().map_or(Duration::ZERO, |redis| stat_of(redis.pid).own),
+            server: of(server),
+            redis: of(redis),
             postgres: sessions + stat_of(postgres).ended_children,
         }
     }

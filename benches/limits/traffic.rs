@@ -68,7 +68,8 @@ pub async fn measure(
     run(WARM_UP).await?;
     let before = server.batches().await?;
     let asked_before = database.asked().await?;
-    let used = || Used::now(Some(server.pid()), database);
+    let redis = database.redis.as_ref().map(|redis| redis.pid);
+    let used = || Used::now(Some(server.pid()), database.postgres_pid, redis);
     let (used_before, written_before) = (used(), database.written().await?);
     let measured = run(MEASURED).await?;
     let used = used().since(used_before);

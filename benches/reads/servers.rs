@@ -62,7 +62,7 @@ impl Server {
 
     /// The processor time that it has used.
     pub fn cpu(&self) -> Duration {
-        Used::now(Some(self.child.id()), 0).server
+        Used::now(Some(self.child.id()), 0, None).server
     }
 
     /// The mean size of the answers.
