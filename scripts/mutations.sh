@@ -13,6 +13,7 @@ git worktree add --quiet --force --detach "$copy"
 cd "$copy"
 names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(basename --suffix=.diff "$folder"/*.diff)
+cargo test --quiet --test simulation whatever_fails > /dev/null || { echo 'It fails as it is.'; exit 1; }
 found=0
 for name in "${names[@]}"; do
     git checkout --quiet .

@@ -5,6 +5,29 @@ use super::Form;
 use crate::error::{Code, Problem};
 use crate::postgres::Class;
 use std::fmt;
+use std::time::Duration;
+use time::OffsetDateTime;
+
+/// A batch that is sent at once begins within this time of PostgreSQL's clock, or does nothing.
+pub const BEGINS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Until when a run whose answers were lost may still begin, by PostgreSQL's clock. What was sent
+/// at once holds nothing before it begins, so until then a refusal could be overtaken by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doubt(Option<OffsetDateTime>);
+
+impl Doubt {
+    /// It begins before this moment, or not at all.
+    pub fn until(moment: OffsetDateTime) -> Self {
+        Self(Some(moment))
+    }
+
+    /// How long a refusal has to wait; a clock that went back makes nobody wait for longer.
+    pub fn left(self, now: OffsetDateTime) -> Option<Duration> {
+        let left = Duration::try_from(self.0? - now).ok().filter(|left| !left.is_zero());
+        left.map(|left| left.min(BEGINS_WITHIN))
+    }
+}
 
 /// A batch that is not answered yet.
 #[derive(Debug, Clone)]
@@ -15,6 +38,8 @@ pub struct Attempt<E> {
     pub form: Form,
     /// How often it was run so far, as it is.
     pub runs: u32,
+    /// What became of runs that were lost.
+    pub doubt: Doubt,
 }
 
 /// What to do with a batch, or a part of it, after a run that failed.
@@ -40,7 +65,7 @@ pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
 impl<E> Attempt<E> {
     /// A batch that was never run.
     pub fn new(batch: Vec<E>, form: Form) -> Self {
-        Self { batch, form, runs: 0 }
+        Self { batch, form, runs: 0, doubt: Doubt::default() }
     }
 
     /// What follows a run that failed in this way; the next of several comes last.
@@ -63,10 +88,12 @@ impl<E> Attempt<E> {
 
     /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
     fn halved(self) -> Vec<Next<E>> {
-        let Self { mut batch, form, .. } = self;
+        let Self { mut batch, form, doubt, .. } = self;
         if batch.len() > 1 {
             let later = batch.split_off(batch.len() / 2);
-            return [later, batch].map(|half| Next::Again(Self::new(half, form))).into();
+            return [later, batch]
+                .map(|batch| Next::Again(Self { batch, form, runs: 0, doubt }))
+                .into();
         }
         batch.into_iter().map(Next::Refuse).collect()
     }
@@ -77,7 +104,7 @@ mod tests {
     use super::*;
 
     fn attempt(entries: u32, form: Form, runs: u32) -> Attempt<u32> {
-        Attempt { batch: (0..entries).collect(), form, runs }
+        Attempt { runs, ..Attempt::new((0..entries).collect(), form) }
     }
 
     #[test]
@@ -105,6 +132,16 @@ mod tests {
             }
         }
         assert_eq!((refused, committed), (vec![5], vec![0, 1, 2, 3, 4, 6]));
+    }
+
+    #[test]
+    fn a_refusal_waits_until_what_was_lost_can_begin_no_more() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let doubt = Doubt::until(now + BEGINS_WITHIN);
+        assert_eq!(doubt.left(now), Some(BEGINS_WITHIN));
+        assert_eq!(doubt.left(now + BEGINS_WITHIN), None);
+        assert_eq!(doubt.left(now - Duration::from_secs(3_600)), Some(BEGINS_WITHIN));
+        assert_eq!(Doubt::default().left(now), None);
     }
 
     #[test]

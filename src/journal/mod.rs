@@ -16,7 +16,7 @@ mod statements;
 mod transaction;
 mod work;
 
-pub use attempt::{Attempt, Next, refused};
+pub use attempt::{Attempt, BEGINS_WITHIN, Doubt, Next, refused};
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
 pub use transaction::{Transaction, connect};
@@ -24,7 +24,7 @@ pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::postgres::{Postgres, class, describe, unavailable};
+use crate::postgres::{Class, Postgres, class, describe, unavailable};
 use intake::{Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -292,7 +292,7 @@ impl<W: Work> Runner<W> {
                 continue;
             };
             attempt.runs += 1;
-            let error = match self.attempt(connection, &attempt).await {
+            let error = match self.attempt(connection, &mut attempt).await {
                 Ok(outcomes) => {
                     for (entry, outcome) in attempt.batch.into_iter().zip(outcomes) {
                         self.lane.work.answer(entry, Ok(outcome));
@@ -327,16 +327,20 @@ impl<W: Work> Runner<W> {
     async fn attempt(
         &self,
         connection: &Connection<W::Statements>,
-        attempt: &Attempt<W::Entry>,
+        attempt: &mut Attempt<W::Entry>,
     ) -> Result<Vec<W::Outcome>, Error> {
         let (batch, form) = (&attempt.batch, attempt.form);
         let started = Instant::now();
         let last = batch.iter().map(|entry| self.lane.work.deadline(entry)).max();
         let waited_for =
             last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
-        let transaction = Transaction::new(&connection.client, self.id, waited_for + GRACE);
-        let run = self.lane.work.run(&transaction, &connection.statements, batch, form);
-        let outcomes = run.await?;
+        let (client, max) = (&connection.client, waited_for + GRACE);
+        let transaction = Transaction::new(client, self.id, max, attempt.doubt);
+        let run = self.lane.work.run(&transaction, &connection.statements, batch, form).await;
+        if run.as_ref().is_err_and(|error| class(error) == Class::Lost) {
+            attempt.doubt = attempt.doubt.max(transaction.begins());
+        }
+        let outcomes = run?;
         assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");
         assert_eq!(outcomes.len(), batch.len(), "an outcome for each entry");
         let journal = self.lane.limits.name;

@@ -1,8 +1,11 @@
 //! A transaction that writes BEGIN and COMMIT itself.
 
+use super::attempt::{BEGINS_WITHIN, Doubt};
 use crate::postgres::Postgres;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use time::OffsetDateTime;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
@@ -36,28 +39,53 @@ pub struct Transaction<'c> {
     /// ends a COMMIT that waits for the disk or for a standby, because PostgreSQL counts no longer
     /// then.
     statement_max: Duration,
+    /// Earlier runs of the same batch that may still begin.
+    pub doubt: Doubt,
+    begins: OnceLock<Doubt>,
     began: AtomicBool,
     ended: AtomicBool,
 }
 
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
-    pub fn new(client: &'c Client, lane: Uuid, statement_max: Duration) -> Self {
+    pub fn new(client: &'c Client, lane: Uuid, statement_max: Duration, doubt: Doubt) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
         let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { client, mark, lane, statement_max, began, ended }
+        let begins = OnceLock::new();
+        Self { client, mark, lane, statement_max, doubt, begins, began, ended }
     }
 
     /// BEGIN, with the mark and the time.
     pub async fn begin(&self) -> Result<(), Error> {
+        self.begin_with(&format!("BEGIN; SET LOCAL doorbuster.batch = '{}'", self.mark)).await
+    }
+
+    /// BEGIN of a batch that is sent at once, at `now` of PostgreSQL's clock. If it arrives much
+    /// later, those who waited for it may have been told something else meanwhile: then it goes
+    /// without its mark, and no guard lets it commit.
+    pub async fn begin_soon(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let late = now + BEGINS_WITHIN;
+        let _ = self.begins.set(Doubt::until(late));
         let begin = format!(
-            "BEGIN; SET LOCAL doorbuster.batch = '{}'; SET LOCAL statement_timeout = {}",
-            self.mark,
-            self.statement_max.as_millis()
+            "BEGIN; SELECT set_config('doorbuster.batch',
+                CASE WHEN now() < to_timestamp({}) THEN '{}' END, true)",
+            late.unix_timestamp_nanos() as f64 / 1e9,
+            self.mark
         );
-        self.client.batch_execute(&begin).await?;
+        self.begin_with(&begin).await
+    }
+
+    async fn begin_with(&self, begin: &str) -> Result<(), Error> {
+        let time = self.statement_max.as_millis();
+        let limited = format!("{begin}; SET LOCAL statement_timeout = {time}");
+        self.client.batch_execute(&limited).await?;
         self.began.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Until when this run may begin, if it was sent at once.
+    pub fn begins(&self) -> Doubt {
+        self.begins.get().copied().unwrap_or_default()
     }
 
     /// COMMIT. Ok says nothing unless every statement before it was Ok as well.

@@ -162,6 +162,13 @@ pub enum Outcome {
     Nothing,
 }
 
+impl Outcome {
+    /// Whether nothing was done, so that whoever asked may be told so.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Answered(_) | Self::Charge(_) | Self::Resume)
+    }
+}
+
 /// A stock row as the lock returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locked {

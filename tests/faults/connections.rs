@@ -6,6 +6,7 @@ use crate::sale::{BUYERS_PER_SKU, Sale};
 use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -55,7 +56,7 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
         Fault::SwallowCommit => "lost answers of COMMIT",
         Fault::SwallowBegin => "lost answers of BEGIN",
         Fault::DropCommit => "COMMIT does not arrive",
-        Fault::HoldBegin => "BEGIN is held back",
+        Fault::HoldBegin | Fault::Late => "BEGIN is held back",
     };
     let words = format!("{words}, {stock:?}, {provider:?}");
     let checked = sale.settled(&words, count, &app).await;
@@ -122,6 +123,41 @@ async fn a_commit_that_does_not_arrive_is_made_again() {
     assert!(proxy.pipelined() > 30, "{} were optimistic", proxy.pipelined());
     let proxy = sell_through(Fault::DropCommit, 60, Stock::Scarce, Provider::Test).await;
     assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
+}
+
+#[tokio::test]
+async fn a_batch_that_reaches_postgres_late_places_no_order_that_was_refused() {
+    let database = Database::new().await;
+    let proxy = Proxy::before(&database);
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1")];
+    let app = App::reaching(&proxy.url, &database, &settings).await;
+    let other = App::with(&database, &[]).await;
+    app.stocked("A", 100, 1_000).await;
+    // The view and the clock are learnt from a first order.
+    app.place(&order_of(&[("A", 1)])).await.ok(201);
+    proxy.arm(Fault::Late, 1, true);
+    let order = order_of(&[("A", 1)]);
+    let refused = async { app.place_as("late", &order).await };
+    let meanwhile = async {
+        proxy.held().await;
+        let all = other.place(&order_of(&[("A", 999)])).await.ok(201);
+        proxy.release();
+        all
+    };
+    let (refused, all) = tokio::join!(refused, meanwhile);
+    refused.problem(409, "out_of_stock");
+    other.order_post(&all, "cancel", &json!({})).await.ok(200);
+    proxy.release();
+    while proxy.faults() == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    let orders = "SELECT count(*) FROM orders";
+    assert_eq!((proxy.committed(), database.number(orders).await), (0, 2), "it is there");
+    // The key is free: it is judged anew, once it is known here that there is something again.
+    sleep(Duration::from_secs(1)).await;
+    app.place_as("late", &order).await.ok(201);
+    assert_eq!(app.level("A").await, [1_000, 998, 0, 2]);
+    database.assert_clean();
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ pub enum Fault {
     DropCommit,
     /// The answers from BEGIN's on are held back until they are released.
     HoldBegin,
+    /// A batch sent at once is held back; the connection is cut when it is released, and what was
+    /// sent reaches PostgreSQL when it is released once more.
+    Late,
 }
 
 /// How long nothing must have been sent before a transaction is taken to wait for answers.
@@ -75,7 +78,7 @@ impl Proxy {
         self.plan.held.notified().await;
     }
 
-    /// Hands out what was held back.
+    /// Hands out what was held back, or goes on with what is late.
     pub fn release(&self) {
         self.plan.released.notify_one();
     }
@@ -154,6 +157,7 @@ enum Verdict {
     Pass,
     Keep,
     Cut,
+    Late,
 }
 
 /// One connection through the proxy. Requests are numbered as PostgreSQL ends its answers to
@@ -194,7 +198,9 @@ impl Wire {
                     let Some(message) = message? else { return Ok(()) };
                     match self.request(&message) {
                         Verdict::Cut => return Ok(()),
-                        _ => server.stream.write_all(&message).await?,
+                        Verdict::Keep => {}
+                        Verdict::Late => return self.arrive_late(client, server).await,
+                        Verdict::Pass => server.stream.write_all(&message).await?,
                     }
                 }
                 message = server.next(1) => {
@@ -202,7 +208,7 @@ impl Wire {
                     match self.answer(&message) {
                         Verdict::Cut => return Ok(()),
                         Verdict::Pass => client.stream.write_all(&message).await?,
-                        Verdict::Keep => {}
+                        _ => {}
                     }
                 }
                 () = self.quiet() => {
@@ -220,17 +226,43 @@ impl Wire {
         }
     }
 
+    /// The client goes first, and PostgreSQL gets what it had sent when nobody waits any more.
+    async fn arrive_late(mut self, client: End, mut server: End) -> Result<()> {
+        self.plan.held.notify_one();
+        self.plan.released.notified().await;
+        drop(client);
+        self.plan.released.notified().await;
+        let kept = self.fault.as_mut().map(|fault| std::mem::take(&mut fault.kept));
+        server.stream.write_all(&kept.unwrap_or_default()).await?;
+        while self.answered < self.sent {
+            let Some(message) = server.next(1).await? else { break };
+            self.answer(&message);
+        }
+        Ok(())
+    }
+
     fn request(&mut self, message: &[u8]) -> Verdict {
+        let verdict = self.judge(message);
+        match &mut self.fault {
+            Some(fault) if fault.kind == Fault::Late => {
+                fault.kept.extend_from_slice(message);
+                if fault.commit.is_some() { Verdict::Late } else { Verdict::Keep }
+            }
+            _ => verdict,
+        }
+    }
+
+    fn judge(&mut self, message: &[u8]) -> Verdict {
         if !matches!(message[0], b'Q' | b'S') {
             return Verdict::Pass;
         }
         self.sent += 1;
         let text = std::str::from_utf8(&message[5..]).unwrap_or_default();
         let text = text.trim_end_matches('\0');
-        if text.starts_with("BEGIN") && text.contains("SET LOCAL doorbuster.batch") {
+        if text.starts_with("BEGIN") && text.contains("doorbuster.batch") {
             self.begin = Some(self.sent);
             self.transactions += 1;
-            self.start(&[Fault::SwallowBegin, Fault::HoldBegin]);
+            self.start(&[Fault::SwallowBegin, Fault::HoldBegin, Fault::Late]);
         } else if text == "COMMIT" && self.begin.is_some() {
             self.start(&[Fault::SwallowCommit, Fault::DropCommit]);
             let pipelined = self.begin.take().is_some_and(|begin| self.answered < begin);
@@ -273,7 +305,7 @@ impl Wire {
         if !(is_commit && is_last) {
             return Verdict::Keep;
         }
-        match fault.committed || fault.kind == Fault::SwallowBegin {
+        match fault.committed || matches!(fault.kind, Fault::SwallowBegin | Fault::Late) {
             true => self.happened(),
             false => self.plan.give_back(),
         }

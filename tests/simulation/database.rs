@@ -5,10 +5,10 @@ use crate::plant::Plant;
 use doorbuster::id::{OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{KeyId, Saved};
 use doorbuster::inventory::{Level, StockKey};
-use doorbuster::journal::Form;
+use doorbuster::journal::{BEGINS_WITHIN, Form};
 use doorbuster::order::{
-    Command, Decision, KeyWrite, Known, Locked, OrderWrite, PaymentStatus, PaymentWrite, Periods,
-    Placement, State, Unsettled, World, Write, decide,
+    Command, Decision, KeyWrite, Known, Locked, OrderWrite, Outcome, PaymentStatus, PaymentWrite,
+    Periods, Placement, State, Unsettled, World, Write, decide,
 };
 use doorbuster::postgres::Class;
 use rand::Rng;
@@ -57,9 +57,16 @@ pub struct Transaction {
     commands: Vec<Command>,
     decisions: Vec<Decision>,
     form: Form,
+    /// It was sent at once and has not arrived, so it holds nothing; from then on it never begins.
+    late: Option<OffsetDateTime>,
 }
 
 impl Transaction {
+    /// What its commands will come to.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.decisions.iter().map(|decision| &decision.outcome)
+    }
+
     /// What its commands come to, once it commits.
     pub fn decisions(self) -> Vec<Decision> {
         self.decisions
@@ -172,7 +179,7 @@ impl Database {
             return;
         }
         for transaction in std::mem::take(&mut self.in_doubt) {
-            match holds(&transaction.commands) {
+            match transaction.late.is_none() && holds(&transaction.commands) {
                 true => self.end(dice, transaction),
                 false => self.in_doubt.push(transaction),
             }
@@ -196,7 +203,7 @@ impl Database {
         };
         self.next_number += commands.len() as i64;
         let decisions = decide(&commands, world);
-        Transaction { commands, decisions, form }
+        Transaction { commands, decisions, form, late: None }
     }
 
     /// What the locks return.
@@ -245,6 +252,13 @@ impl Database {
         self.in_doubt.push(transaction);
     }
 
+    /// The same, but it has not even arrived, if it could be sent at once.
+    pub fn leave_behind(&mut self, transaction: Transaction) {
+        let is_sent = transaction.form == Form::Optimistic;
+        let late = is_sent.then(|| self.now + BEGINS_WITHIN);
+        self.in_doubt.push(Transaction { late, ..transaction });
+    }
+
     /// One transaction in doubt comes to its end, if there is one.
     pub fn end_one(&mut self, dice: &mut StdRng) {
         if !self.in_doubt.is_empty() {
@@ -254,7 +268,8 @@ impl Database {
     }
 
     fn end(&mut self, dice: &mut StdRng, transaction: Transaction) {
-        if dice.random() {
+        let is_over = transaction.late.is_some_and(|late| late <= self.now);
+        if !is_over && dice.random() {
             // Its guards may say no, and nobody hears of that either.
             let _ = self.commit(transaction);
         }

@@ -5,7 +5,7 @@ use crate::plant::Plant;
 use crate::shop::{SECRET, Shop};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
-use doorbuster::journal::{Attempt, Form, Next, refused};
+use doorbuster::journal::{Attempt, BEGINS_WITHIN, Doubt, Form, Next, refused};
 use doorbuster::order::{Answered, Command, Due, InFlight, Known, Outcome, Status, Step};
 use doorbuster::payment::Answer;
 use doorbuster::postgres::Class;
@@ -101,8 +101,10 @@ impl Shop {
             return;
         }
         attempt.runs += 1;
-        let ran = self.run(&attempt);
+        let ran = self.run(&mut attempt);
         match ran {
+            // It waits until what was lost can begin no more.
+            Ok(outcomes) if outcomes.is_empty() => self.instances[at].lanes[lane].push(attempt),
             Ok(outcomes) => {
                 for (entry, outcome) in attempt.batch.into_iter().zip(outcomes) {
                     self.hear(at, entry, outcome);
@@ -112,8 +114,8 @@ impl Shop {
         }
     }
 
-    /// One run of a batch, which may fail in any way.
-    fn run(&mut self, attempt: &Attempt<Entry>) -> Result<Vec<Outcome>, Class> {
+    /// One run of a batch, which may fail in any way; without outcomes if it has to wait.
+    fn run(&mut self, attempt: &mut Attempt<Entry>) -> Result<Vec<Outcome>, Class> {
         if attempt.batch.iter().any(|entry| entry.is_poison) {
             return Err(Class::Culprit);
         }
@@ -123,18 +125,31 @@ impl Shop {
         let commands: Vec<Command> =
             attempt.batch.iter().map(|entry| entry.command.clone()).collect();
         let transaction = self.database.run(&mut self.dice, commands.clone(), attempt.form);
+        let is_refused = transaction.outcomes().any(Outcome::is_refusal);
+        let waits = attempt.doubt.left(self.database.now).is_some();
+        if waits && is_refused && self.plant != Some(Plant::RefuseInDoubt) {
+            self.count("refusals that wait");
+            return Ok(Vec::new());
+        }
         if self.happens(Fault::LostCommit, 0.03) {
             self.count("commits that did not arrive");
             return Err(Class::Lost);
         }
         if self.happens(Fault::Doubt, 0.04) {
             self.count("commits in doubt");
+            if attempt.form == Form::Optimistic {
+                let late = Doubt::until(self.database.now + BEGINS_WITHIN);
+                attempt.doubt = attempt.doubt.max(late);
+            }
             if self.plant == Some(Plant::AnswerBeforeCommit) {
                 let same = self.database.run(&mut self.dice, commands, attempt.form);
                 self.database.leave_in_doubt(transaction);
                 return Ok(same.decisions().into_iter().map(|d| d.outcome).collect());
             }
-            self.database.leave_in_doubt(transaction);
+            match self.dice.random() {
+                true => self.database.leave_behind(transaction),
+                false => self.database.leave_in_doubt(transaction),
+            }
             return Err(Class::Lost);
         }
         let decisions = self.database.commit(transaction)?;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 const STEPS: u32 = 3_000;
 
 /// What must have happened in a long history.
-const HAPPENINGS: [&str; 21] = [
+const HAPPENINGS: [&str; 22] = [
     "acknowledged",
     "carts read again",
     "clicked twice",
@@ -46,6 +46,7 @@ const HAPPENINGS: [&str; 21] = [
     "payments resolved",
     "payments without an answer",
     "priced again",
+    "refusals that wait",
     "restarts of an actor",
     "sold out",
 ];
@@ -150,7 +151,7 @@ fn every_kind_of_fault_happens_and_work_gets_done() {
 #[test]
 fn every_planted_fault_is_found() {
     for plant in Plant::ALL {
-        let found = (0..300).find_map(|seed| {
+        let found = (0..3_000).find_map(|seed| {
             simulate(seed, STEPS, Faults::ALL, Some(*plant)).err().map(|found| (seed, found))
         });
         let (seed, found) = found.unwrap_or_else(|| panic!("{plant:?} was not found"));

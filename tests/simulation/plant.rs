@@ -9,6 +9,8 @@ pub enum Plant {
     LostIsFailed,
     /// A batch that runs again does not wait for its transaction in doubt.
     NoWaitForDoubt,
+    /// Refused while the same, sent before, may still arrive.
+    RefuseInDoubt,
     /// What a key made is not looked at.
     ForgetKeys,
     /// A refused key stays taken.
@@ -39,6 +41,7 @@ impl Plant {
         Self::AnswerBeforeCommit,
         Self::LostIsFailed,
         Self::NoWaitForDoubt,
+        Self::RefuseInDoubt,
         Self::ForgetKeys,
         Self::KeepRefusedKeys,
         Self::ResolveWithoutKey,

@@ -317,8 +317,14 @@ impl Shop {
 
     fn pass_time(&mut self) {
         let leaps = self.happens(Fault::Clock, 0.05) || self.is_closing;
-        let seconds = self.dice.random_range(1..if leaps { 800 } else { 10 });
-        self.database.now += Duration::from_secs(seconds);
+        let most = if leaps {
+            800_000
+        } else if self.dice.random() {
+            10_000
+        } else {
+            100
+        };
+        self.database.now += Duration::from_millis(self.dice.random_range(1..most));
         if self.dice.random() {
             self.database.stale = self.database.stock.clone();
         }

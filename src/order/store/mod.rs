@@ -25,7 +25,7 @@ pub use read::{
 pub use search::{Filter, search};
 
 use super::command::{Command, Outcome, Periods, World};
-use super::decide::decide;
+use super::decide::{Decision, decide};
 use crate::error::Problem;
 use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
@@ -118,14 +118,61 @@ impl Work for OrderCommits {
         form: Form,
     ) -> Result<Vec<Outcome>, Error> {
         let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
-        let next_number = self.numbers.take(transaction.client, batch.len()).await?;
+        let first = self.decide(transaction, statements, &commands, form).await?;
+        let is_refused = first.decisions.iter().any(|decision| decision.outcome.is_refusal());
+        let decided = match transaction.doubt.left(first.now) {
+            Some(left) if is_refused => {
+                transaction.roll_back().await?;
+                tokio::time::sleep(left).await;
+                self.decide(transaction, statements, &commands, Form::Exact).await?
+            }
+            _ => first,
+        };
+        let Decided { form, now, at, mut seen, decisions } = decided;
+        let rows = Rows::of(&commands, &decisions, now);
+        if rows.is_empty() {
+            transaction.roll_back().await?;
+        } else {
+            seen.extend(trips::write(transaction, statements, &rows, form).await?);
+        }
+        self.inventory.observe(seen.into_iter().collect(), at).await;
+        Ok(decisions.into_iter().map(|decision| decision.outcome).collect())
+    }
+
+    fn answer(&self, entry: Entry, outcome: Result<Outcome, Problem>) {
+        // The client may have left; its work is done all the same.
+        let _ = entry.answer.send(outcome);
+    }
+}
+
+/// A batch before it is written.
+struct Decided {
+    form: Form,
+    /// PostgreSQL's clock.
+    now: OffsetDateTime,
+    /// When the counts were seen.
+    at: Instant,
+    seen: HashMap<StockKey, i64>,
+    decisions: Vec<Decision>,
+}
+
+impl OrderCommits {
+    /// Decides on what the locks return, or on what the optimistic form presumes.
+    async fn decide(
+        &self,
+        transaction: &Transaction<'_>,
+        statements: &Statements,
+        commands: &[&Command],
+        form: Form,
+    ) -> Result<Decided, Error> {
+        let next_number = self.numbers.take(transaction.client, commands.len()).await?;
         let mut at = Instant::now();
         let (form, world) = match (form, self.clock.now()) {
             (Form::Optimistic, Some(now)) => {
-                (form, World::presumed(&commands, now, next_number, self.periods))
+                (form, World::presumed(commands, now, next_number, self.periods))
             }
             _ => {
-                let locked = trips::lock(transaction, statements, &commands).await?;
+                let locked = trips::lock(transaction, statements, commands).await?;
                 self.clock.set(locked.now, at);
                 // The counts are those under the locks, so the locks order their instants.
                 at = Instant::now();
@@ -142,25 +189,13 @@ impl Work for OrderCommits {
                 (Form::Exact, world)
             }
         };
-        let mut seen = match form {
+        let seen = match form {
             Form::Exact => available(&world),
             Form::Optimistic => HashMap::new(),
         };
         let now = world.now;
         let decisions = decide(commands.iter().copied(), world);
-        let rows = Rows::of(&commands, &decisions, now);
-        if rows.is_empty() {
-            transaction.roll_back().await?;
-        } else {
-            seen.extend(trips::write(transaction, statements, &rows, form).await?);
-        }
-        self.inventory.observe(seen.into_iter().collect(), at).await;
-        Ok(decisions.into_iter().map(|decision| decision.outcome).collect())
-    }
-
-    fn answer(&self, entry: Entry, outcome: Result<Outcome, Problem>) {
-        // The client may have left; its work is done all the same.
-        let _ = entry.answer.send(outcome);
+        Ok(Decided { form, now, at, seen, decisions })
     }
 }
 

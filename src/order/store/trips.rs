@@ -148,9 +148,10 @@ pub async fn write(
     let (begun, keys, emptied, inserted, updated, moved, committed) = tokio::join!(
         biased;
         async {
-            match form {
-                Form::Optimistic => transaction.begin().await,
-                Form::Exact => Ok(()),
+            match (form, rows.now) {
+                (Form::Optimistic, Some(now)) => transaction.begin_soon(now).await,
+                (Form::Optimistic, None) => transaction.begin().await,
+                (Form::Exact, _) => Ok(()),
             }
         },
         write_keys(transaction, statements, &rows.keys, form),
