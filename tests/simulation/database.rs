@@ -269,6 +269,10 @@ impl Database {
 
     fn end(&mut self, dice: &mut StdRng, transaction: Transaction) {
         let is_over = transaction.late.is_some_and(|late| late <= self.now);
+        if transaction.late.is_some() {
+            // It waits for those who were there before.
+            self.wait(dice, |held| meets(held, &transaction.commands));
+        }
         if !is_over && dice.random() {
             // Its guards may say no, and nobody hears of that either.
             let _ = self.commit(transaction);
