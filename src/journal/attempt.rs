@@ -38,7 +38,9 @@ pub struct Attempt<E> {
     pub form: Form,
     /// How often it was run so far, as it is.
     pub runs: u32,
-    /// What became of runs that were lost.
+    /// Until when the run that is on its way may begin, if it was sent at once.
+    pub begins: Doubt,
+    /// The same of earlier runs, whose answers were lost.
     pub doubt: Doubt,
 }
 
@@ -65,14 +67,17 @@ pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
 impl<E> Attempt<E> {
     /// A batch that was never run.
     pub fn new(batch: Vec<E>, form: Form) -> Self {
-        Self { batch, form, runs: 0, doubt: Doubt::default() }
+        Self { batch, form, runs: 0, begins: Doubt::default(), doubt: Doubt::default() }
     }
 
     /// What follows a run that failed in this way; the next of several comes last.
     pub fn after(self, class: Class, attempts_max: u32) -> Vec<Next<E>> {
         match class {
             // Exact, because the first run may have taken the keys.
-            Class::Lost => vec![Next::Reconnect(self.exact())],
+            Class::Lost => {
+                let doubt = self.doubt.max(self.begins);
+                vec![Next::Reconnect(Self { doubt, ..self.exact() })]
+            }
             Class::Guard if self.form == Form::Optimistic => {
                 vec![Next::Again(Self { runs: 0, ..self.exact() })]
             }
@@ -89,11 +94,10 @@ impl<E> Attempt<E> {
     /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
     fn halved(self) -> Vec<Next<E>> {
         let Self { mut batch, form, doubt, .. } = self;
+        let again = |batch| Next::Again(Self { doubt, ..Self::new(batch, form) });
         if batch.len() > 1 {
             let later = batch.split_off(batch.len() / 2);
-            return [later, batch]
-                .map(|batch| Next::Again(Self { batch, form, runs: 0, doubt }))
-                .into();
+            return [later, batch].map(again).into();
         }
         batch.into_iter().map(Next::Refuse).collect()
     }
@@ -142,6 +146,20 @@ mod tests {
         assert_eq!(doubt.left(now + BEGINS_WITHIN), None);
         assert_eq!(doubt.left(now - Duration::from_secs(3_600)), Some(BEGINS_WITHIN));
         assert_eq!(Doubt::default().left(now), None);
+    }
+
+    #[test]
+    fn only_a_lost_run_leaves_a_doubt_and_halves_keep_it() {
+        let begins = Doubt::until(OffsetDateTime::UNIX_EPOCH);
+        let run = || Attempt { begins, ..attempt(2, Form::Optimistic, 1) };
+        let [Next::Reconnect(lost)] = &run().after(Class::Lost, 3)[..] else { panic!() };
+        assert_eq!(lost.doubt, begins);
+        for next in lost.clone().after(Class::Culprit, 3) {
+            let Next::Again(half) = next else { panic!("{next:?}") };
+            assert_eq!(half.doubt, begins);
+        }
+        let [Next::Again(guarded)] = &run().after(Class::Guard, 3)[..] else { panic!() };
+        assert_eq!(guarded.doubt, Doubt::default());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
-use crate::postgres::{Class, Postgres, class, describe, unavailable};
+use crate::postgres::{Postgres, class, describe, unavailable};
 use intake::{Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -337,9 +337,7 @@ impl<W: Work> Runner<W> {
         let (client, max) = (&connection.client, waited_for + GRACE);
         let transaction = Transaction::new(client, self.id, max, attempt.doubt);
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form).await;
-        if run.as_ref().is_err_and(|error| class(error) == Class::Lost) {
-            attempt.doubt = attempt.doubt.max(transaction.begins());
-        }
+        attempt.begins = transaction.begins();
         let outcomes = run?;
         assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");
         assert_eq!(outcomes.len(), batch.len(), "an outcome for each entry");

@@ -66,11 +66,6 @@ impl Transaction {
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.decisions.iter().map(|decision| &decision.outcome)
     }
-
-    /// What its commands come to, once it commits.
-    pub fn decisions(self) -> Vec<Decision> {
-        self.decisions
-    }
 }
 
 /// Everything that is committed, and what may still be.

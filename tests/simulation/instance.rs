@@ -125,6 +125,10 @@ impl Shop {
         let commands: Vec<Command> =
             attempt.batch.iter().map(|entry| entry.command.clone()).collect();
         let transaction = self.database.run(&mut self.dice, commands.clone(), attempt.form);
+        attempt.begins = match attempt.form {
+            Form::Optimistic => Doubt::until(self.database.now + BEGINS_WITHIN),
+            Form::Exact => Doubt::default(),
+        };
         let is_refused = transaction.outcomes().any(Outcome::is_refusal);
         let waits = attempt.doubt.left(self.database.now).is_some();
         if waits && is_refused && self.plant != Some(Plant::RefuseInDoubt) {
@@ -137,14 +141,10 @@ impl Shop {
         }
         if self.happens(Fault::Doubt, 0.04) {
             self.count("commits in doubt");
-            if attempt.form == Form::Optimistic {
-                let late = Doubt::until(self.database.now + BEGINS_WITHIN);
-                attempt.doubt = attempt.doubt.max(late);
-            }
             if self.plant == Some(Plant::AnswerBeforeCommit) {
                 let same = self.database.run(&mut self.dice, commands, attempt.form);
                 self.database.leave_in_doubt(transaction);
-                return Ok(same.decisions().into_iter().map(|d| d.outcome).collect());
+                return Ok(same.outcomes().cloned().collect());
             }
             match self.dice.random() {
                 true => self.database.leave_behind(transaction),

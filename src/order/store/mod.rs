@@ -129,11 +129,11 @@ impl Work for OrderCommits {
             _ => first,
         };
         let Decided { form, now, at, mut seen, decisions } = decided;
-        let rows = Rows::of(&commands, &decisions, now);
+        let rows = Rows::of(&commands, &decisions);
         if rows.is_empty() {
             transaction.roll_back().await?;
         } else {
-            seen.extend(trips::write(transaction, statements, &rows, form).await?);
+            seen.extend(trips::write(transaction, statements, &rows, form, now).await?);
         }
         self.inventory.observe(seen.into_iter().collect(), at).await;
         Ok(decisions.into_iter().map(|decision| decision.outcome).collect())

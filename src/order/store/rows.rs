@@ -28,8 +28,6 @@ pub struct Rows<'d> {
     pub carts: BTreeMap<Uuid, i64>,
     /// Sums by stock row, with the offer version that was sold (0: none was).
     pub stock: BTreeMap<StockKey, (Level, i64)>,
-    /// PostgreSQL's clock.
-    pub now: Option<OffsetDateTime>,
 }
 
 #[derive(Default)]
@@ -115,8 +113,8 @@ pub struct Keys<'d> {
 
 impl<'d> Rows<'d> {
     /// The rows of a decided batch.
-    pub fn of(commands: &[&'d Command], decisions: &'d [Decision], now: OffsetDateTime) -> Self {
-        let mut rows = Self { now: Some(now), ..Self::default() };
+    pub fn of(commands: &[&'d Command], decisions: &'d [Decision]) -> Self {
+        let mut rows = Self::default();
         for (command, decision) in commands.iter().zip(decisions) {
             if let Some(write) = &decision.write {
                 rows.add(command, write);

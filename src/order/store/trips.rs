@@ -142,21 +142,21 @@ pub async fn write(
     statements: &Statements,
     rows: &Rows<'_>,
     form: Form,
+    now: OffsetDateTime,
 ) -> Result<Vec<(StockKey, i64)>, Error> {
     // Sent in this order without waiting in between; the hot stock rows come last, so that they
     // are locked only for the flush.
     let (begun, keys, emptied, inserted, updated, moved, committed) = tokio::join!(
         biased;
         async {
-            match (form, rows.now) {
-                (Form::Optimistic, Some(now)) => transaction.begin_soon(now).await,
-                (Form::Optimistic, None) => transaction.begin().await,
-                (Form::Exact, _) => Ok(()),
+            match form {
+                Form::Optimistic => transaction.begin_soon(now).await,
+                Form::Exact => Ok(()),
             }
         },
         write_keys(transaction, statements, &rows.keys, form),
         empty_carts(transaction, statements, rows, form),
-        insert(transaction, statements, rows),
+        insert(transaction, statements, rows, now),
         update(transaction.client, statements, rows),
         move_stock(transaction, statements, rows, form),
         transaction.commit(),
@@ -242,12 +242,13 @@ async fn insert(
     transaction: &Transaction<'_>,
     statements: &Statements,
     rows: &Rows<'_>,
+    now: OffsetDateTime,
 ) -> Result<(), Error> {
     let (o, l) = (&rows.orders, &rows.lines);
     let (p, m, e) = (&rows.payments, &rows.ledger, &rows.outbox);
     #[rustfmt::skip]
     let params: Params<'_> = &[
-        &transaction.mark, &rows.now,
+        &transaction.mark, &now,
         &o.id, &o.number, &o.status, &o.payment_status, &o.currency, &o.subtotal, &o.discount,
         &o.shipping, &o.tax, &o.total, &o.email, &o.address, &o.pay_by, &o.created_at, &o.shopper,
         &l.order, &l.id, &l.variant, &l.location, &l.sku, &l.title, &l.quantity, &l.unit_price,
