@@ -3,7 +3,6 @@
 # three databases (PostgreSQL under Patroni, with etcd), two Redis with three Sentinels, three
 # instances and HAProxy before them. As root, on Debian:
 #   scripts/cluster.sh                  all of it, until its standard input ends, or Ctrl-C
-#   scripts/cluster.sh databases        the databases only
 # PROGRAM is another doorbuster than that of the release profile; instances inherit DOORBUSTER__….
 # Meanwhile, from elsewhere:
 #   scripts/cluster.sh primary          which database takes writes
@@ -209,7 +208,7 @@ bring_up() {
     ip link add door type bridge
     ip address add "$net.1/24" dev door
     ip link set door up
-    for host in $1; do make_host "$host"; done
+    for host in $databases $redises $instances $balancer; do make_host "$host"; done
     for host in $databases; do start "$host"; done
     wait_for databases 90 databases_are_ready
 }
@@ -231,13 +230,8 @@ instances_are_ready() {
 }
 
 case ${1:-all} in
-databases)
-    bring_up "$databases"
-    postgres_url
-    wait_for_end
-    ;;
 all)
-    bring_up "$databases $redises $instances $balancer"
+    bring_up
     install -m 755 "${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/doorbuster}" "$data/doorbuster"
     for host in $redises $instances $balancer; do start "$host"; done
     wait_for instances 30 instances_are_ready

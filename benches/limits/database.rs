@@ -136,9 +136,7 @@ impl Database {
         let row = client.query_one(sql, &[]).await?;
         Ok(Written { wal: row.get(0), kept: row.get(1) })
     }
-}
 
-impl Database {
     /// What PostgreSQL and Redis were asked until now, where there is a Redis. Waits until idle
     /// sessions have told PostgreSQL what they did (`PGSTAT_IDLE_INTERVAL`, ten seconds).
     pub async fn asked(&self) -> anyhow::Result<Asked> {
