@@ -3,16 +3,35 @@
 
     scripts/capacity.py                       1,000, 10,000 and 100,000 orders a second
     scripts/capacity.py --rate 2500 --peak-hours 2 --lines 4
+    scripts/capacity.py --paid 0.9 --carts 3 --views 40
 
-The costs are those of docs/performance.md (Lines and connections; A database that fills); where they
-come from, how well they fit and what they do not know stands in docs/capacity.md. Prices are inputs:
-take those of your provider.
+The costs are those of docs/performance.md (Lines and connections; A database that fills) and of
+docs/capacity.md, where it stands how well they fit and what they do not know. Prices are inputs: take
+those of your provider.
 """
 import argparse
+from typing import NamedTuple
 
 # Microseconds of a core: for each order of one line, for each transaction, for each further line.
 POSTGRES = (85, 1_700, 27)
 SERVER = (103, 570, 8)
+
+
+class Cost(NamedTuple):
+    """What something else costs that a buyer asks for, with 256 at once."""
+
+    server: float  # microseconds of a core
+    postgres: float
+    wal: float  # bytes
+    redis: float  # commands
+
+
+# Beyond the order itself, if a provider charges it at once; a change of a cart; a product's page.
+PAID = Cost(30, 90, 2_160, 0.001)
+CART = Cost(99, 118, 3_371, 0.002)
+VIEW = Cost(18, 1, 0, 0.087)
+# Commands of an order itself.
+REDIS = 0.001
 # Bytes for each order of one line, and for each further line.
 WAL = (3_350, 770)
 TABLES = (3_500, 480)
@@ -33,23 +52,30 @@ def size(parts, more):
     return order + line * more
 
 
+def besides(o):
+    """What a buyer asks for besides the order itself, on average."""
+    often = (PAID, o.paid), (CART, o.carts), (VIEW, o.views)
+    return Cost(*(sum(what[part] * times for what, times in often) for part in range(4)))
+
+
 def row(rate, o):
-    more = o.lines - 1
+    more, beside = o.lines - 1, besides(o)
     # While a transaction is on its way the next gathers.
     batch = max(1, min(BATCH_MAX, rate * TRANSACTION_SECONDS / LANES))
-    postgres = rate * cost(POSTGRES, batch, more) / BUSY
-    server = rate * cost(SERVER, batch, more) / BUSY
+    postgres = rate * (cost(POSTGRES, batch, more) + beside.postgres / 1e6) / BUSY
+    server = rate * (cost(SERVER, batch, more) + beside.server / 1e6) / BUSY
     instances = max(2, -(-server // o.cores_per_instance))
     # A backend runs one transaction at a time.
-    lanes = max(LANES, -(-rate * cost(POSTGRES, batch, more) // BUSY))
-    wal = rate * size(WAL, more) / 1e6
+    lanes = max(LANES, -(-postgres // 1))
+    wal = rate * (size(WAL, more) + beside.wal) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
     stored = orders_a_day * size(TABLES, more) / 1e9
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
     return [
         f"{rate:,}", f"{batch:.0f}", f"{server:.1f}", f"{instances:.0f}", f"{postgres:.1f}",
-        f"{lanes:.0f}", f"{rate / batch:,.0f}", f"{wal:,.1f}", f"{stored:,.1f}", f"{month:,.0f}",
+        f"{lanes:.0f}", f"{rate / batch:,.0f}", f"{wal:,.1f}",
+        f"{rate * (REDIS + beside.redis):,.0f}", f"{stored:,.1f}", f"{month:,.0f}",
     ]
 
 
@@ -58,13 +84,16 @@ def main():
     p.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     p.add_argument("--peak-hours", type=float, default=1, help="hours a day at that rate, or their worth")
     p.add_argument("--lines", type=float, default=1, help="lines of an order, on average")
+    p.add_argument("--paid", type=float, default=0, help="share of orders that a provider charges at once")
+    p.add_argument("--carts", type=float, default=0, help="changes of carts for each order")
+    p.add_argument("--views", type=float, default=0, help="products that are looked at for each order")
     p.add_argument("--cores-per-instance", type=int, default=4)
     p.add_argument("--core-hour", type=float, default=0.04, help="price of a core for an hour")
     p.add_argument("--gb-month", type=float, default=0.12, help="price of a GB of disk for a month")
     o = p.parse_args()
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
-        "busy backends", "flushes/s", "WAL, MB/s", "GB a day", "a month, in the prices' currency",
+        "busy backends", "flushes/s of orders", "WAL, MB/s", "Redis, commands/s", "GB a day", "a month, in the prices' currency",
     ]
     print("| " + " | ".join(header) + " |")
     print("|" + "---:|" * len(header))
