@@ -245,12 +245,17 @@ impl Saved {
         keys
     }
 
-    /// The answer to `claim`, given that its key is known.
-    pub fn answer(self, claim: &Claim) -> Result<Reply, Problem> {
+    /// The answer to `claim`, given that its key is known; `None` while its request is in progress.
+    pub fn settled(self, claim: &Claim) -> Option<Result<Reply, Problem>> {
         if self.request_hash != claim.request_hash {
-            return Err(reused());
+            return Some(Err(reused()));
         }
-        self.reply.ok_or_else(in_progress)
+        self.reply.map(Ok)
+    }
+
+    /// The same for whoever does not wait.
+    pub fn answer(self, claim: &Claim) -> Result<Reply, Problem> {
+        self.settled(claim).unwrap_or_else(|| Err(in_progress()))
     }
 }
 

@@ -366,29 +366,16 @@ impl Desk {
 
     /// A key that has its effect is answered with it, whatever else would be said today.
     async fn unless_known(&self, claim: &Claim, problem: Problem) -> Answered {
-        match self.look_up(claim).await? {
-            Some(Saved { reply: None, .. }) => {
-                self.wait(claim, in_progress()).await?.ok_or(problem)
-            }
-            Some(saved) => saved.answer(claim),
-            None => Err(problem),
-        }
-    }
-
-    async fn look_up(&self, claim: &Claim) -> Result<Option<Saved>, Problem> {
-        self.keys.get(claim.id()).await
+        self.wait(claim, in_progress()).await?.ok_or(problem)
     }
 
     /// Waits for another instance's request in flight; `None` if its key became free.
     async fn wait(&self, claim: &Claim, problem: Problem) -> Result<Option<Reply>, Problem> {
         let until = Instant::now() + DUPLICATE_WAIT;
         while Instant::now() < until {
-            match self.look_up(claim).await? {
-                None => return Ok(None),
-                Some(saved) => match saved.answer(claim) {
-                    Err(problem) if problem.code == Code::RequestInProgress => {}
-                    answer => return answer.map(Some),
-                },
+            let Some(saved) = self.keys.get(claim.id()).await? else { return Ok(None) };
+            if let Some(answered) = saved.settled(claim) {
+                return answered.map(Some);
             }
             sleep(LOOK_EVERY).await;
         }

@@ -55,7 +55,8 @@ pub trait PaymentProvider: Send + Sync {
     /// Whether the token is one that the provider can read; otherwise what it expects.
     fn check_token(&self, token: Option<&str>) -> Result<(), &'static str>;
 
-    /// Collects the amount; asking twice for one payment collects once.
+    /// Collects the amount; asking twice for one payment collects once, and whoever asks is told
+    /// the same.
     async fn charge(&self, charge: &Charge) -> Answer;
 
     /// What became of a payment whose answer was lost; collects it if it never arrived.

@@ -2,11 +2,17 @@
 
 use crate::database::{Cart, Database, PERIODS, Row};
 use crate::provider::Provider;
-use doorbuster::id::OrderId;
-use doorbuster::order::{Line, PaymentStatus, Placement, State, Status};
+use doorbuster::id::{OrderId, PaymentId};
+use doorbuster::order::{Facts, Line, PaymentStatus, Placement, State, Status};
+use doorbuster::payment::Charge;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 use time::OffsetDateTime;
+
+/// What comes with a payment, for its provider.
+pub fn token(payment: PaymentId) -> String {
+    format!("token of {payment}")
+}
 
 impl Database {
     /// The order is another one now.
@@ -42,11 +48,30 @@ impl Database {
         }
     }
 
-    /// No order is placed at a price that is over.
-    pub fn judge_offers(&mut self, order: &Placement) {
+    /// No order is placed at a price that is over; whoever has not paid has the time that was
+    /// promised.
+    pub fn judge_new(&mut self, order: &Placement, facts: Facts) {
         let is_over = |line: &&Line| self.stock[&line.stock].offer_version != line.offer_version;
         if let Some(line) = order.lines.iter().find(is_over) {
             self.find(format!("{} is at an offer that is over: {line:?}", order.id));
+        }
+        let Facts { number, created_at, pay_by } = facts;
+        if pay_by.is_some_and(|pay_by| pay_by - created_at != PERIODS.pay_within) {
+            self.find(format!("{} is to be paid from {created_at} to {pay_by:?}", order.id));
+        }
+        if !self.numbers.insert(number) {
+            self.find(format!("{number} is the number of two orders"));
+        }
+    }
+
+    /// A provider is asked once the payment is durable: for the order's total, with the token that
+    /// came with the payment.
+    pub fn judge_charge(&mut self, asked: &Charge) {
+        let row = self.orders.get(&asked.order);
+        let begun = row.iter().flat_map(|row| &row.state.payments).any(|p| p.id == asked.payment);
+        let total = row.map(|row| row.known.placement.total());
+        if !begun || total != Some(asked.amount) || asked.token != Some(token(asked.payment)) {
+            self.find(format!("a provider is asked for {asked:?}, the order says {row:?}"));
         }
     }
 
@@ -58,22 +83,32 @@ impl Database {
         }
     }
 
+    /// An order that is neither paid nor over yet.
+    pub fn unpaid(&self) -> Option<OrderId> {
+        let is_open = |row: &&Row| row.state.status == Status::PendingPayment;
+        self.orders.values().find(is_open).map(|row| row.known.placement.id)
+    }
+
     /// What must be true once nothing is on its way any more: I5, I6.
     pub fn judge_at_rest(&mut self, provider: &Provider) {
         let mut charged = HashSet::new();
         for (payment, order) in provider.taken() {
-            if !charged.insert(order) {
-                self.find(format!("{order} is charged twice"));
-            }
             let row = self.orders.get(&order);
             let payments = row.iter().flat_map(|row| &row.state.payments);
             let found = payments.filter(|known| known.id == payment).map(|known| known.status);
             let is_told =
                 |status| matches!(status, PaymentStatus::Captured | PaymentStatus::RefundDue);
-            if !found.clone().any(is_told) {
-                let found: Vec<_> = found.collect();
-                self.find(format!("the money of {order} was taken, it says {found:?}"));
+            let is_kept = !found.clone().any(|status| status == PaymentStatus::RefundDue);
+            let wrong = match found.clone().any(is_told) {
+                false => Some(format!("it says {:?}", found.collect::<Vec<_>>())),
+                true => (is_kept && !charged.insert(order)).then(|| "twice".to_owned()),
+            };
+            if let Some(wrong) = wrong {
+                self.find(format!("the money of {order} was taken, {wrong}"));
             }
+        }
+        if let Some((key, _)) = self.keys.iter().find(|(_, saved)| saved.reply.is_none()) {
+            self.find(format!("{key:?} waits for its reply for ever"));
         }
         let lonely = self.keys.iter().find(|(key, saved)| {
             saved.reply.as_ref().is_some_and(|reply| reply.status == 201)
@@ -97,10 +132,21 @@ impl Database {
 fn misstep(row: &Row, before: Option<&State>, now: OffsetDateTime) -> Option<String> {
     use PaymentStatus::{Captured, Processing, RefundDue};
     let Row { known, state } = row;
-    let has = |status| state.payments.iter().filter(|p| p.status == status).count();
+    let count =
+        |state: &State, status| state.payments.iter().filter(|p| p.status == status).count();
+    let has = |status| count(state, status);
     let is_paid = state.status == Status::Paid;
-    if has(Captured) != usize::from(is_paid) || (is_paid && has(RefundDue) > 0) {
+    // Only money that has come too late, or for the second time, is given back.
+    let could_keep = before.is_some_and(|before| {
+        before.status == Status::PendingPayment && has(RefundDue) > count(before, RefundDue)
+    });
+    if has(Captured) != usize::from(is_paid) || could_keep {
         return Some(format!("{} with {:?}", state.status.as_str(), state.payments));
+    }
+    if before.is_some_and(|before| before.status == Status::Cancelled)
+        && state.status != Status::Cancelled
+    {
+        return Some(format!("{} after it was cancelled", state.status.as_str()));
     }
     // A buyer has the time that was promised, and longer while a provider has not answered.
     let expires = state.status == Status::Expired && before?.status != state.status;

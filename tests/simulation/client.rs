@@ -1,10 +1,9 @@
 //! A client: buys under one key, comes again until it is told, and may change its mind.
 
 use crate::database::{Basket, Database};
-use crate::shop::order_key;
 use doorbuster::error::Code;
 use doorbuster::id::{OrderId, ShopperId};
-use doorbuster::idempotency::Reply;
+use doorbuster::idempotency::{Claim, Reply};
 use doorbuster::inventory::StockKey;
 use doorbuster::order::Answered;
 use doorbuster::payment::Terms;
@@ -50,6 +49,16 @@ impl From<Answered> for Told {
     }
 }
 
+/// What every client means by its keys.
+pub const REQUEST: [u8; 32] = [1; 32];
+/// What else somebody may send with them.
+pub const ANOTHER_REQUEST: [u8; 32] = [2; 32];
+
+/// The claim of a request.
+pub fn claim(key: String, request_hash: [u8; 32]) -> Claim {
+    Claim { scope: "s".into(), key: key.into(), request_hash }
+}
+
 /// A client, and what it knows.
 pub struct Client {
     /// Makes its keys.
@@ -64,8 +73,10 @@ pub struct Client {
     pub basket: Basket,
     /// Whether that is in a cart, and whose.
     pub shopper: Option<ShopperId>,
-    /// How it pays.
-    pub terms: Terms,
+    /// How it pays with its order, and how later.
+    pub terms: [Terms; 2],
+    /// Whether it sends a key where none is required.
+    pub has_keys: bool,
     /// What it sends cannot be stored.
     pub is_poison: bool,
     /// The acknowledged order.
@@ -82,7 +93,11 @@ impl Client {
         if dice.random_bool(0.3) {
             basket.push((rows[(first + 1) % rows.len()], 1));
         }
-        let terms = if dice.random_bool(0.6) { Terms::Charge } else { Terms::Invoice };
+        let terms = [0.6, 0.8].map(|charges| match dice.random_bool(charges) {
+            true => Terms::Charge,
+            false => Terms::Invoice,
+        });
+        let has_keys = dice.random_bool(0.8);
         let is_poison = dice.random_bool(0.03) && may_poison;
         let shopper = dice.random_bool(0.4).then(|| ShopperId::from(id));
         Self {
@@ -93,6 +108,7 @@ impl Client {
             basket,
             shopper,
             terms,
+            has_keys,
             is_poison,
             order: None,
             reply: None,
@@ -100,14 +116,19 @@ impl Client {
         }
     }
 
-    /// The name of the key of what it wants.
-    pub fn key(&self) -> String {
+    /// The key of what it wants.
+    pub fn claim(&self) -> Claim {
         let what = match self.stage {
-            Stage::Buy | Stage::AskAgain => "order",
+            Stage::Buy | Stage::AskAgain => return self.order_claim(),
             Stage::Pay => "payment",
             Stage::Cancel | Stage::Done => "cancellation",
         };
-        format!("{what}-{}", self.number)
+        claim(format!("{what}-{}", self.number), REQUEST)
+    }
+
+    /// The key of its order.
+    pub fn order_claim(&self) -> Claim {
+        claim(format!("order-{}", self.number), REQUEST)
     }
 
     /// It has sent a request of that number.
@@ -142,7 +163,7 @@ impl Client {
                 };
             }
             Told::Refused if self.order.is_some() && buys => {
-                return Err(format!("{} was acknowledged, and is refused now", self.key()));
+                return Err(format!("{} was acknowledged, and is refused now", self.number));
             }
             Told::Reply(_) | Told::Refused => self.stage = Stage::Done,
         }
@@ -151,17 +172,17 @@ impl Client {
 
     /// An acknowledgement is of an order that is there, and always the same.
     fn compare(&mut self, reply: &Reply, database: &Database) -> Result<(), String> {
-        let Some(made) = database.effect(&order_key(self.number)) else {
-            return Err(format!("{} is acknowledged, and there is no order", self.key()));
+        let Some(made) = database.effect(&self.order_claim()) else {
+            return Err(format!("{} is acknowledged, and there is no order", self.number));
         };
         if reply.status != 201 || reply.location != Some(format!("/v1/orders/{made}")) {
-            return Err(format!("{} made {made}, and is told {reply:?}", self.key()));
+            return Err(format!("{} made {made}, and is told {reply:?}", self.number));
         }
         match &self.reply {
             Some(before) if before.body != reply.body => {
                 let [before, now] =
                     [&before.body, &reply.body].map(|b| String::from_utf8_lossy(b));
-                return Err(format!("{} is told {before} and then {now}", self.key()));
+                return Err(format!("{} is told {before} and then {now}", self.number));
             }
             _ => {}
         }

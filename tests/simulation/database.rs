@@ -3,7 +3,7 @@
 
 use crate::plant::Plant;
 use doorbuster::id::{OrderId, PaymentId, ShopperId};
-use doorbuster::idempotency::{KeyId, Saved};
+use doorbuster::idempotency::{Claim, KeyId, Saved};
 use doorbuster::inventory::{Level, StockKey};
 use doorbuster::journal::{BEGINS_WITHIN, Form};
 use doorbuster::order::{
@@ -66,6 +66,11 @@ impl Transaction {
     pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
         self.decisions.iter().map(|decision| &decision.outcome)
     }
+
+    /// It was sent, and has not arrived.
+    pub fn is_behind(&self) -> bool {
+        self.late.is_some()
+    }
 }
 
 /// Everything that is committed, and what may still be.
@@ -92,11 +97,14 @@ pub struct Database {
     next_number: i64,
     /// COMMIT was sent, and nobody has heard of it.
     pub in_doubt: Vec<Transaction>,
-    /// The order that each key made.
-    pub effects: HashMap<KeyId, OrderId>,
+    /// The order that each key made, and by which request.
+    pub effects: HashMap<KeyId, (OrderId, [u8; 32])>,
+    /// The orders' numbers.
+    pub numbers: HashSet<i64>,
     /// Units of unpaid and of sold orders, counted from the orders.
     pub books: HashMap<StockKey, (i64, i64)>,
-    plant: Option<Plant>,
+    /// The fault that is planted.
+    pub plant: Option<Plant>,
 }
 
 impl Database {
@@ -118,6 +126,7 @@ impl Database {
             next_number: 1,
             in_doubt: Vec::new(),
             effects: HashMap::new(),
+            numbers: HashSet::new(),
             books: HashMap::new(),
             plant,
         }
@@ -157,9 +166,10 @@ impl Database {
         (!items.is_empty()).then_some((items, Some(*version)))
     }
 
-    /// The order that a key has made.
-    pub fn effect(&self, key: &KeyId) -> Option<OrderId> {
-        self.effects.get(key).copied()
+    /// The order that this request has made.
+    pub fn effect(&self, claim: &Claim) -> Option<OrderId> {
+        let (order, by) = self.effects.get(&claim.id())?;
+        (*by == claim.request_hash).then_some(*order)
     }
 
     /// Runs a batch up to its COMMIT.
@@ -184,7 +194,14 @@ impl Database {
     /// Whether a transaction in doubt holds what these need.
     pub fn is_held(&self, commands: &[Command]) -> bool {
         let waits = self.plant != Some(Plant::NoWaitForDoubt);
-        waits && self.in_doubt.iter().any(|transaction| meets(&transaction.commands, commands))
+        let mut began = self.in_doubt.iter().filter(|transaction| !transaction.is_behind());
+        waits && began.any(|transaction| meets(&transaction.commands, commands))
+    }
+
+    /// Whether this transaction in doubt may commit now.
+    pub fn may_commit(&self, doubt: usize) -> bool {
+        let Transaction { commands, late, .. } = &self.in_doubt[doubt];
+        late.is_none_or(|late| self.now < late && !self.is_held(commands))
     }
 
     /// Locks, and decides on what the locks return; or presumes it.
@@ -236,6 +253,7 @@ impl Database {
             self.guard(&transaction)?;
         }
         let Transaction { commands, decisions, .. } = transaction;
+        commands.iter().for_each(|command| self.take_key(command));
         for (command, decision) in commands.iter().zip(&decisions) {
             self.write(command, decision);
         }
@@ -303,11 +321,15 @@ impl Database {
             match &write.order {
                 OrderWrite::Insert(state) => {
                     if let Some(claim) = command.new_claim()
-                        && let Some(other) = self.effects.insert(claim.id(), id)
+                        && let Some((other, _)) =
+                            self.effects.insert(claim.id(), (id, claim.request_hash))
                     {
                         self.find(format!("one key made {other} and {id}"));
                     }
-                    self.judge_offers(placement);
+                    self.judge_new(placement, write.facts);
+                    if write.cart != command.cart() {
+                        self.find(format!("{id} empties {:?}", write.cart));
+                    }
                     let known = Known { placement: placement.clone(), facts: write.facts };
                     self.orders.insert(id, Row { known, state: state.clone() });
                 }
@@ -363,30 +385,27 @@ impl Database {
         }
     }
 
+    /// A key that is free is taken before anything is decided, and waits for its reply.
+    fn take_key(&mut self, command: &Command) {
+        if let Some((key, saved)) = command.new_claim().map(Claim::in_flight) {
+            let resource_id = Some(command.resource());
+            self.keys.entry(key).or_insert(Saved { resource_id, ..saved });
+        }
+    }
+
     fn write_key(&mut self, command: &Command, decision: &Decision) {
         let (Some(write), Some(claim)) = (&decision.key, command.claim()) else { return };
         let (key, resource) = (claim.id(), command.resource());
-        let is_ours = |saved: &Saved| saved.resource_id == Some(resource);
-        let reply = match write {
-            KeyWrite::Save(reply) => Some(reply.clone()),
-            KeyWrite::Wait => None,
-            KeyWrite::Drop if self.plant == Some(Plant::KeepRefusedKeys) => None,
-            KeyWrite::Drop => {
-                if self.keys.get(&key).is_some_and(is_ours) {
-                    self.keys.remove(&key);
-                }
-                return;
+        let is_ours = |saved: &&mut Saved| saved.resource_id == Some(resource);
+        let Some(saved) = self.keys.get_mut(&key).filter(is_ours) else { return };
+        match write {
+            KeyWrite::Save(reply) => {
+                saved.reply.get_or_insert_with(|| reply.clone().replay());
             }
-        };
-        let reply = reply.map(|reply| reply.replay());
-        if command.new_claim().is_some() {
-            let request_hash = claim.request_hash.to_vec();
-            self.keys.insert(key, Saved { request_hash, resource_id: Some(resource), reply });
-        } else if let Some(saved) = self.keys.get_mut(&key)
-            && is_ours(saved)
-            && saved.reply.is_none()
-        {
-            saved.reply = reply;
+            KeyWrite::Drop if self.plant != Some(Plant::KeepRefusedKeys) => {
+                self.keys.remove(&key);
+            }
+            KeyWrite::Drop | KeyWrite::Wait => {}
         }
     }
 

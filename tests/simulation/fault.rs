@@ -20,12 +20,13 @@ pub enum Fault {
     DoubleClick,
     Carts,
     Restart,
+    Reuse,
 }
 
 impl Faults {
-    pub const ALL: Self = Self((1 << 13) - 1);
+    pub const ALL: Self = Self((1 << 14) - 1);
     pub const NONE: Self = Self(0);
-    const EACH: [Fault; 13] = [
+    const EACH: [Fault; 14] = [
         Fault::LostCommit,
         Fault::Doubt,
         Fault::Deadlock,
@@ -39,6 +40,7 @@ impl Faults {
         Fault::DoubleClick,
         Fault::Carts,
         Fault::Restart,
+        Fault::Reuse,
     ];
 
     pub fn each(self) -> impl Iterator<Item = Fault> {

@@ -5,6 +5,7 @@ use crate::plant::Plant;
 use crate::shop::{SECRET, Shop};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
+use doorbuster::idempotency::in_progress;
 use doorbuster::journal::{Attempt, BEGINS_WITHIN, Doubt, Form, Next, refused};
 use doorbuster::order::{Answered, Command, Due, InFlight, Known, Outcome, Status, Step};
 use doorbuster::payment::Answer;
@@ -12,12 +13,16 @@ use doorbuster::postgres::Class;
 use rand::Rng;
 use std::collections::VecDeque;
 use std::time::Duration;
+use time::OffsetDateTime;
 
 const LANES: usize = 2;
 const BATCH_MAX: usize = 4;
 const ATTEMPTS_MAX: u32 = 3;
 /// A payment without an answer is asked about after so many seconds.
 const RESOLVE_AFTER: Duration = Duration::from_secs(5);
+
+/// Whoever waits for another instance's answer does so for this long.
+const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
 
 /// Who waits for an outcome: a client's request, or nobody.
 pub type Asker = Option<(usize, u64)>;
@@ -38,6 +43,14 @@ pub struct Charge {
     pub is_resolved: bool,
 }
 
+/// A request whose key is in use elsewhere.
+pub struct Waiting {
+    entry: Entry,
+    until: OffsetDateTime,
+    /// What it is told when the key is free; else it is judged anew.
+    problem: Option<Problem>,
+}
+
 /// An instance.
 #[derive(Default)]
 pub struct Instance {
@@ -45,6 +58,7 @@ pub struct Instance {
     pub queue: VecDeque<Entry>,
     pub lanes: [Vec<Attempt<Entry>>; LANES],
     pub charges: Vec<Charge>,
+    pub waiting: Vec<Waiting>,
     pub in_flight: InFlight<Entry>,
 }
 
@@ -213,7 +227,7 @@ impl Shop {
                 self.count("carts read again");
                 return self.begin(at, entry);
             }
-            Step::Wait(problem) => Err(problem),
+            Step::Wait(_) => return self.wait(at, entry, None),
         };
         if let Err(problem) = &answered
             && problem.code == Code::Internal
@@ -229,21 +243,40 @@ impl Shop {
             let (id, shopper) = (placement.id, placement.shopper);
             let Some((basket, version)) = self.database.wanted(placement) else {
                 self.count("empty carts");
-                let answered = self.unless_known(&entry.command);
-                return self.answer(at, &entry.command, entry.asker, answered);
+                // Unless the key has its effect already.
+                let problem = Problem::new(Code::CartEmpty, "The cart is empty.");
+                return self.wait(at, entry, Some(problem));
             };
             (*placement, *cart_version) = (self.placement(id, shopper, &basket), version);
         }
         self.instances[at].queue.push_back(entry);
     }
 
-    /// Nothing can be ordered, unless the key has its effect already.
-    fn unless_known(&self, command: &Command) -> Answered {
-        let saved = command.new_claim().and_then(|claim| {
-            let saved = self.database.keys.get(&claim.id())?;
-            Some(saved.clone().answer(claim))
-        });
-        saved.unwrap_or_else(|| Err(Problem::new(Code::CartEmpty, "The cart is empty.")))
+    fn wait(&mut self, at: usize, entry: Entry, problem: Option<Problem>) {
+        let until = self.database.now + DUPLICATE_WAIT;
+        self.instances[at].waiting.push(Waiting { entry, until, problem });
+    }
+
+    /// The instance looks at a key that is in use elsewhere.
+    pub fn look(&mut self, at: usize) {
+        let Some(waiting) = self.instances[at].waiting.pop() else { return };
+        let Waiting { entry, until, problem } = waiting;
+        let Some(claim) = entry.command.new_claim() else { return };
+        let saved = self.database.keys.get(&claim.id()).cloned();
+        let answered = match (saved.map(|saved| saved.settled(claim)), problem) {
+            (None, None) => return self.begin(at, entry),
+            (None, Some(problem)) => Err(problem),
+            (Some(Some(answered)), _) => {
+                self.count("heard of what others did");
+                answered
+            }
+            (Some(None), _) if until <= self.database.now => Err(in_progress()),
+            (Some(None), problem) => {
+                let waiting = Waiting { entry, until, problem };
+                return self.instances[at].waiting.insert(0, waiting);
+            }
+        };
+        self.answer(at, &entry.command, entry.asker, answered);
     }
 
     fn will_charge(&mut self, at: usize, due: Due, asker: Asker) {
@@ -253,12 +286,12 @@ impl Shop {
     /// The instance asks a provider, and will record what it says.
     pub fn charge(&mut self, at: usize) {
         let Some(charge) = self.instances[at].charges.pop() else { return };
-        let asked = match self.plant == Some(Plant::ChargeAnew) && charge.is_resolved {
-            true => PaymentId::from(self.id()),
-            false => charge.due.payment,
-        };
-        let order = charge.due.order.placement.id;
-        let mut answer = self.provider.ask(&mut self.dice, order, asked);
+        let mut asked = charge.due.charge();
+        if self.plant == Some(Plant::ChargeAnew) && charge.is_resolved {
+            asked.payment = PaymentId::from(self.id());
+        }
+        self.database.judge_charge(&asked);
+        let mut answer = self.provider.ask(&mut self.dice, &asked);
         if !charge.is_resolved && self.happens(Fault::Provider, 0.15) {
             self.count("payments without an answer");
             answer = Answer::Unknown;

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 const STEPS: u32 = 3_000;
 
 /// What must have happened in a long history.
-const HAPPENINGS: [&str; 22] = [
+const HAPPENINGS: [&str; 24] = [
     "acknowledged",
     "carts read again",
     "clicked twice",
@@ -36,7 +36,9 @@ const HAPPENINGS: [&str; 22] = [
     "empty carts",
     "exact",
     "halved",
+    "heard of what others did",
     "hung up",
+    "keys used for something else",
     "kills",
     "optimistic",
     "orders cancelled",

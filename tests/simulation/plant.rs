@@ -36,6 +36,15 @@ pub enum Plant {
 }
 
 impl Plant {
+    /// Those that a single order of each client is enough for.
+    pub const OF_THE_PROTOCOL: [Self; 5] = [
+        Self::NoWaitForDoubt,
+        Self::RefuseInDoubt,
+        Self::ForgetKeys,
+        Self::NoGuards,
+        Self::NoReaper,
+    ];
+
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::AnswerBeforeCommit,

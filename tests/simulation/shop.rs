@@ -1,7 +1,8 @@
 //! Instances with their queues and lanes, clients who hang up and come again, kills, lost answers
 //! and a clock: what happens next, the dice decide.
 
-use crate::client::{Client, Stage};
+use crate::books::token;
+use crate::client::{ANOTHER_REQUEST, Client, Stage};
 use crate::database::Database;
 use crate::fault::{Fault, Faults};
 use crate::instance::{Asker, Entry, Instance};
@@ -9,10 +10,9 @@ use crate::plant::Plant;
 use crate::provider::Provider;
 use doorbuster::contact::Address;
 use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, ShopperId, VariantId};
-use doorbuster::idempotency::{Claim, KeyId};
+use doorbuster::idempotency::Claim;
 use doorbuster::inventory::StockKey;
 use doorbuster::order::{Answered, Command, Line, NewPayment, Placement, Status};
-use doorbuster::payment::Terms;
 use doorbuster::pricing::Totals;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -27,11 +27,6 @@ const CLIENTS: usize = 8;
 const INSTANCES: usize = 3;
 /// A history that has not come to rest by then never will.
 const REST_MAX: u32 = 100_000;
-
-/// The key of a client's order.
-pub fn order_key(client: u64) -> KeyId {
-    ("s".into(), format!("order-{client}").into())
-}
 
 /// Where everything goes.
 pub fn address() -> Address {
@@ -58,7 +53,7 @@ pub struct Shop {
     pub instances: Vec<Instance>,
     pub clients: Vec<Client>,
     pub rows: Vec<StockKey>,
-    pub refused: Vec<KeyId>,
+    pub refused: Vec<Claim>,
     pub ids: u128,
     pub counts: BTreeMap<&'static str, u64>,
     pub is_closing: bool,
@@ -122,7 +117,8 @@ impl Shop {
         match self.dice.random_range(0..1_000) {
             0..480 => self.work(instance),
             480..740 => self.ask(),
-            740..880 => self.charge(instance),
+            740..850 => self.charge(instance),
+            850..880 => self.look(instance),
             880..930 => self.reap(instance),
             930..955 => self.database.end_one(&mut self.dice),
             955..980 => self.pass_time(),
@@ -156,9 +152,12 @@ impl Shop {
         }
         let waiting = self.clients.iter().find(|client| client.waits_for.is_some());
         if let Some(client) = waiting {
-            self.database.find(format!("{} waits for ever", client.key()));
+            self.database.find(format!("client {} waits for ever", client.number));
         }
         self.database.judge_at_rest(&self.provider);
+        if let Some(order) = self.database.unpaid() {
+            self.database.find(format!("{order} is unpaid for ever"));
+        }
         self.database.find("it does not come to rest".to_owned());
         REST_MAX
     }
@@ -166,11 +165,13 @@ impl Shop {
     fn is_at_rest(&mut self) -> bool {
         let is_idle = |instance: &Instance| {
             let no_lane = instance.lanes.iter().all(Vec::is_empty);
-            instance.queue.is_empty() && instance.charges.is_empty() && no_lane
+            let Instance { queue, charges, waiting, .. } = instance;
+            queue.is_empty() && charges.is_empty() && waiting.is_empty() && no_lane
         };
         self.instances.iter().all(is_idle)
             && self.clients.iter().all(|client| client.stage == Stage::Done)
             && self.database.unsettled.is_empty()
+            && self.database.unpaid().is_none()
     }
 
     fn judge(&mut self) {
@@ -178,9 +179,9 @@ impl Shop {
             self.database.end_one(&mut self.dice);
         }
         let refused = std::mem::take(&mut self.refused);
-        for key in refused {
-            if let Some(order) = self.database.effect(&key) {
-                self.database.find(format!("{key:?} was refused, and {order} is there"));
+        for claim in refused {
+            if let Some(order) = self.database.effect(&claim) {
+                self.database.find(format!("{claim:?} was refused, and {order} is there"));
             }
         }
         self.database.judge_at_rest(&self.provider);
@@ -221,13 +222,16 @@ impl Shop {
             } else if self.happens(Fault::DoubleClick, 0.02) {
                 self.count("clicked twice");
                 self.send(at, instance);
+            } else if self.happens(Fault::Reuse, 0.02) {
+                self.count("keys used for something else");
+                self.send_another(at);
             }
             return;
         }
         if self.clients[at].stage == Stage::Done {
             let client = &self.clients[at];
             if client.was_refused_for_good() {
-                self.refused.push(order_key(client.number));
+                self.refused.push(client.order_claim());
             }
             if !self.is_closing {
                 self.clients[at] = self.newcomer();
@@ -249,28 +253,34 @@ impl Shop {
         self.enter(instance, Entry { command, asker: Some((at, turn)), is_poison });
     }
 
+    /// Somebody sends another request with the key of the client's order, and nobody hears of it.
+    fn send_another(&mut self, at: usize) {
+        let instance = self.dice.random_range(0..INSTANCES);
+        let mut command = self.command(at);
+        if let Command::Place { claim, .. } = &mut command
+            && self.instances[instance].is_up
+        {
+            claim.request_hash = ANOTHER_REQUEST;
+            let entry = Entry { command, asker: Some((at, 0)), is_poison: false };
+            self.enter(instance, entry);
+        }
+    }
+
     fn command(&mut self, at: usize) -> Command {
         let (id, payment) = (self.id(), self.id());
         let client = &self.clients[at];
-        let claim = Claim {
-            scope: "s".into(),
-            key: client.key().into(),
-            request_hash: [client.stage as u8 / 2; 32],
-        };
-        let payment = NewPayment {
-            id: PaymentId::from(payment),
-            provider: "p",
-            token: None,
-            terms: client.terms,
-        };
+        let (claim, [terms, later]) = (client.claim(), client.terms);
+        let key = client.has_keys.then(|| claim.clone());
+        let (payment, provider) = (PaymentId::from(payment), "p");
+        let payment = NewPayment { id: payment, provider, token: Some(token(payment)), terms };
         let order = client.order.and_then(|order| self.database.orders.get(&order));
         match (client.stage, order.map(|row| row.known.clone())) {
             (Stage::Pay, Some(order)) => {
-                let payment = NewPayment { terms: Terms::Charge, ..payment };
-                Command::Pay { claim: Some(claim), order, payment }
+                let payment = NewPayment { terms: later, ..payment };
+                Command::Pay { claim: key, order, payment }
             }
             (Stage::Cancel, Some(order)) => {
-                Command::Cancel { id, claim: Some(claim), order, reason: None }
+                Command::Cancel { id, claim: key, order, reason: None }
             }
             _ => {
                 let Client { shopper, ref basket, .. } = self.clients[at];

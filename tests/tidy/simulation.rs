@@ -4,7 +4,7 @@ use super::tree::{Finding, files, none, read};
 use std::process::Command;
 
 /// What is simulated: as the simulation calls it, and where and how production does.
-const SHARED: [(&str, &str, &str); 6] = [
+const SHARED: [(&str, &str, &str); 9] = [
     (
         "decide(&commands, world)",
         "src/order/store/mod.rs",
@@ -23,11 +23,21 @@ const SHARED: [(&str, &str, &str); 6] = [
         "src/order/actor.rs",
         ".in_flight.leave(&claim, &answered)",
     ),
+    (".settled(claim)", "src/order/actor.rs", "saved.settled(claim)"),
+    (".doubt.left(self.database.now)", "src/order/store/mod.rs", "doubt.left("),
+    (".due.charge()", "src/order/actor.rs", "due.charge()"),
 ];
 
 /// What nobody may write a second time.
-const OURS: [&str; 6] =
-    ["fn after(", "fn settle(", "fn leave(", "fn step(&self", "impl World", "impl Command"];
+const OURS: [&str; 7] = [
+    "fn after(",
+    "fn settle(",
+    "fn settled(",
+    "fn leave(",
+    "fn step(&self",
+    "impl World",
+    "impl Command",
+];
 
 fn second_implementations(path: &str, text: &str) -> Vec<Finding> {
     let lines = text.lines().enumerate();

@@ -4,21 +4,23 @@
 //! It runs the same rules on the same database as the simulation; only who is next is not left to
 //! the dice, but tried in every order.
 
-use crate::database::{Database, PERIODS};
+mod state;
+
+use crate::books::token;
+use crate::client::{REQUEST, claim};
+use crate::database::{Database, PERIODS, Transaction};
 use crate::plant::Plant;
 use crate::provider::Provider;
-use crate::shop::{SECRET, address, order_key};
+use crate::shop::{SECRET, address};
 use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, VariantId};
-use doorbuster::idempotency::{Claim, Reply};
+use doorbuster::idempotency::Claim;
 use doorbuster::inventory::StockKey;
-use doorbuster::journal::{Attempt, Form, Next};
-use doorbuster::order::{Command, Due, Known, Line, NewPayment, Outcome, Placement, Step};
+use doorbuster::journal::{Attempt, BEGINS_WITHIN, Form};
+use doorbuster::order::{Command, Due, Line, NewPayment, Placement};
 use doorbuster::payment::{Answer, Terms};
-use doorbuster::postgres::Class;
 use doorbuster::pricing::Totals;
-use stateright::{Checker, Model, Property};
-use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
+use state::{Charge, End, Entry, Instance, State};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -37,53 +39,9 @@ struct Protocol {
     faults_max: u8,
     /// Whether the time to pay may be over.
     may_expire: bool,
+    /// Whether one more unit comes at some time.
+    may_restock: bool,
     plant: Option<Plant>,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    command: Command,
-    asker: Option<(usize, u8)>,
-}
-
-#[derive(Debug, Clone)]
-struct Charge {
-    due: Due,
-    asker: Option<(usize, u8)>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Instance {
-    queue: VecDeque<Entry>,
-    /// A batch of one that runs again.
-    open: Option<Attempt<Entry>>,
-    charges: Vec<Charge>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Client {
-    requests: u8,
-    waits_for: Option<usize>,
-    reply: Option<Reply>,
-    is_refused: bool,
-}
-
-#[derive(Clone)]
-struct State {
-    database: Database,
-    provider: Provider,
-    instances: [Instance; INSTANCES],
-    clients: [Client; CLIENTS],
-    faults: u8,
-    is_late: bool,
-}
-
-/// How a run of a batch ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Committed,
-    NeverArrived,
-    InDoubt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,133 +51,16 @@ enum Action {
     Doubt(usize, bool),
     Charge(usize, bool, bool),
     Kill(usize),
+    /// What was sent at once, and has not arrived, begins no more.
+    Over,
     Late,
+    Restock,
     Expire(usize),
     Resolve(usize),
 }
 
-impl State {
-    fn in_words(&self) -> String {
-        let Self { database, provider, instances, clients, faults, is_late } = self;
-        let words = database.in_words();
-        format!("{words} {provider:?} {instances:?} {clients:?} {faults} {is_late}")
-    }
-
-    /// The next batch of an instance, if it can run now.
-    fn next(&self, at: usize) -> Option<Attempt<Entry>> {
-        let Instance { queue, open, .. } = &self.instances[at];
-        let new = || Some(Attempt::new(vec![queue.front()?.clone()], Form::Optimistic));
-        let attempt = open.clone().or_else(new)?;
-        let commands: Vec<Command> = attempt.batch.iter().map(|e| e.command.clone()).collect();
-        (!self.database.is_held(&commands)).then_some(attempt)
-    }
-
-    fn is_asked_after(&self, payment: PaymentId) -> bool {
-        self.instances.iter().any(|instance| {
-            let settles = |entry: &Entry| {
-                matches!(&entry.command, Command::Settle { payment: of, .. } if *of == payment)
-            };
-            let open = instance.open.iter().flat_map(|attempt| &attempt.batch);
-            instance.charges.iter().any(|charge| charge.due.payment == payment)
-                || instance.queue.iter().chain(open).any(settles)
-        })
-    }
-
-    fn tell(&mut self, asker: Option<(usize, u8)>, told: Result<Reply, bool>) {
-        let Some((at, request)) = asker else { return };
-        let client = &mut self.clients[at];
-        if client.requests != request || client.waits_for.take().is_none() {
-            return;
-        }
-        match told {
-            Ok(reply) => {
-                let key = order_key(at as u64);
-                let made = self.database.effect(&key).map(|order| format!("/v1/orders/{order}"));
-                if made.is_none() || reply.location != made {
-                    self.database
-                        .find(format!("client {at} is told {reply:?}, made is {made:?}"));
-                }
-                let before = client.reply.get_or_insert_with(|| reply.clone());
-                if before.body != reply.body {
-                    self.database.find(format!("client {at} is told two things"));
-                }
-            }
-            Err(is_final) => client.is_refused |= is_final,
-        }
-    }
-
-    fn hear(&mut self, at: usize, entry: Entry, outcome: Outcome) {
-        let Entry { command, asker } = entry;
-        let due = match command.step(outcome) {
-            Step::Answer(Ok(reply)) => return self.tell(asker, Ok(reply)),
-            Step::Charge(due) => Some(*due),
-            Step::Resume => {
-                let row = self.database.orders.get(&command.placement().id);
-                row.and_then(|row| Due::of(&command, row.known.clone()))
-            }
-            Step::SoldOut(_) => return self.tell(asker, Err(true)),
-            _ => None,
-        };
-        match due {
-            Some(due) => self.instances[at].charges.push(Charge { due, asker }),
-            None => self.tell(asker, Err(false)),
-        }
-    }
-
-    fn run(&mut self, at: usize, mut attempt: Attempt<Entry>, end: End) {
-        let instance = &mut self.instances[at];
-        if instance.open.take().is_none() {
-            instance.queue.pop_front();
-        }
-        attempt.runs += 1;
-        let commands: Vec<Command> = attempt.batch.iter().map(|e| e.command.clone()).collect();
-        let transaction = self.database.decide(commands, attempt.form);
-        let ran = match end {
-            End::Committed => self.database.commit(transaction),
-            End::NeverArrived => Err(Class::Lost),
-            End::InDoubt => {
-                self.database.leave_in_doubt(transaction);
-                Err(Class::Lost)
-            }
-        };
-        match ran {
-            Ok(decisions) => {
-                for (entry, decision) in attempt.batch.into_iter().zip(decisions) {
-                    self.hear(at, entry, decision.outcome);
-                }
-            }
-            Err(class) => {
-                for next in attempt.after(class, 3) {
-                    match next {
-                        Next::Again(attempt) | Next::Reconnect(attempt) => {
-                            self.instances[at].open = Some(attempt);
-                        }
-                        Next::Refuse(entry) => self.tell(entry.asker, Err(false)),
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl PartialEq for State {
-    fn eq(&self, other: &Self) -> bool {
-        self.in_words() == other.in_words()
-    }
-}
-
-impl Eq for State {}
-
-impl Hash for State {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.in_words().hash(hasher);
-    }
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.in_words())
-    }
+fn order_claim(client: usize) -> Claim {
+    claim(format!("order-{client}"), REQUEST)
 }
 
 fn row() -> StockKey {
@@ -249,14 +90,13 @@ fn place(client: usize, request: u8) -> Command {
         email: "x".to_owned(),
         shipping_address: address(),
     };
-    let (scope, key) = order_key(client as u64);
     Command::Place {
-        claim: Claim { scope, key, request_hash: [7; 32] },
+        claim: order_claim(client),
         placement: Arc::new(placement),
         payment: NewPayment {
             id: PaymentId::from(id),
             provider: "p",
-            token: None,
+            token: Some(token(PaymentId::from(id))),
             terms: Terms::Charge,
         },
         access_token: SECRET.to_owned(),
@@ -276,6 +116,7 @@ impl Model for Protocol {
             clients: Default::default(),
             faults: 0,
             is_late: false,
+            is_restocked: false,
         }]
     }
 
@@ -299,6 +140,9 @@ impl Model for Protocol {
                         actions.push(Action::Run(at, form, End::NeverArrived));
                         actions.push(Action::Run(at, form, End::InDoubt));
                     }
+                    if may_fail && form == Form::Optimistic {
+                        actions.push(Action::Run(at, form, End::Behind));
+                    }
                 }
             }
             if !instance.charges.is_empty() {
@@ -315,10 +159,22 @@ impl Model for Protocol {
             }
         }
         for doubt in 0..state.database.in_doubt.len() {
-            actions.extend([true, false].map(|commits| Action::Doubt(doubt, commits)));
+            actions.push(Action::Doubt(doubt, false));
+            if state.database.may_commit(doubt) {
+                actions.push(Action::Doubt(doubt, true));
+            }
+        }
+        let waits = |attempt: &Attempt<Entry>| attempt.doubt.left(state.database.now).is_some();
+        if state.database.in_doubt.iter().any(Transaction::is_behind)
+            || state.instances.iter().any(|instance| instance.open.as_ref().is_some_and(waits))
+        {
+            actions.push(Action::Over);
         }
         if self.may_expire && !state.is_late {
             actions.push(Action::Late);
+        }
+        if self.may_restock && !state.is_restocked {
+            actions.push(Action::Restock);
         }
         if state.is_late && state.candidates().next().is_some() {
             actions.push(Action::Expire(0));
@@ -345,7 +201,11 @@ impl Model for Protocol {
             Action::Run(at, form, end) => {
                 state.faults += u8::from(end != End::Committed);
                 let attempt = state.next(at)?;
-                state.run(at, Attempt { form, ..attempt }, end);
+                return state.run(at, Attempt { form, ..attempt }, end).then_some(state);
+            }
+            Action::Over => {
+                state.database.now += BEGINS_WITHIN;
+                state.database.in_doubt.retain(|transaction| !transaction.is_behind());
             }
             Action::Doubt(doubt, commits) => {
                 let transaction = state.database.in_doubt.remove(doubt);
@@ -357,7 +217,8 @@ impl Model for Protocol {
             Action::Charge(at, yes, is_heard) => {
                 state.faults += u8::from(!is_heard);
                 let Charge { due, asker } = state.instances[at].charges.remove(0);
-                let said = state.provider.decide(due.order.placement.id, due.payment, yes);
+                state.database.judge_charge(&due.charge());
+                let said = state.provider.decide(&due.charge(), yes);
                 let command = due.settle(if is_heard { said } else { Answer::Unknown });
                 state.instances[at].queue.push_back(Entry { command, asker });
             }
@@ -366,6 +227,10 @@ impl Model for Protocol {
                 state.instances[at] = Instance::default();
                 let clients = state.clients.iter_mut();
                 clients.filter(|c| c.waits_for == Some(at)).for_each(|c| c.waits_for = None);
+            }
+            Action::Restock => {
+                state.is_restocked = true;
+                state.database.restock(row(), 1);
             }
             Action::Late => {
                 state.is_late = true;
@@ -404,13 +269,24 @@ impl Model for Protocol {
                 }
                 database.wrong.is_none()
             }),
+            Property::always(
+                "who was refused, and did not come again, has nothing",
+                |_, state: &State| {
+                    let mut refused = state
+                        .clients
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, client)| client.is_refused && client.requests == 1);
+                    refused.all(|(at, _)| state.database.effect(&order_claim(at)).is_none())
+                },
+            ),
             Property::always("no more is sold than there is", |model: &Self, state: &State| {
                 let acknowledged =
                     state.clients.iter().filter_map(|client| client.reply.as_ref());
                 let paid = acknowledged.filter(|reply| {
                     String::from_utf8_lossy(&reply.body).contains(r#""status":"paid""#)
                 });
-                paid.count() <= model.units as usize
+                paid.count() as i64 <= model.units + i64::from(state.is_restocked)
             }),
             Property::sometimes("somebody buys it", |_, state: &State| {
                 state.clients.iter().any(|client| client.reply.is_some())
@@ -422,35 +298,27 @@ impl Model for Protocol {
     }
 }
 
-impl State {
-    /// Orders that may expire, and are not on their way to it.
-    fn candidates(&self) -> impl Iterator<Item = Known> {
-        let expires = |entry: &Entry| matches!(entry.command, Command::Expire { .. });
-        let is_on_its_way = self.instances.iter().any(|instance| {
-            let open = instance.open.iter().flat_map(|attempt| &attempt.batch);
-            instance.queue.iter().chain(open).any(expires)
-        });
-        let rows = self.database.orders.values().filter(move |_| !is_on_its_way);
-        rows.filter(|row| row.state.status == doorbuster::order::Status::PendingPayment)
-            .map(|row| row.known.clone())
-    }
+fn explore(protocol: Protocol, until: HasDiscoveries) -> impl Checker<Protocol> {
+    protocol.checker().threads(2).finish_when(until).spawn_bfs().join()
 }
 
-fn explore(protocol: Protocol) -> impl Checker<Protocol> {
-    protocol.checker().threads(2).spawn_bfs().join()
-}
-
-const SMALL: Protocol =
-    Protocol { units: 1, requests_max: 2, faults_max: 1, may_expire: false, plant: None };
+const SMALL: Protocol = Protocol {
+    units: 1,
+    requests_max: 2,
+    faults_max: 1,
+    may_expire: false,
+    may_restock: false,
+    plant: None,
+};
 
 #[test]
 fn no_order_of_events_breaks_the_protocol() {
     let larger = std::env::var("DOORBUSTER_MODEL_FAULTS").ok().map(|text| text.parse().unwrap());
     let protocol = match larger {
-        Some(faults_max) => Protocol { faults_max, may_expire: true, ..SMALL },
+        Some(faults_max) => Protocol { faults_max, may_expire: true, may_restock: true, ..SMALL },
         None => SMALL,
     };
-    let checked = explore(protocol);
+    let checked = explore(protocol, HasDiscoveries::All);
     let (states, depth) = (checked.unique_state_count(), checked.max_depth());
     println!("{states} states, {depth} steps deep");
     checked.assert_properties();
@@ -459,8 +327,13 @@ fn no_order_of_events_breaks_the_protocol() {
 
 #[test]
 fn the_model_finds_what_is_planted() {
-    for plant in [Plant::NoWaitForDoubt, Plant::ForgetKeys, Plant::NoGuards, Plant::NoReaper] {
-        let checked = explore(Protocol { units: 2, plant: Some(plant), ..SMALL });
+    for plant in Plant::OF_THE_PROTOCOL {
+        // What is refused needs stock that comes back; for the others there is enough.
+        let may_restock = plant == Plant::RefuseInDoubt;
+        let units = if may_restock { 1 } else { 2 };
+        let planted = Some(plant);
+        let protocol = Protocol { units, may_restock, plant: planted, ..SMALL };
+        let checked = explore(protocol, HasDiscoveries::AnyFailures);
         let found = checked.discoveries();
         let broken = found.keys().any(|name| !name.starts_with("somebody"));
         assert!(broken, "{plant:?} was not found in {} states", checked.unique_state_count());
