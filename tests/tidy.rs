@@ -48,6 +48,7 @@ const MAY_HOLD_SQL: &[&str] = &[
     "src/auth/",
     "src/embedded/",
     "src/idempotency.rs",
+    "src/journal/transaction.rs",
     "src/migrate.rs",
     "src/postgres.rs",
     "src/retention.rs",

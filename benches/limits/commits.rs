@@ -15,7 +15,7 @@ use doorbuster::config::Config;
 use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
-use doorbuster::journal::{Bounds, Doubt, Form, Gate, Transaction, Work, connect};
+use doorbuster::journal::{Bounds, Doubt, Form, Gate, Line, Transaction, Work};
 use doorbuster::order::store::{Clock, Entry, Numbers, OrderCommits};
 use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
@@ -153,11 +153,11 @@ impl Run<'_> {
             let (work, postgres, ready) = (work.clone(), self.postgres.clone(), ready.clone());
             let (warm_up, batches) = (warm_up.clone(), batches.clone());
             let lane = async move {
-                let client = connect(&postgres).await?;
-                let statements = work.prepare(&client).await?;
+                let line = Line::open(&postgres).await?;
+                let statements = work.prepare(&line.client).await?;
                 let run = async |batch: &[W::Entry], form| {
                     let transaction =
-                        Transaction::new(&client, Uuid::nil(), DEADLINE, Doubt::default());
+                        Transaction::new(&line, Uuid::nil(), DEADLINE, Doubt::default());
                     work.run(&transaction, &statements, batch, form).await
                 };
                 let mut warm_form = Form::Exact;

@@ -19,7 +19,7 @@ mod work;
 pub use attempt::{Attempt, BEGINS_WITHIN, Doubt, Next, refused};
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
-pub use transaction::{Transaction, connect};
+pub use transaction::{Line, Transaction};
 pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
 use uuid::Uuid;
 
 /// The limits of a journal.
@@ -186,7 +186,7 @@ pub fn start<W: Work>(
 }
 
 struct Connection<S> {
-    client: Client,
+    line: Line,
     statements: S,
     _up: Up,
 }
@@ -302,7 +302,7 @@ impl<W: Work> Runner<W> {
                 Err(error) => error,
             };
             // After an error the server's COMMIT is a ROLLBACK; between two trips there was none.
-            if connection.client.batch_execute("ROLLBACK").await.is_err() {
+            if connection.line.client.batch_execute("ROLLBACK").await.is_err() {
                 self.connection = None;
             }
             let class = class(&error);
@@ -334,8 +334,8 @@ impl<W: Work> Runner<W> {
         let last = batch.iter().map(|entry| self.lane.work.deadline(entry)).max();
         let waited_for =
             last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
-        let (client, max) = (&connection.client, waited_for + GRACE);
-        let transaction = Transaction::new(client, self.id, max, attempt.doubt);
+        let (line, max) = (&connection.line, waited_for + GRACE);
+        let transaction = Transaction::new(line, self.id, max, attempt.doubt);
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form).await;
         attempt.begins = transaction.begins();
         let outcomes = run?;
@@ -375,19 +375,20 @@ impl<W: Work> Runner<W> {
 
     /// Whether there is a working connection, opened if need be.
     async fn connect(&mut self) -> bool {
-        if self.connection.as_ref().is_some_and(|connection| !connection.client.is_closed()) {
+        if self.connection.as_ref().is_some_and(|connection| !connection.line.client.is_closed())
+        {
             return true;
         }
         self.connection = None;
         let opened = async {
-            let client = connect(&self.lane.postgres).await?;
-            let statements = self.lane.work.prepare(&client).await?;
-            Ok::<_, Error>((client, statements))
+            let line = Line::open(&self.lane.postgres).await?;
+            let statements = self.lane.work.prepare(&line.client).await?;
+            Ok::<_, Error>((line, statements))
         };
         match tokio::time::timeout(CONNECT_MAX, opened).await {
-            Ok(Ok((client, statements))) => {
+            Ok(Ok((line, statements))) => {
                 let _up = Up::new(&self.lane.connected, self.lane.limits.name);
-                self.connection = Some(Connection { client, statements, _up });
+                self.connection = Some(Connection { line, statements, _up });
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = %describe(&error), "the journal cannot connect");

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use time::OffsetDateTime;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
 /// What holds for every transaction of a lane. A paused instance must not keep its locks for ever,
@@ -17,17 +18,35 @@ const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";
 
-/// Opens the connection of a lane.
-pub async fn connect(postgres: &Postgres) -> Result<Client, Error> {
-    let client = postgres.connect().await?;
-    client.batch_execute(SETTINGS).await?;
-    Ok(client)
+/// Marks a transaction and limits its statements; from the moment of `$1` on it goes unmarked.
+const MARK: &str = "SELECT
+    set_config('doorbuster.batch',
+        CASE WHEN (clock_timestamp() < $1) IS NOT FALSE THEN $2 END, true),
+    set_config('statement_timeout', $3, true)";
+
+/// A lane's own connection, outside the pools.
+pub struct Line {
+    /// The connection.
+    pub client: Client,
+    mark: Statement,
+}
+
+impl Line {
+    /// Opens the connection of a lane.
+    pub async fn open(postgres: &Postgres) -> Result<Self, Error> {
+        let client = postgres.connect().await?;
+        client.batch_execute(SETTINGS).await?;
+        let types = [Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT];
+        let mark = client.prepare_typed(MARK, &types).await?;
+        Ok(Self { client, mark })
+    }
 }
 
 /// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
 pub struct Transaction<'c> {
     /// The connection, for statements between BEGIN and COMMIT.
     pub client: &'c Client,
+    begin: &'c Statement,
     /// This transaction's mark. A statement that is pipelined behind BEGIN would commit by
     /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
     /// lets it do nothing then.
@@ -48,16 +67,17 @@ pub struct Transaction<'c> {
 
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
-    pub fn new(client: &'c Client, lane: Uuid, statement_max: Duration, doubt: Doubt) -> Self {
+    pub fn new(line: &'c Line, lane: Uuid, statement_max: Duration, doubt: Doubt) -> Self {
+        let Line { client, mark: begin } = line;
         let mark = Uuid::now_v7().simple().to_string();
         let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let begins = OnceLock::new();
-        Self { client, mark, lane, statement_max, doubt, begins, began, ended }
+        Self { client, begin, mark, lane, statement_max, doubt, begins, began, ended }
     }
 
     /// BEGIN, with the mark and the time.
     pub async fn begin(&self) -> Result<(), Error> {
-        self.begin_with(&format!("BEGIN; SET LOCAL doorbuster.batch = '{}'", self.mark)).await
+        self.begin_before(None).await
     }
 
     /// BEGIN of a batch that is sent at once, at `now` of PostgreSQL's clock. If it arrives much
@@ -66,19 +86,20 @@ impl<'c> Transaction<'c> {
     pub async fn begin_soon(&self, now: OffsetDateTime) -> Result<(), Error> {
         let late = now + BEGINS_WITHIN;
         let _ = self.begins.set(Doubt::until(late));
-        let begin = format!(
-            "BEGIN; SELECT set_config('doorbuster.batch',
-                CASE WHEN now() < to_timestamp({}) THEN '{}' END, true)",
-            late.unix_timestamp_nanos() as f64 / 1e9,
-            self.mark
-        );
-        self.begin_with(&begin).await
+        self.begin_before(Some(late)).await
     }
 
-    async fn begin_with(&self, begin: &str) -> Result<(), Error> {
-        let time = self.statement_max.as_millis();
-        let limited = format!("{begin}; SET LOCAL statement_timeout = {time}");
-        self.client.batch_execute(&limited).await?;
+    async fn begin_before(&self, late: Option<OffsetDateTime>) -> Result<(), Error> {
+        let time = self.statement_max.as_millis().to_string();
+        let params: &[&(dyn ToSql + Sync)] = &[&late, &self.mark, &time];
+        // The rules wait for locks and then look again, whatever the database's default is.
+        let (begun, marked) = tokio::join!(
+            biased;
+            self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
+            self.client.execute(self.begin, params),
+        );
+        begun?;
+        marked?;
         self.began.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -259,7 +259,8 @@ impl Wire {
         self.sent += 1;
         let text = std::str::from_utf8(&message[5..]).unwrap_or_default();
         let text = text.trim_end_matches('\0');
-        if text.starts_with("BEGIN") && text.contains("doorbuster.batch") {
+        // Only the journals say how they are isolated.
+        if text == "BEGIN ISOLATION LEVEL READ COMMITTED" {
             self.begin = Some(self.sent);
             self.transactions += 1;
             self.start(&[Fault::SwallowBegin, Fault::HoldBegin, Fault::Late]);
