@@ -123,14 +123,15 @@ pub struct Claims<'c> {
 }
 
 impl<'c> Claims<'c> {
-    /// Takes the keys that are free, sorted, for a transaction with this mark (`$5`).
+    /// Takes the keys that are free, sorted, for a transaction with this mark (`$5`); of two claims
+    /// of one key the first.
     pub const TAKE: &'static str =
         "INSERT INTO idempotency_keys (scope, key, request_hash, resource_id)
          SELECT k.scope, k.key, k.hash, k.resource_id
-         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[])
-              AS k (scope, key, hash, resource_id)
+         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) WITH ORDINALITY
+              AS k (scope, key, hash, resource_id, position)
          WHERE current_setting('doorbuster.batch', true) = $5
-         ORDER BY k.scope, k.key
+         ORDER BY k.scope, k.key, k.position
          ON CONFLICT DO NOTHING RETURNING scope, key";
 
     /// The columns of these claims.

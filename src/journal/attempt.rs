@@ -22,10 +22,11 @@ impl Doubt {
         Self(Some(moment))
     }
 
-    /// How long a refusal has to wait; a clock that went back makes nobody wait for longer.
-    pub fn left(self, now: OffsetDateTime) -> Option<Duration> {
+    /// How long a batch has to wait if it refuses somebody; a clock that went back makes nobody
+    /// wait for longer.
+    pub fn wait(self, now: OffsetDateTime, refuses: bool) -> Option<Duration> {
         let left = Duration::try_from(self.0? - now).ok().filter(|left| !left.is_zero());
-        left.map(|left| left.min(BEGINS_WITHIN))
+        left.filter(|_| refuses).map(|left| left.min(BEGINS_WITHIN))
     }
 }
 
@@ -42,6 +43,8 @@ pub struct Attempt<E> {
     pub begins: Doubt,
     /// The same of earlier runs, whose answers were lost.
     pub doubt: Doubt,
+    /// An earlier run may have been committed.
+    pub was_lost: bool,
 }
 
 /// What to do with a batch, or a part of it, after a run that failed.
@@ -54,6 +57,8 @@ pub enum Next<E> {
     Reconnect(Attempt<E>),
     /// It cannot be committed, whatever company it is in.
     Refuse(E),
+    /// The same, but an earlier run, whose answer was lost, may have committed it.
+    Unknown(E),
 }
 
 /// Why an entry cannot be committed; `cause` is for the log.
@@ -67,7 +72,8 @@ pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
 impl<E> Attempt<E> {
     /// A batch that was never run.
     pub fn new(batch: Vec<E>, form: Form) -> Self {
-        Self { batch, form, runs: 0, begins: Doubt::default(), doubt: Doubt::default() }
+        let (begins, doubt) = (Doubt::default(), Doubt::default());
+        Self { batch, form, runs: 0, begins, doubt, was_lost: false }
     }
 
     /// What follows a run that failed in this way; the next of several comes last.
@@ -76,7 +82,7 @@ impl<E> Attempt<E> {
             // Exact, because the first run may have taken the keys.
             Class::Lost => {
                 let doubt = self.doubt.max(self.begins);
-                vec![Next::Reconnect(Self { doubt, ..self.exact() })]
+                vec![Next::Reconnect(Self { doubt, was_lost: true, ..self.exact() })]
             }
             Class::Guard if self.form == Form::Optimistic => {
                 vec![Next::Again(Self { runs: 0, ..self.exact() })]
@@ -93,13 +99,14 @@ impl<E> Attempt<E> {
 
     /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
     fn halved(self) -> Vec<Next<E>> {
-        let Self { mut batch, form, doubt, .. } = self;
-        let again = |batch| Next::Again(Self { doubt, ..Self::new(batch, form) });
+        let Self { mut batch, form, doubt, was_lost, .. } = self;
+        let again = |batch| Next::Again(Self { doubt, was_lost, ..Self::new(batch, form) });
         if batch.len() > 1 {
             let later = batch.split_off(batch.len() / 2);
             return [later, batch].map(again).into();
         }
-        batch.into_iter().map(Next::Refuse).collect()
+        let end = if was_lost { Next::Unknown } else { Next::Refuse };
+        batch.into_iter().map(end).collect()
     }
 }
 
@@ -131,7 +138,7 @@ mod tests {
                 match next {
                     Next::Again(attempt) => open.push(attempt),
                     Next::Refuse(entry) => refused.push(entry),
-                    Next::Reconnect(_) => panic!("nothing was lost"),
+                    Next::Reconnect(_) | Next::Unknown(_) => panic!("nothing was lost"),
                 }
             }
         }
@@ -142,10 +149,11 @@ mod tests {
     fn a_refusal_waits_until_what_was_lost_can_begin_no_more() {
         let now = OffsetDateTime::UNIX_EPOCH;
         let doubt = Doubt::until(now + BEGINS_WITHIN);
-        assert_eq!(doubt.left(now), Some(BEGINS_WITHIN));
-        assert_eq!(doubt.left(now + BEGINS_WITHIN), None);
-        assert_eq!(doubt.left(now - Duration::from_secs(3_600)), Some(BEGINS_WITHIN));
-        assert_eq!(Doubt::default().left(now), None);
+        assert_eq!(doubt.wait(now, true), Some(BEGINS_WITHIN));
+        assert_eq!(doubt.wait(now, false), None);
+        assert_eq!(doubt.wait(now + BEGINS_WITHIN, true), None);
+        assert_eq!(doubt.wait(now - Duration::from_secs(3_600), true), Some(BEGINS_WITHIN));
+        assert_eq!(Doubt::default().wait(now, true), None);
     }
 
     #[test]
@@ -160,6 +168,18 @@ mod tests {
         }
         let [Next::Again(guarded)] = &run().after(Class::Guard, 3)[..] else { panic!() };
         assert_eq!(guarded.doubt, Doubt::default());
+    }
+
+    #[test]
+    fn what_may_have_been_committed_is_unknown_and_never_refused() {
+        let [Next::Reconnect(lost)] = &attempt(1, Form::Exact, 1).after(Class::Lost, 3)[..]
+        else {
+            panic!()
+        };
+        let tired = Attempt { runs: 3, ..lost.clone() };
+        assert!(matches!(tired.after(Class::Retry, 3)[..], [Next::Unknown(0)]));
+        let culprit = attempt(1, Form::Exact, 1).after(Class::Culprit, 3);
+        assert!(matches!(culprit[..], [Next::Refuse(0)]));
     }
 
     #[test]

@@ -318,6 +318,9 @@ impl<W: Work> Runner<W> {
                     Next::Refuse(entry) => {
                         self.lane.work.answer(entry, Err(refused(class, describe(&error))));
                     }
+                    Next::Unknown(entry) => {
+                        self.lane.work.answer(entry, Err(Problem::unknown_outcome()));
+                    }
                 }
             }
         }

@@ -38,6 +38,23 @@ impl Decision {
     }
 }
 
+/// Whether a decided batch leaves everything as it was: no row, no reply, and no key that an
+/// earlier one has taken.
+pub fn is_idle<'c>(
+    commands: impl IntoIterator<Item = &'c Command>,
+    decisions: &[Decision],
+) -> bool {
+    let is_idle = |(command, decision): (&Command, &Decision)| {
+        let writes_key = match &decision.key {
+            Some(KeyWrite::Save(_)) => true,
+            Some(KeyWrite::Drop) => command.new_claim().is_none() && command.claim().is_some(),
+            Some(KeyWrite::Wait) | None => false,
+        };
+        decision.write.is_none() && !writes_key
+    };
+    commands.into_iter().zip(decisions).all(is_idle)
+}
+
 /// Decides a batch.
 pub fn decide<'c>(
     commands: impl IntoIterator<Item = &'c Command>,
@@ -220,11 +237,12 @@ impl World {
         let Some(state) = self.orders.get(&order.placement.id) else {
             return Decision::refused(Outcome::Refused(Problem::not_found("order")));
         };
-        if state.payments.iter().any(|known| known.id == payment.id) {
-            // Our own earlier run, without a key.
-            return match payment.terms {
-                Terms::Charge => Decision::unchanged(Outcome::Charge(order.clone())),
-                Terms::Invoice => Decision::unchanged(self.shown(order)),
+        // Our own earlier run: without a key, or it was settled since, and its key is free again.
+        if let Some(known) = state.payments.iter().find(|known| known.id == payment.id) {
+            return match known.status {
+                PaymentStatus::Processing => Decision::unchanged(Outcome::Charge(order.clone())),
+                PaymentStatus::Declined => Decision::refused(Outcome::Refused(declined())),
+                _ => Decision::refused(self.shown(order)),
             };
         }
         let is_overdue = order.facts.pay_by.is_some_and(|pay_by| pay_by <= self.now);

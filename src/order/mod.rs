@@ -23,7 +23,7 @@ pub use command::{
     Command, KeyWrite, Known, Locked, NewPayment, OrderWrite, Outcome, PaymentWrite, Periods,
     World, Write,
 };
-pub use decide::{Decision, decide};
+pub use decide::{Decision, decide, is_idle};
 pub use in_flight::InFlight;
 pub use order::{Facts, Line, Payment, PaymentStatus, Placement, State, Status};
 pub use pricing::{Draft, DraftItem};

@@ -2,8 +2,12 @@
 
 use crate::database::{Cart, Database, PERIODS, Row};
 use crate::provider::Provider;
+use doorbuster::error::Code;
 use doorbuster::id::{OrderId, PaymentId};
-use doorbuster::order::{Facts, Line, PaymentStatus, Placement, State, Status};
+use doorbuster::idempotency::Reply;
+use doorbuster::order::{
+    Command, Facts, Line, OrderBody, Outcome, PaymentStatus, Placement, State, Status,
+};
 use doorbuster::payment::Charge;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -18,7 +22,10 @@ impl Database {
     /// The order is another one now.
     pub fn judge_order(&mut self, id: OrderId, before: Option<&State>) {
         self.count(id, before);
-        let wrong = misstep(&self.orders[&id], before, self.now);
+        let row = &self.orders[&id];
+        let has = |line: &Line| self.stock[&line.stock].level.available >= line.quantity;
+        let may_retake = row.known.placement.lines.iter().all(has);
+        let wrong = misstep(row, before, self.now, may_retake);
         wrong.into_iter().for_each(|wrong| self.find(wrong));
     }
 
@@ -72,6 +79,38 @@ impl Database {
         let total = row.map(|row| row.known.placement.total());
         if !begun || total != Some(asked.amount) || asked.token != Some(token(asked.payment)) {
             self.find(format!("a provider is asked for {asked:?}, the order says {row:?}"));
+        }
+    }
+
+    /// Whoever is answered is told what the order is now, or what its key has said before.
+    pub fn judge_answer(&mut self, command: &Command, outcome: &Outcome, saved: Option<&Reply>) {
+        let Some(Row { known, state }) = self.orders.get(&command.placement().id) else { return };
+        let token = match command {
+            Command::Place { access_token, .. } => Some(&**access_token),
+            Command::Settle { access_token, .. } => access_token.as_deref(),
+            _ => None,
+        };
+        let is_true = match (outcome, command) {
+            (Outcome::Answered(reply), _) if saved.is_some_and(|s| s.body == reply.body) => true,
+            (Outcome::Answered(reply), _) => {
+                let shown = OrderBody::new(&known.placement, &known.facts, state, token);
+                let is_done = match command {
+                    Command::Cancel { .. } => state.status == Status::Cancelled,
+                    Command::Pay { .. } => state.status != Status::PendingPayment,
+                    _ => true,
+                };
+                !reply.replayed && reply.body == shown.to_bytes() && is_done
+            }
+            (Outcome::Refused(problem), Command::Settle { payment, .. }) => {
+                let mut payments = state.payments.iter();
+                let is_declined = payments
+                    .any(|known| known.id == *payment && known.status == PaymentStatus::Declined);
+                problem.code != Code::PaymentDeclined || is_declined
+            }
+            _ => true,
+        };
+        if !is_true {
+            self.find(format!("{command:?} is told {outcome:?}, and is {state:?}"));
         }
     }
 
@@ -129,7 +168,12 @@ impl Database {
 }
 
 /// What is wrong with an order that was in the state `before`, if anything is.
-fn misstep(row: &Row, before: Option<&State>, now: OffsetDateTime) -> Option<String> {
+fn misstep(
+    row: &Row,
+    before: Option<&State>,
+    now: OffsetDateTime,
+    may_retake: bool,
+) -> Option<String> {
     use PaymentStatus::{Captured, Processing, RefundDue};
     let Row { known, state } = row;
     let count =
@@ -138,8 +182,16 @@ fn misstep(row: &Row, before: Option<&State>, now: OffsetDateTime) -> Option<Str
     let is_paid = state.status == Status::Paid;
     // Only money that has come too late, or for the second time, is given back.
     let could_keep = before.is_some_and(|before| {
-        before.status == Status::PendingPayment && has(RefundDue) > count(before, RefundDue)
+        let can = match before.status {
+            Status::PendingPayment | Status::Confirmed => true,
+            Status::Expired => may_retake,
+            _ => false,
+        };
+        can && has(RefundDue) > count(before, RefundDue)
     });
+    if (state.payment_status == Processing) != (has(Processing) > 0) {
+        return Some(format!("{:?} with {:?}", state.payment_status, state.payments));
+    }
     if has(Captured) != usize::from(is_paid) || could_keep {
         return Some(format!("{} with {:?}", state.status.as_str(), state.payments));
     }

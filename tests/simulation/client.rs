@@ -82,6 +82,7 @@ pub struct Client {
     /// The acknowledged order.
     pub order: Option<OrderId>,
     reply: Option<Reply>,
+    later: Option<Reply>,
     attempts: u32,
 }
 
@@ -112,6 +113,7 @@ impl Client {
             is_poison,
             order: None,
             reply: None,
+            later: None,
             attempts: 0,
         }
     }
@@ -165,7 +167,20 @@ impl Client {
             Told::Refused if self.order.is_some() && buys => {
                 return Err(format!("{} was acknowledged, and is refused now", self.number));
             }
-            Told::Reply(_) | Told::Refused => self.stage = Stage::Done,
+            // Once more under its key, to be told the same.
+            Told::Reply(reply) if self.has_keys && self.later.is_none() && dice.random() => {
+                self.later = Some(reply);
+            }
+            Told::Reply(reply) => {
+                if self.later.take().is_some_and(|before| before.body != reply.body) {
+                    return Err(format!("{:?} is told two things", self.claim()));
+                }
+                self.stage = Stage::Done;
+            }
+            Told::Refused if self.later.is_some() => {
+                return Err(format!("{:?} was done, and is refused now", self.claim()));
+            }
+            Told::Refused => self.stage = Stage::Done,
         }
         Ok(())
     }

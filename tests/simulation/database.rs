@@ -8,7 +8,7 @@ use doorbuster::inventory::{Level, StockKey};
 use doorbuster::journal::{BEGINS_WITHIN, Form};
 use doorbuster::order::{
     Command, Decision, KeyWrite, Known, Locked, OrderWrite, Outcome, PaymentStatus, PaymentWrite,
-    Periods, Placement, State, Unsettled, World, Write, decide,
+    Periods, Placement, State, Unsettled, World, Write, decide, is_idle,
 };
 use doorbuster::postgres::Class;
 use rand::Rng;
@@ -253,9 +253,15 @@ impl Database {
             self.guard(&transaction)?;
         }
         let Transaction { commands, decisions, .. } = transaction;
+        if is_idle(&commands, &decisions) {
+            return Ok(decisions);
+        }
         commands.iter().for_each(|command| self.take_key(command));
         for (command, decision) in commands.iter().zip(&decisions) {
+            let saved = command.claim().and_then(|claim| self.keys.get(&claim.id()));
+            let saved = saved.and_then(|saved| saved.reply.clone());
             self.write(command, decision);
+            self.judge_answer(command, &decision.outcome, saved.as_ref());
         }
         Ok(decisions)
     }
@@ -397,7 +403,12 @@ impl Database {
         let (Some(write), Some(claim)) = (&decision.key, command.claim()) else { return };
         let (key, resource) = (claim.id(), command.resource());
         let is_ours = |saved: &&mut Saved| saved.resource_id == Some(resource);
-        let Some(saved) = self.keys.get_mut(&key).filter(is_ours) else { return };
+        let Some(saved) = self.keys.get_mut(&key).filter(is_ours) else {
+            if command.new_claim().is_some() {
+                self.find(format!("{key:?} is not {resource}'s, which writes {write:?}"));
+            }
+            return;
+        };
         match write {
             KeyWrite::Save(reply) => {
                 saved.reply.get_or_insert_with(|| reply.clone().replay());

@@ -19,7 +19,7 @@ const LANES: usize = 2;
 const BATCH_MAX: usize = 4;
 const ATTEMPTS_MAX: u32 = 3;
 /// A payment without an answer is asked about after so many seconds.
-const RESOLVE_AFTER: Duration = Duration::from_secs(5);
+const RESOLVE_AFTER: Duration = Duration::from_secs(1);
 
 /// Whoever waits for another instance's answer does so for this long.
 const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
@@ -60,6 +60,8 @@ pub struct Instance {
     pub charges: Vec<Charge>,
     pub waiting: Vec<Waiting>,
     pub in_flight: InFlight<Entry>,
+    /// What was asked before is not known to the actor any more.
+    pub restarted_at: u64,
 }
 
 impl Shop {
@@ -78,7 +80,9 @@ impl Shop {
 
     /// A request has its answer, and with it those who have waited for the same.
     fn answer(&mut self, at: usize, command: &Command, asker: Asker, answered: Answered) {
-        if let (Some(claim), Some(_)) = (command.claim(), asker) {
+        if let (Some(claim), Some((_, turn))) = (command.claim(), asker)
+            && turn > self.instances[at].restarted_at
+        {
             for (other, told) in self.instances[at].in_flight.leave(claim, &answered) {
                 match told {
                     Some(told) => self.tell(other.asker, told),
@@ -143,9 +147,9 @@ impl Shop {
             Form::Optimistic => Doubt::until(self.database.now + BEGINS_WITHIN),
             Form::Exact => Doubt::default(),
         };
-        let is_refused = transaction.outcomes().any(Outcome::is_refusal);
-        let waits = attempt.doubt.left(self.database.now).is_some();
-        if waits && is_refused && self.plant != Some(Plant::RefuseInDoubt) {
+        let refuses = transaction.outcomes().any(Outcome::is_refusal);
+        let wait = attempt.doubt.wait(self.database.now, refuses);
+        if wait.is_some() && self.plant != Some(Plant::RefuseInDoubt) {
             self.count("refusals that wait");
             return Ok(Vec::new());
         }
@@ -196,6 +200,9 @@ impl Shop {
                         self.database.find(format!("{command:?} was refused for another's"));
                     }
                     self.answer(at, &command, asker, Err(refused(class, "it failed")));
+                }
+                Next::Unknown(Entry { command, asker, .. }) => {
+                    self.answer(at, &command, asker, Err(Problem::unknown_outcome()));
                 }
             }
         }
@@ -341,6 +348,7 @@ impl Shop {
     /// The actor starts again and has forgotten who waits; its work goes on.
     pub fn restart(&mut self, at: usize) {
         self.count("restarts of an actor");
+        self.instances[at].restarted_at = self.id().as_u128() as u64;
         self.instances[at].in_flight = InFlight::default();
         for client in &mut self.clients {
             if client.waits_for == Some(at) {

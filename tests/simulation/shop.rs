@@ -23,6 +23,8 @@ use uuid::Uuid;
 
 /// Every order's.
 pub const SECRET: &str = "secret";
+/// Parts per million.
+const TAX_RATE: u32 = 200_000;
 const CLIENTS: usize = 8;
 const INSTANCES: usize = 3;
 /// A history that has not come to rest by then never will.
@@ -171,13 +173,11 @@ impl Shop {
         self.instances.iter().all(is_idle)
             && self.clients.iter().all(|client| client.stage == Stage::Done)
             && self.database.unsettled.is_empty()
+            && self.database.in_doubt.is_empty()
             && self.database.unpaid().is_none()
     }
 
     fn judge(&mut self) {
-        for _ in 0..100 {
-            self.database.end_one(&mut self.dice);
-        }
         let refused = std::mem::take(&mut self.refused);
         for claim in refused {
             if let Some(order) = self.database.effect(&claim) {
@@ -261,7 +261,8 @@ impl Shop {
             && self.instances[instance].is_up
         {
             claim.request_hash = ANOTHER_REQUEST;
-            let entry = Entry { command, asker: Some((at, 0)), is_poison: false };
+            let asker = Some((at, self.id().as_u128() as u64));
+            let entry = Entry { command, asker, is_poison: false };
             self.enter(instance, entry);
         }
     }
@@ -312,14 +313,14 @@ impl Shop {
                 offer_version: self.database.stale[stock].offer_version,
             });
         }
-        let totals = Totals::of(lines.iter().map(|line| line.total).sum(), 0, 0).unwrap();
+        let sum = lines.iter().map(|line| line.total).sum();
         Arc::new(Placement {
             id,
             shopper,
             lines,
             currency: "GBP".parse().unwrap(),
-            totals,
-            tax_rate: 0,
+            totals: Totals::of(sum, 5, TAX_RATE).unwrap(),
+            tax_rate: TAX_RATE,
             email: "x".to_owned(),
             shipping_address: address(),
         })

@@ -4,7 +4,7 @@ use super::tree::{Finding, files, none, read};
 use std::process::Command;
 
 /// What is simulated: as the simulation calls it, and where and how production does.
-const SHARED: [(&str, &str, &str); 9] = [
+const SHARED: [(&str, &str, &str); 10] = [
     (
         "decide(&commands, world)",
         "src/order/store/mod.rs",
@@ -24,16 +24,23 @@ const SHARED: [(&str, &str, &str); 9] = [
         ".in_flight.leave(&claim, &answered)",
     ),
     (".settled(claim)", "src/order/actor.rs", "saved.settled(claim)"),
-    (".doubt.left(self.database.now)", "src/order/store/mod.rs", "doubt.left("),
+    (
+        ".doubt.wait(self.database.now, refuses)",
+        "src/order/store/mod.rs",
+        ".doubt.wait(first.now, refuses)",
+    ),
+    ("is_idle(&commands, &decisions)", "src/order/store/mod.rs", "is_idle(commands.iter()"),
     (".due.charge()", "src/order/actor.rs", "due.charge()"),
 ];
 
 /// What nobody may write a second time.
-const OURS: [&str; 7] = [
+const OURS: [&str; 9] = [
     "fn after(",
     "fn settle(",
     "fn settled(",
     "fn leave(",
+    "fn wait(self",
+    "fn is_idle(",
     "fn step(&self",
     "impl World",
     "impl Command",

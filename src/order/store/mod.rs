@@ -25,7 +25,7 @@ pub use read::{
 pub use search::{Filter, search};
 
 use super::command::{Command, Outcome, Periods, World};
-use super::decide::{Decision, decide};
+use super::decide::{Decision, decide, is_idle};
 use crate::error::Problem;
 use crate::inventory::{Inventory, StockKey};
 use crate::journal::{Form, Transaction, Weight, Work};
@@ -119,20 +119,20 @@ impl Work for OrderCommits {
     ) -> Result<Vec<Outcome>, Error> {
         let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
         let first = self.decide(transaction, statements, &commands, form).await?;
-        let is_refused = first.decisions.iter().any(|decision| decision.outcome.is_refusal());
-        let decided = match transaction.doubt.left(first.now) {
-            Some(left) if is_refused => {
+        let refuses = first.decisions.iter().any(|decision| decision.outcome.is_refusal());
+        let decided = match transaction.doubt.wait(first.now, refuses) {
+            Some(left) => {
                 transaction.roll_back().await?;
                 tokio::time::sleep(left).await;
                 self.decide(transaction, statements, &commands, Form::Exact).await?
             }
-            _ => first,
+            None => first,
         };
         let Decided { form, now, at, mut seen, decisions } = decided;
-        let rows = Rows::of(&commands, &decisions);
-        if rows.is_empty() {
+        if is_idle(commands.iter().copied(), &decisions) {
             transaction.roll_back().await?;
         } else {
+            let rows = Rows::of(&commands, &decisions);
             seen.extend(trips::write(transaction, statements, &rows, form, now).await?);
         }
         self.inventory.observe(seen.into_iter().collect(), at).await;

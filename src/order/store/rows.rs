@@ -126,12 +126,6 @@ impl<'d> Rows<'d> {
         rows
     }
 
-    /// Nothing changes: neither an order nor an open key's reply.
-    pub fn is_empty(&self) -> bool {
-        let nothing_saved = self.keys.status.iter().all(Option::is_none);
-        self.outbox.kind.is_empty() && nothing_saved
-    }
-
     fn add(&mut self, command: &'d Command, write: &'d Write) {
         let placement = &**command.placement();
         let order = placement.id.uuid();

@@ -164,7 +164,8 @@ impl Model for Protocol {
                 actions.push(Action::Doubt(doubt, true));
             }
         }
-        let waits = |attempt: &Attempt<Entry>| attempt.doubt.left(state.database.now).is_some();
+        let waits =
+            |attempt: &Attempt<Entry>| attempt.doubt.wait(state.database.now, true).is_some();
         if state.database.in_doubt.iter().any(Transaction::is_behind)
             || state.instances.iter().any(|instance| instance.open.as_ref().is_some_and(waits))
         {

@@ -137,10 +137,9 @@ impl State {
     pub fn run(&mut self, at: usize, mut attempt: Attempt<Entry>, end: End) -> bool {
         let commands: Vec<Command> = attempt.batch.iter().map(|e| e.command.clone()).collect();
         let transaction = self.database.decide(commands, attempt.form);
-        let is_refused = transaction.outcomes().any(Outcome::is_refusal);
-        let may_refuse = self.database.plant == Some(Plant::RefuseInDoubt)
-            || attempt.doubt.left(self.database.now).is_none();
-        if is_refused && !may_refuse {
+        let refuses = transaction.outcomes().any(Outcome::is_refusal);
+        let wait = attempt.doubt.wait(self.database.now, refuses);
+        if wait.is_some() && self.database.plant != Some(Plant::RefuseInDoubt) {
             return false;
         }
         let instance = &mut self.instances[at];
@@ -176,7 +175,9 @@ impl State {
                         Next::Again(attempt) | Next::Reconnect(attempt) => {
                             self.instances[at].open = Some(attempt);
                         }
-                        Next::Refuse(entry) => self.tell(entry.asker, Err(false)),
+                        Next::Refuse(entry) | Next::Unknown(entry) => {
+                            self.tell(entry.asker, Err(false));
+                        }
                     }
                 }
             }
