@@ -45,10 +45,11 @@ impl Answer {
         struct Problem {
             code: String,
         }
-        match serde_json::from_slice::<Problem>(&self.body) {
-            Ok(problem) if !self.acknowledges() => problem.code,
-            _ => String::new(),
+        if self.acknowledges() {
+            return String::new();
         }
+        let problem = serde_json::from_slice::<Problem>(&self.body);
+        problem.map(|problem| problem.code).unwrap_or_default()
     }
 
     /// Status and code, for tallies.

@@ -59,7 +59,7 @@ async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
         let (survivor, answered, url) = (&survivor, &answered, &url);
         async move {
             for turn in 0.. {
-                if Instant::now() > until || answered.load(Ordering::Relaxed) > 4_000 {
+                if Instant::now() > until || answered.load(Ordering::Relaxed) > 2_500 {
                     break;
                 }
                 let (sku, told, key) = match (n + turn) % 2 {
@@ -89,7 +89,7 @@ async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
         }
     };
     let kill = async {
-        while answered.load(Ordering::Relaxed) < 500 {
+        while answered.load(Ordering::Relaxed) < 800 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let kill = std::process::Command::new("kill").args(["-s", "KILL", &pid]).status();

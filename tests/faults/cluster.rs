@@ -61,7 +61,7 @@ impl Cluster {
                 return said;
             }
             assert!(Instant::now() < until, "{words:?}");
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(500)).await;
         }
     }
 }

@@ -16,6 +16,7 @@ async fn searches_until(app: &App, outcome: &str) {
         assert!(Instant::now() < until, "no read of the replica is {outcome}");
         let word = uuid::Uuid::now_v7().simple();
         app.get(&format!("/v1/products?q={word}")).await.ok(200);
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

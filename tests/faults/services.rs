@@ -234,6 +234,7 @@ async fn a_redis_that_comes_back_empty_sends_no_crowd_to_the_database() {
             let path = &paths[(n + answers) % PRODUCTS];
             apps[n % 2].get(path).await.ok(200);
             answers += 1;
+            sleep(Duration::from_millis(10)).await;
         }
         answers
     };

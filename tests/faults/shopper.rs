@@ -58,10 +58,10 @@ impl Shopper {
             match self.dice.random_range(0..10) {
                 0 => self.order(base).await,
                 1..3 => self.add_to_cart(base).await,
-                3..6 => self.look_into_cart(base).await,
+                3..7 => self.look_into_cart(base).await,
                 _ => self.look_at_orders(base).await,
             }
-            sleep(Duration::from_millis(self.dice.random_range(2..20))).await;
+            sleep(Duration::from_millis(self.dice.random_range(5..40))).await;
         }
     }
 
