@@ -156,8 +156,7 @@ impl Run<'_> {
                 let line = Line::open(&postgres).await?;
                 let statements = work.prepare(&line.client).await?;
                 let run = async |batch: &[W::Entry], form| {
-                    let transaction =
-                        Transaction::new(&line, Uuid::nil(), DEADLINE, Doubt::default());
+                    let transaction = Transaction::new(&line, Uuid::nil(), DEADLINE, Doubt::None);
                     work.run(&transaction, &statements, batch, form).await
                 };
                 let mut warm_form = Form::Exact;

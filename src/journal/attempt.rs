@@ -11,21 +11,25 @@ use time::OffsetDateTime;
 /// A batch that is sent at once begins within this time of PostgreSQL's clock, or does nothing.
 pub const BEGINS_WITHIN: Duration = Duration::from_millis(500);
 
-/// Until when a run whose answers were lost may still begin, by PostgreSQL's clock. What was sent
-/// at once holds nothing before it begins, so until then a refusal could be overtaken by it.
+/// What is not known of earlier runs, whose answers were lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Doubt(Option<OffsetDateTime>);
+pub enum Doubt {
+    /// None was lost.
+    #[default]
+    None,
+    /// One was. What it holds, the next run waits for.
+    Lost,
+    /// One was that had been sent at once. It holds nothing before it begins, which it may do
+    /// before this moment of PostgreSQL's clock, so until then a refusal could be overtaken by it.
+    Until(OffsetDateTime),
+}
 
 impl Doubt {
-    /// It begins before this moment, or not at all.
-    pub fn until(moment: OffsetDateTime) -> Self {
-        Self(Some(moment))
-    }
-
     /// How long a batch has to wait if it refuses somebody; a clock that went back makes nobody
     /// wait for longer.
     pub fn wait(self, now: OffsetDateTime, refuses: bool) -> Option<Duration> {
-        let left = Duration::try_from(self.0? - now).ok().filter(|left| !left.is_zero());
+        let Self::Until(moment) = self else { return None };
+        let left = Duration::try_from(moment - now).ok().filter(|left| !left.is_zero());
         left.filter(|_| refuses).map(|left| left.min(BEGINS_WITHIN))
     }
 }
@@ -39,12 +43,10 @@ pub struct Attempt<E> {
     pub form: Form,
     /// How often it was run so far, as it is.
     pub runs: u32,
-    /// Until when the run that is on its way may begin, if it was sent at once.
-    pub begins: Doubt,
-    /// The same of earlier runs, whose answers were lost.
+    /// What will not be known of the run that is on its way, if its answers are lost.
+    pub leaves: Doubt,
+    /// What is not known of earlier ones.
     pub doubt: Doubt,
-    /// An earlier run may have been committed.
-    pub was_lost: bool,
 }
 
 /// What to do with a batch, or a part of it, after a run that failed.
@@ -72,8 +74,7 @@ pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
 impl<E> Attempt<E> {
     /// A batch that was never run.
     pub fn new(batch: Vec<E>, form: Form) -> Self {
-        let (begins, doubt) = (Doubt::default(), Doubt::default());
-        Self { batch, form, runs: 0, begins, doubt, was_lost: false }
+        Self { batch, form, runs: 0, leaves: Doubt::Lost, doubt: Doubt::None }
     }
 
     /// What follows a run that failed in this way; the next of several comes last.
@@ -81,8 +82,8 @@ impl<E> Attempt<E> {
         match class {
             // Exact, because the first run may have taken the keys.
             Class::Lost => {
-                let doubt = self.doubt.max(self.begins);
-                vec![Next::Reconnect(Self { doubt, was_lost: true, ..self.exact() })]
+                let doubt = self.doubt.max(self.leaves);
+                vec![Next::Reconnect(Self { doubt, ..self.exact() })]
             }
             Class::Guard if self.form == Form::Optimistic => {
                 vec![Next::Again(Self { runs: 0, ..self.exact() })]
@@ -99,13 +100,13 @@ impl<E> Attempt<E> {
 
     /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
     fn halved(self) -> Vec<Next<E>> {
-        let Self { mut batch, form, doubt, was_lost, .. } = self;
-        let again = |batch| Next::Again(Self { doubt, was_lost, ..Self::new(batch, form) });
+        let Self { mut batch, form, doubt, .. } = self;
+        let again = |batch| Next::Again(Self { doubt, ..Self::new(batch, form) });
         if batch.len() > 1 {
             let later = batch.split_off(batch.len() / 2);
             return [later, batch].map(again).into();
         }
-        let end = if was_lost { Next::Unknown } else { Next::Refuse };
+        let end = if doubt == Doubt::None { Next::Refuse } else { Next::Unknown };
         batch.into_iter().map(end).collect()
     }
 }
@@ -148,26 +149,29 @@ mod tests {
     #[test]
     fn a_refusal_waits_until_what_was_lost_can_begin_no_more() {
         let now = OffsetDateTime::UNIX_EPOCH;
-        let doubt = Doubt::until(now + BEGINS_WITHIN);
+        let doubt = Doubt::Until(now + BEGINS_WITHIN);
         assert_eq!(doubt.wait(now, true), Some(BEGINS_WITHIN));
         assert_eq!(doubt.wait(now, false), None);
         assert_eq!(doubt.wait(now + BEGINS_WITHIN, true), None);
         assert_eq!(doubt.wait(now - Duration::from_secs(3_600), true), Some(BEGINS_WITHIN));
-        assert_eq!(Doubt::default().wait(now, true), None);
+        assert_eq!(Doubt::Lost.wait(now, true), None);
     }
 
     #[test]
     fn only_a_lost_run_leaves_a_doubt_and_halves_keep_it() {
-        let begins = Doubt::until(OffsetDateTime::UNIX_EPOCH);
-        let run = || Attempt { begins, ..attempt(2, Form::Optimistic, 1) };
+        let leaves = Doubt::Until(OffsetDateTime::UNIX_EPOCH);
+        let run = || Attempt { leaves, ..attempt(2, Form::Optimistic, 1) };
         let [Next::Reconnect(lost)] = &run().after(Class::Lost, 3)[..] else { panic!() };
-        assert_eq!(lost.doubt, begins);
+        assert_eq!(lost.doubt, leaves);
         for next in lost.clone().after(Class::Culprit, 3) {
             let Next::Again(half) = next else { panic!("{next:?}") };
-            assert_eq!(half.doubt, begins);
+            assert_eq!(half.doubt, leaves);
         }
         let [Next::Again(guarded)] = &run().after(Class::Guard, 3)[..] else { panic!() };
-        assert_eq!(guarded.doubt, Doubt::default());
+        assert_eq!(guarded.doubt, Doubt::None);
+        let again = Attempt { leaves: Doubt::Lost, ..lost.clone() };
+        let [Next::Reconnect(again)] = &again.after(Class::Lost, 3)[..] else { panic!() };
+        assert_eq!(again.doubt, leaves, "the first run may still begin");
     }
 
     #[test]

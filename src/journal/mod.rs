@@ -19,7 +19,7 @@ mod work;
 pub use attempt::{Attempt, BEGINS_WITHIN, Doubt, Next, refused};
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
-pub use transaction::{Line, Transaction};
+pub use transaction::{Line, Reading, Transaction};
 pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
@@ -340,7 +340,7 @@ impl<W: Work> Runner<W> {
         let (line, max) = (&connection.line, waited_for + GRACE);
         let transaction = Transaction::new(line, self.id, max, attempt.doubt);
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form).await;
-        attempt.begins = transaction.begins();
+        attempt.leaves = transaction.leaves();
         let outcomes = run?;
         assert!(transaction.is_complete(), "an outcome without BEGIN and COMMIT");
         assert_eq!(outcomes.len(), batch.len(), "an outcome for each entry");

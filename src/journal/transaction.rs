@@ -4,9 +4,9 @@ use super::attempt::{BEGINS_WITHIN, Doubt};
 use crate::postgres::Postgres;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
@@ -18,17 +18,20 @@ const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";
 
-/// Marks a transaction and limits its statements; from the moment of `$1` on it goes unmarked.
-const MARK: &str = "SELECT
-    set_config('doorbuster.batch',
-        CASE WHEN (clock_timestamp() < $1) IS NOT FALSE THEN $2 END, true),
-    set_config('statement_timeout', $3, true)";
+/// Marks a transaction, limits its statements and tells the time.
+const MARK: &str = "SELECT now(),
+    set_config('doorbuster.batch', $1, true), set_config('statement_timeout', $2, true)";
+
+/// Takes the mark off if it is later than this.
+const UNMARK: &str =
+    "SELECT set_config('doorbuster.batch', '', true) WHERE clock_timestamp() >= $1";
 
 /// A lane's own connection, outside the pools.
 pub struct Line {
     /// The connection.
     pub client: Client,
     mark: Statement,
+    unmark: Statement,
 }
 
 impl Line {
@@ -36,17 +39,26 @@ impl Line {
     pub async fn open(postgres: &Postgres) -> Result<Self, Error> {
         let client = postgres.connect().await?;
         client.batch_execute(SETTINGS).await?;
-        let types = [Type::TIMESTAMPTZ, Type::TEXT, Type::TEXT];
-        let mark = client.prepare_typed(MARK, &types).await?;
-        Ok(Self { client, mark })
+        let mark = client.prepare(MARK).await?;
+        let unmark = client.prepare(UNMARK).await?;
+        Ok(Self { client, mark, unmark })
     }
+}
+
+/// PostgreSQL's clock, and when it was heard, so that what is carried on from there is never ahead.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The beginning of the transaction.
+    pub now: OffsetDateTime,
+    /// Somewhat later, by the clock of this process.
+    pub heard_at: Instant,
 }
 
 /// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
 pub struct Transaction<'c> {
     /// The connection, for statements between BEGIN and COMMIT.
     pub client: &'c Client,
-    begin: &'c Statement,
+    line: &'c Line,
     /// This transaction's mark. A statement that is pipelined behind BEGIN would commit by
     /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
     /// lets it do nothing then.
@@ -58,9 +70,9 @@ pub struct Transaction<'c> {
     /// ends a COMMIT that waits for the disk or for a standby, because PostgreSQL counts no longer
     /// then.
     statement_max: Duration,
-    /// Earlier runs of the same batch that may still begin.
+    /// What is not known of earlier runs of the same batch.
     pub doubt: Doubt,
-    begins: OnceLock<Doubt>,
+    leaves: OnceLock<Doubt>,
     began: AtomicBool,
     ended: AtomicBool,
 }
@@ -68,45 +80,40 @@ pub struct Transaction<'c> {
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
     pub fn new(line: &'c Line, lane: Uuid, statement_max: Duration, doubt: Doubt) -> Self {
-        let Line { client, mark: begin } = line;
         let mark = Uuid::now_v7().simple().to_string();
         let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
-        let begins = OnceLock::new();
-        Self { client, begin, mark, lane, statement_max, doubt, begins, began, ended }
+        let (client, leaves) = (&line.client, OnceLock::new());
+        Self { client, line, mark, lane, statement_max, doubt, leaves, began, ended }
     }
 
     /// BEGIN, with the mark and the time.
-    pub async fn begin(&self) -> Result<(), Error> {
-        self.begin_before(None).await
-    }
-
-    /// BEGIN of a batch that is sent at once, at `now` of PostgreSQL's clock. If it arrives much
-    /// later, those who waited for it may have been told something else meanwhile: then it goes
-    /// without its mark, and no guard lets it commit.
-    pub async fn begin_soon(&self, now: OffsetDateTime) -> Result<(), Error> {
-        let late = now + BEGINS_WITHIN;
-        let _ = self.begins.set(Doubt::until(late));
-        self.begin_before(Some(late)).await
-    }
-
-    async fn begin_before(&self, late: Option<OffsetDateTime>) -> Result<(), Error> {
+    pub async fn begin(&self) -> Result<Reading, Error> {
         let time = self.statement_max.as_millis().to_string();
-        let params: &[&(dyn ToSql + Sync)] = &[&late, &self.mark, &time];
+        let params: [&(dyn ToSql + Sync); 2] = [&self.mark, &time];
         // The rules wait for locks and then look again, whatever the database's default is.
         let (begun, marked) = tokio::join!(
             biased;
             self.client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
-            self.client.execute(self.begin, params),
+            self.client.query_one(&self.line.mark, &params),
         );
         begun?;
-        marked?;
+        let now = marked?.get(0);
         self.began.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(Reading { now, heard_at: Instant::now() })
     }
 
-    /// Until when this run may begin, if it was sent at once.
-    pub fn begins(&self) -> Doubt {
-        self.begins.get().copied().unwrap_or_default()
+    /// Stands behind the keys in a batch that is sent at once, at `now` of PostgreSQL's clock. If
+    /// it takes the keys much later, those who waited for it may have been told something else
+    /// meanwhile: then it goes on without its mark, and no guard lets it commit.
+    pub async fn unless_late(&self, now: OffsetDateTime) -> Result<(), Error> {
+        let late = now + BEGINS_WITHIN;
+        let _ = self.leaves.set(Doubt::Until(late));
+        self.client.execute(&self.line.unmark, &[&late]).await.map(drop)
+    }
+
+    /// What will not be known of this run, if its answers are lost.
+    pub fn leaves(&self) -> Doubt {
+        self.leaves.get().copied().unwrap_or(Doubt::Lost)
     }
 
     /// COMMIT. Ok says nothing unless every statement before it was Ok as well.

@@ -90,12 +90,9 @@ impl World {
             Command::Pay { order, payment, .. } => self.pay(order, payment),
             Command::Settle { claim, order, payment, answer, access_token } => {
                 let decision = self.settle(order, *payment, *answer, access_token.as_deref());
-                let resource = command.resource();
-                match claim.as_ref().and_then(|claim| self.saved_reply(claim, resource)) {
-                    // An earlier answer to this payment was recorded and given already.
-                    Some(reply) => {
-                        Decision { outcome: Outcome::Answered(reply), key: None, ..decision }
-                    }
+                let said = claim.as_ref().and_then(|claim| self.said(claim, command.resource()));
+                match said {
+                    Some(outcome) => Decision { outcome, key: None, ..decision },
                     None => decision,
                 }
             }
@@ -125,12 +122,18 @@ impl World {
         Some(Decision::unchanged(outcome))
     }
 
-    fn saved_reply(&self, claim: &Claim, resource: Uuid) -> Option<Reply> {
+    /// What the key of a payment stands for already: an earlier answer to it, or, since that freed
+    /// the key, another request.
+    fn said(&self, claim: &Claim, payment: Uuid) -> Option<Outcome> {
         let saved = self.keys.get(&claim.id())?;
-        if saved.resource_id != Some(resource) {
-            return None;
+        if saved.resource_id == Some(payment) {
+            let reply = saved.reply.clone()?;
+            return Some(Outcome::Answered(Reply { replayed: false, ..reply }));
         }
-        saved.reply.clone().map(|reply| Reply { replayed: false, ..reply })
+        Some(match saved.clone().answer(claim) {
+            Ok(reply) => Outcome::Answered(reply),
+            Err(problem) => Outcome::Refused(problem),
+        })
     }
 
     fn place(
@@ -242,7 +245,13 @@ impl World {
             return match known.status {
                 PaymentStatus::Processing => Decision::unchanged(Outcome::Charge(order.clone())),
                 PaymentStatus::Declined => Decision::refused(Outcome::Refused(declined())),
-                _ => Decision::refused(self.shown(order)),
+                _ => match self.shown(order) {
+                    Outcome::Answered(reply) => {
+                        let key = Some(KeyWrite::Save(reply.clone()));
+                        Decision { outcome: Outcome::Answered(reply), write: None, key }
+                    }
+                    outcome => Decision::refused(outcome),
+                },
             };
         }
         let is_overdue = order.facts.pay_by.is_some_and(|pay_by| pay_by <= self.now);

@@ -9,7 +9,7 @@ use super::order::{Facts, Line, PaymentStatus, Placement, State, Status};
 use crate::contact::Address;
 use crate::error::Code;
 use crate::id::{LineId, OrderId, PaymentId, ShopperId, VariantId};
-use crate::idempotency::{Claim, Saved};
+use crate::idempotency::{Claim, Reply, Saved};
 use crate::inventory::{Level, StockKey};
 use crate::payment::{Answer, Terms};
 use crate::pricing::Totals;
@@ -365,6 +365,36 @@ fn a_declined_second_payment_keeps_the_order_and_frees_its_key() {
     assert_eq!(write.payment, Some(declined));
     assert_eq!(model.orders[0].1.status, Status::Confirmed);
     model.assert_sound();
+}
+
+#[test]
+fn whoever_is_told_late_of_a_declined_payment_hears_what_its_key_stands_for_since() {
+    let mut model = Model::new(1, 9);
+    let placed = place(placement(&[(model.rows[0], 1)]), Terms::Charge);
+    model.commit(&[placed]);
+    let (order, _) = model.orders[0].clone();
+    let claim = claim("pay");
+    let settle = Command::Settle {
+        claim: Some(claim.clone()),
+        order,
+        payment: PaymentId::new(),
+        answer: Answer::Declined,
+        access_token: None,
+    };
+    let since = |reply| Saved {
+        request_hash: claim.request_hash.to_vec(),
+        resource_id: Some(PaymentId::new().uuid()),
+        reply,
+    };
+    let hears = |saved| {
+        let decisions = decide([&settle], model.world(HashMap::from([(claim.id(), saved)])));
+        assert_eq!(decisions[0].key, None);
+        decisions[0].outcome.clone()
+    };
+    let reply = Reply::ok("{}");
+    assert_eq!(hears(since(Some(reply.clone()))), Outcome::Answered(reply));
+    let Outcome::Refused(problem) = hears(since(None)) else { panic!() };
+    assert_eq!(problem.code, Code::RequestInProgress);
 }
 
 #[test]

@@ -132,8 +132,14 @@ impl Database {
         }
     }
 
-    /// More units have arrived.
-    pub fn restock(&mut self, key: StockKey, units: i64) {
+    /// More units have arrived, once nobody holds their row.
+    pub fn restock(&mut self, dice: &mut StdRng, key: StockKey, units: i64) {
+        self.wait_for(dice, key);
+        self.add(key, units);
+    }
+
+    /// More units are there.
+    pub fn add(&mut self, key: StockKey, units: i64) {
         if let Some(row) = self.stock.get_mut(&key) {
             row.level.available += units;
         }
@@ -151,9 +157,13 @@ impl Database {
 
     /// The price changes, as soon as nobody holds its row.
     pub fn change_offer(&mut self, dice: &mut StdRng, key: StockKey) {
+        self.wait_for(dice, key);
+        self.stock.get_mut(&key).into_iter().for_each(|row| row.offer_version += 1);
+    }
+
+    fn wait_for(&mut self, dice: &mut StdRng, key: StockKey) {
         let is_of = |c: &Command| c.placement().lines.iter().any(|line| line.stock == key);
         self.wait(dice, |held| held.iter().any(is_of));
-        self.stock.get_mut(&key).into_iter().for_each(|row| row.offer_version += 1);
     }
 
     /// What an order of this is of: the cart with its version, or the same as before. `None` if

@@ -60,8 +60,8 @@ pub struct Instance {
     pub charges: Vec<Charge>,
     pub waiting: Vec<Waiting>,
     pub in_flight: InFlight<Entry>,
-    /// What was asked before is not known to the actor any more.
-    pub restarted_at: u64,
+    /// Requests up to this one the actor does not know any more.
+    pub forgotten: u64,
 }
 
 impl Shop {
@@ -81,7 +81,7 @@ impl Shop {
     /// A request has its answer, and with it those who have waited for the same.
     fn answer(&mut self, at: usize, command: &Command, asker: Asker, answered: Answered) {
         if let (Some(claim), Some((_, turn))) = (command.claim(), asker)
-            && turn > self.instances[at].restarted_at
+            && turn > self.instances[at].forgotten
         {
             for (other, told) in self.instances[at].in_flight.leave(claim, &answered) {
                 match told {
@@ -143,9 +143,9 @@ impl Shop {
         let commands: Vec<Command> =
             attempt.batch.iter().map(|entry| entry.command.clone()).collect();
         let transaction = self.database.run(&mut self.dice, commands.clone(), attempt.form);
-        attempt.begins = match attempt.form {
-            Form::Optimistic => Doubt::until(self.database.now + BEGINS_WITHIN),
-            Form::Exact => Doubt::default(),
+        attempt.leaves = match attempt.form {
+            Form::Optimistic => Doubt::Until(self.database.now + BEGINS_WITHIN),
+            Form::Exact => Doubt::Lost,
         };
         let refuses = transaction.outcomes().any(Outcome::is_refusal);
         let wait = attempt.doubt.wait(self.database.now, refuses);
@@ -348,7 +348,7 @@ impl Shop {
     /// The actor starts again and has forgotten who waits; its work goes on.
     pub fn restart(&mut self, at: usize) {
         self.count("restarts of an actor");
-        self.instances[at].restarted_at = self.id().as_u128() as u64;
+        self.instances[at].forgotten = self.id().as_u128() as u64;
         self.instances[at].in_flight = InFlight::default();
         for client in &mut self.clients {
             if client.waits_for == Some(at) {

@@ -128,7 +128,8 @@ impl Shop {
             985..988 => self.change_offers(),
             988..990 => {
                 let key = self.rows[self.dice.random_range(0..self.rows.len())];
-                self.database.restock(key, self.dice.random_range(1..30));
+                let units = self.dice.random_range(1..30);
+                self.database.restock(&mut self.dice, key, units);
             }
             990..993 if self.happens(Fault::Kill, 1.0) => self.kill(instance),
             993..995 if self.happens(Fault::Restart, 1.0) => self.restart(instance),

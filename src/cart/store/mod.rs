@@ -12,6 +12,7 @@
 mod checks;
 mod erase;
 mod merge;
+mod slot;
 mod statements;
 
 pub use checks::CHECKS;
@@ -26,25 +27,23 @@ use crate::contact::Address;
 use crate::error::Problem;
 use crate::id::{ShopperId, VariantId};
 use crate::idempotency::{Claims, KeyId, Saved};
-use crate::journal::{Form, Pass, Transaction, Weight, Work};
+use crate::journal::{Doubt, Form, Pass, Transaction, Weight, Work};
 use crate::postgres::Postgres;
 use crate::pricing::Terms;
 use crate::retention::Sweep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use slot::Slot;
 use statements::{READ, Statements};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
 type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
-
-/// How long the changes of a lane are remembered: longer than any entry may be run again.
-const APPLIED_MAX: Duration = Duration::minutes(10);
 
 /// One command on its way through the journal, with the sender of its answer.
 pub struct Entry {
@@ -132,7 +131,12 @@ impl Work for CartCommits {
     ) -> Result<Vec<Answer>, Error> {
         let commands: Vec<&Command> = batch.iter().map(|entry| &entry.command).collect();
         let Found { now, keys, rows } = lock(transaction, statements, &commands).await?;
-        let refuse = |problem: Problem| Ok(vec![Err(problem); batch.len()]);
+        let refuse = |problem: Problem| {
+            // An earlier run may have made the changes.
+            let is_unknown = transaction.doubt != Doubt::None;
+            let problem = if is_unknown { Problem::unknown_outcome() } else { problem };
+            Ok(vec![Err(problem); batch.len()])
+        };
         let stored = rows.iter().map(Stored::read).collect::<Result<Vec<_>, _>>();
         let stored = match stored {
             Ok(stored) => stored,
@@ -189,19 +193,18 @@ async fn lock(
     let (make, locked): (Params<'_>, Params<'_>) = (&[&shoppers, mark], &[&shoppers]);
     let asked: Params<'_> = &[scopes, keys];
     // Sent in this order without waiting in between; every answer counts.
-    let (begun, taken, made, rows, now, known) = tokio::join!(
+    let (begun, taken, made, rows, known) = tokio::join!(
         biased;
         transaction.begin(),
         client.query(&statements.take_keys, take),
         client.execute(&statements.make, make),
         client.query(&statements.lock, locked),
-        client.query_one(&statements.now, &[]),
         client.query(&statements.known_keys, asked),
     );
-    begun?;
-    let (taken, _, rows, now, known) = (taken?, made?, rows?, now?, known?);
+    let now = begun?.now;
+    let (taken, _, rows, known) = (taken?, made?, rows?, known?);
     let keys = Saved::others(claimed().map(|(claim, _)| claim), &taken, &known);
-    Ok(Found { now: now.get(0), keys, rows })
+    Ok(Found { now, keys, rows })
 }
 
 /// Trip 2: the carts, the keys, COMMIT.
@@ -214,7 +217,7 @@ async fn write(
     now: OffsetDateTime,
 ) -> Result<(), Error> {
     let client = transaction.client;
-    let columns = Columns::of(decisions, stored, transaction.lane, now);
+    let columns = Columns::of(decisions, stored, transaction, now);
     let Columns { shopper, version, items, currency, email, address, option, applied } = &columns;
     let count = i64::try_from(shopper.len()).unwrap_or(i64::MAX);
     let carts: Params<'_> =
@@ -255,15 +258,6 @@ struct Stored {
     cart: Cart,
     applied: Vec<Slot>,
     is_merged: bool,
-}
-
-/// The changes that a lane made to a cart last.
-#[derive(Serialize, Deserialize, Clone)]
-struct Slot {
-    lane: Uuid,
-    #[serde(with = "time::serde::rfc3339")]
-    at: OffsetDateTime,
-    changes: Vec<Uuid>,
 }
 
 /// A line as it is stored.
@@ -330,15 +324,19 @@ struct Columns<'d> {
 }
 
 impl<'d> Columns<'d> {
-    fn of(decisions: &'d Decisions, stored: &[Stored], lane: Uuid, now: OffsetDateTime) -> Self {
+    fn of(
+        decisions: &'d Decisions,
+        stored: &[Stored],
+        transaction: &Transaction<'_>,
+        now: OffsetDateTime,
+    ) -> Self {
         let before: HashMap<ShopperId, &[Slot]> =
             stored.iter().map(|stored| (stored.shopper, &*stored.applied)).collect();
         let mut columns = Self::default();
         for (shopper, (cart, changes)) in &decisions.changed {
-            let before = before.get(shopper).copied().unwrap_or_default().iter();
-            let kept = before.filter(|slot| slot.lane != lane && slot.at + APPLIED_MAX > now);
-            let mut applied: Vec<Slot> = kept.cloned().collect();
-            applied.push(Slot { lane, at: now, changes: changes.clone() });
+            let before = before.get(shopper).copied().unwrap_or_default();
+            let slot = Slot { lane: transaction.lane, at: now, changes: changes.clone() };
+            let applied = slot.behind(before, transaction.doubt);
             columns.shopper.push(shopper.uuid());
             columns.version.push(cart.version);
             columns.items.push(items(cart));

@@ -38,7 +38,6 @@ statements! {
         WHERE current_setting('doorbuster.batch', true) = $2
         ORDER BY s.id ON CONFLICT DO NOTHING";
     lock: LOCK;
-    now: "SELECT now()";
     update: "
         WITH changed AS (
             UPDATE carts c SET version = n.version, items = n.items::jsonb,

@@ -28,7 +28,7 @@ use super::command::{Command, Outcome, Periods, World};
 use super::decide::{Decision, decide, is_idle};
 use crate::error::Problem;
 use crate::inventory::{Inventory, StockKey};
-use crate::journal::{Form, Transaction, Weight, Work};
+use crate::journal::{Form, Reading, Transaction, Weight, Work};
 use crate::retention::Sweep;
 use rows::Rows;
 use statements::Statements;
@@ -173,11 +173,11 @@ impl OrderCommits {
             }
             _ => {
                 let locked = trips::lock(transaction, statements, commands).await?;
-                self.clock.set(locked.now, at);
+                self.clock.set(locked.clock);
                 // The counts are those under the locks, so the locks order their instants.
                 at = Instant::now();
                 let world = World {
-                    now: locked.now,
+                    now: locked.clock.now,
                     next_number,
                     keys: locked.keys,
                     stock: locked.stock,
@@ -241,21 +241,20 @@ const CLOCK_MAX: Duration = Duration::from_secs(60);
 
 /// PostgreSQL's clock as last read, carried on by the monotonic one: all instances agree.
 #[derive(Default)]
-pub struct Clock(Mutex<Option<(OffsetDateTime, Instant)>>);
+pub struct Clock(Mutex<Option<Reading>>);
 
 impl Clock {
-    /// `now` was read by a transaction that began at `at`.
-    fn set(&self, now: OffsetDateTime, at: Instant) {
+    fn set(&self, reading: Reading) {
         let mut read = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *read = Some((now, at));
+        *read = Some(reading);
     }
 
     /// To the microsecond, as PostgreSQL stores it.
     fn now(&self) -> Option<OffsetDateTime> {
         let read = *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        read.filter(|(_, at)| at.elapsed() < CLOCK_MAX).map(|(now, at)| {
-            let elapsed = i64::try_from(at.elapsed().as_micros()).unwrap_or(i64::MAX);
-            now + time::Duration::microseconds(elapsed)
+        read.filter(|read| read.heard_at.elapsed() < CLOCK_MAX).map(|read| {
+            let elapsed = i64::try_from(read.heard_at.elapsed().as_micros()).unwrap_or(i64::MAX);
+            read.now + time::Duration::microseconds(elapsed)
         })
     }
 }

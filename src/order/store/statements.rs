@@ -18,7 +18,6 @@ statements! {
         FROM unnest($1::uuid[], $2::uuid[]) AS k (variant_id, location_id)
         JOIN stock s USING (variant_id, location_id)
         ORDER BY s.variant_id, s.location_id FOR UPDATE OF s";
-    now: "SELECT now()";
     lock_orders: "
         SELECT id, status, payment_status, fulfillment_status FROM orders
         WHERE id = ANY($1) AND id BETWEEN $2 AND $3 ORDER BY id FOR UPDATE";

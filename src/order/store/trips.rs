@@ -8,7 +8,7 @@ use super::statements::Statements;
 use crate::id::{OrderId, ShopperId};
 use crate::idempotency::{Claims, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
-use crate::journal::{Form, Transaction};
+use crate::journal::{Form, Reading, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
@@ -30,7 +30,7 @@ async fn query(
 /// What the locks returned.
 pub struct Found {
     /// PostgreSQL's clock.
-    pub now: OffsetDateTime,
+    pub clock: Reading,
     /// Keys that were taken before.
     pub keys: HashMap<KeyId, Saved>,
     /// The versions of the carts.
@@ -71,25 +71,23 @@ pub async fn lock(
     let skipped_params: Params<'_> = &[&skipped, &spans[1].0, &spans[1].1];
     let payment_params: Params<'_> = &[&all, &spans[2].0, &spans[2].1];
     // Sent in this order without waiting in between; every answer counts.
-    let (begun, taken, carts, stock, now, orders, expiring, payments, known) = tokio::join!(
+    let (begun, taken, carts, stock, orders, expiring, payments, known) = tokio::join!(
         biased;
         transaction.begin(),
         query(client, &statements.take_keys, keys.len(), take_params),
         query(client, &statements.lock_carts, carts.len(), carts_params),
         query(client, &statements.lock_stock, variants.len(), stock_params),
-        client.query_one(&statements.now, &[]),
         query(client, &statements.lock_orders, waited.len(), waited_params),
         query(client, &statements.lock_expiring, skipped.len(), skipped_params),
         query(client, &statements.payments, all.len(), payment_params),
         query(client, &statements.known_keys, asked.keys.len(), asked_params),
     );
-    begun?;
+    let clock = begun?;
     let claimed = commands.iter().filter_map(|command| command.new_claim());
     let keys = Saved::others(claimed, &taken?, &known?);
     let carts = carts?;
     let carts = carts.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get(1))).collect();
     let stock = stock?.iter().map(|row| (store::key(row), locked(row))).collect();
-    let now = now?.get(0);
     let mut states: HashMap<OrderId, State> = HashMap::new();
     for row in orders?.iter().chain(&expiring?) {
         states.insert(row.get::<_, Uuid>(0).into(), state(row));
@@ -98,7 +96,7 @@ pub async fn lock(
         let order = OrderId::from(row.get::<_, Uuid>(0));
         states.entry(order).and_modify(|state| state.payments.push(payment(row)));
     }
-    Ok(Found { now, keys, carts, stock, orders: states })
+    Ok(Found { clock, keys, carts, stock, orders: states })
 }
 
 /// The ids of orders that exist already: those that are to expire, or the others.
@@ -146,15 +144,21 @@ pub async fn write(
 ) -> Result<Vec<(StockKey, i64)>, Error> {
     // Sent in this order without waiting in between; the hot stock rows come last, so that they
     // are locked only for the flush.
-    let (begun, keys, emptied, inserted, updated, moved, committed) = tokio::join!(
+    let (begun, keys, late, emptied, inserted, updated, moved, committed) = tokio::join!(
         biased;
         async {
             match form {
-                Form::Optimistic => transaction.begin_soon(now).await,
+                Form::Optimistic => transaction.begin().await.map(drop),
                 Form::Exact => Ok(()),
             }
         },
         write_keys(transaction, statements, &rows.keys, form),
+        async {
+            match form {
+                Form::Optimistic => transaction.unless_late(now).await,
+                Form::Exact => Ok(()),
+            }
+        },
         empty_carts(transaction, statements, rows, form),
         insert(transaction, statements, rows, now),
         update(transaction.client, statements, rows),
@@ -163,6 +167,7 @@ pub async fn write(
     );
     begun?;
     keys?;
+    late?;
     emptied?;
     inserted?;
     updated?;

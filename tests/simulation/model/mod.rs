@@ -174,7 +174,8 @@ impl Model for Protocol {
         if self.may_expire && !state.is_late {
             actions.push(Action::Late);
         }
-        if self.may_restock && !state.is_restocked {
+        let is_held = state.database.in_doubt.iter().any(|transaction| !transaction.is_behind());
+        if self.may_restock && !state.is_restocked && !is_held {
             actions.push(Action::Restock);
         }
         if state.is_late && state.candidates().next().is_some() {
@@ -231,7 +232,7 @@ impl Model for Protocol {
             }
             Action::Restock => {
                 state.is_restocked = true;
-                state.database.restock(row(), 1);
+                state.database.add(row(), 1);
             }
             Action::Late => {
                 state.is_late = true;

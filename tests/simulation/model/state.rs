@@ -147,9 +147,9 @@ impl State {
             instance.queue.pop_front();
         }
         attempt.runs += 1;
-        attempt.begins = match attempt.form {
-            Form::Optimistic => Doubt::until(self.database.now + BEGINS_WITHIN),
-            Form::Exact => Doubt::default(),
+        attempt.leaves = match attempt.form {
+            Form::Optimistic => Doubt::Until(self.database.now + BEGINS_WITHIN),
+            Form::Exact => Doubt::Lost,
         };
         let ran = match end {
             End::Committed => self.database.commit(transaction),
