@@ -90,7 +90,12 @@ impl World {
             Command::Pay { order, payment, .. } => self.pay(order, payment),
             Command::Settle { claim, order, payment, answer, access_token } => {
                 let decision = self.settle(order, *payment, *answer, access_token.as_deref());
-                let said = claim.as_ref().and_then(|claim| self.said(claim, command.resource()));
+                let resource = command.resource();
+                let is_refused = matches!(decision.outcome, Outcome::Refused(_));
+                let said = claim.as_ref().and_then(|claim| {
+                    let since = || self.taken_since(claim, resource).filter(|_| is_refused);
+                    self.said(claim, resource).or_else(since)
+                });
                 match said {
                     Some(outcome) => Decision { outcome, key: None, ..decision },
                     None => decision,
@@ -122,14 +127,18 @@ impl World {
         Some(Decision::unchanged(outcome))
     }
 
-    /// What the key of a payment stands for already: an earlier answer to it, or, since that freed
-    /// the key, another request.
+    /// What was said of this payment already.
     fn said(&self, claim: &Claim, payment: Uuid) -> Option<Outcome> {
+        let saved = self.keys.get(&claim.id()).filter(|key| key.resource_id == Some(payment))?;
+        let reply = saved.reply.clone()?;
+        Some(Outcome::Answered(Reply { replayed: false, ..reply }))
+    }
+
+    /// What the key of a declined payment stands for, if that has freed it and another request has
+    /// taken it since.
+    fn taken_since(&self, claim: &Claim, payment: Uuid) -> Option<Outcome> {
         let saved = self.keys.get(&claim.id())?;
-        if saved.resource_id == Some(payment) {
-            let reply = saved.reply.clone()?;
-            return Some(Outcome::Answered(Reply { replayed: false, ..reply }));
-        }
+        saved.resource_id.filter(|resource| *resource != payment)?;
         Some(match saved.clone().answer(claim) {
             Ok(reply) => Outcome::Answered(reply),
             Err(problem) => Outcome::Refused(problem),

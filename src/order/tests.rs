@@ -372,29 +372,33 @@ fn whoever_is_told_late_of_a_declined_payment_hears_what_its_key_stands_for_sinc
     let mut model = Model::new(1, 9);
     let placed = place(placement(&[(model.rows[0], 1)]), Terms::Charge);
     model.commit(&[placed]);
-    let (order, _) = model.orders[0].clone();
+    let (order, state) = model.orders[0].clone();
     let claim = claim("pay");
-    let settle = Command::Settle {
+    let settle = |payment, answer| Command::Settle {
         claim: Some(claim.clone()),
-        order,
-        payment: PaymentId::new(),
-        answer: Answer::Declined,
+        order: order.clone(),
+        payment,
+        answer,
         access_token: None,
     };
+    let declined = settle(PaymentId::new(), Answer::Declined);
+    let captured = settle(state.payments[0].id, Answer::Captured);
     let since = |reply| Saved {
         request_hash: claim.request_hash.to_vec(),
         resource_id: Some(PaymentId::new().uuid()),
         reply,
     };
-    let hears = |saved| {
-        let decisions = decide([&settle], model.world(HashMap::from([(claim.id(), saved)])));
-        assert_eq!(decisions[0].key, None);
+    let hears = |settle, saved| {
+        let decisions = decide([settle], model.world(HashMap::from([(claim.id(), saved)])));
         decisions[0].outcome.clone()
     };
     let reply = Reply::ok("{}");
-    assert_eq!(hears(since(Some(reply.clone()))), Outcome::Answered(reply));
-    let Outcome::Refused(problem) = hears(since(None)) else { panic!() };
+    assert_eq!(hears(&declined, since(Some(reply.clone()))), Outcome::Answered(reply.clone()));
+    let Outcome::Refused(problem) = hears(&declined, since(None)) else { panic!() };
     assert_eq!(problem.code, Code::RequestInProgress);
+    // Money that was taken is told as it is.
+    let Outcome::Answered(paid) = hears(&captured, since(Some(reply.clone()))) else { panic!() };
+    assert_ne!(paid, reply);
 }
 
 #[test]
