@@ -39,8 +39,7 @@ impl Line {
     pub async fn open(postgres: &Postgres) -> Result<Self, Error> {
         let client = postgres.connect().await?;
         client.batch_execute(SETTINGS).await?;
-        let mark = client.prepare(MARK).await?;
-        let unmark = client.prepare(UNMARK).await?;
+        let (mark, unmark) = tokio::try_join!(client.prepare(MARK), client.prepare(UNMARK))?;
         Ok(Self { client, mark, unmark })
     }
 }
