@@ -59,6 +59,7 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let mut running = backup(&second, &database.tcp_url, &["run", folder]).spawn().unwrap();
     let copied = until("there is no base backup", async || {
         end_segment(&database).await;
+        sleep(Duration::from_millis(250)).await;
         base.is_dir()
     });
     tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), copied);

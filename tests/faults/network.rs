@@ -74,7 +74,7 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
-    let (cuts, mut rounds) = (times("CUTS", 20), 1);
+    let (cuts, mut rounds) = (times("CUTS", 12), 1);
     while line.cuts() < cuts {
         // Long enough to prepare the statements of a connection.
         let bytes = sale.dice.random_range(16_000..40_000);

@@ -4,9 +4,10 @@ use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
@@ -52,7 +53,7 @@ impl Services {
 /// A pair that ends when this value, or the whole test process, goes: its standard input closes.
 pub struct Pair {
     pub services: Services,
-    pub data: std::path::PathBuf,
+    pub data: PathBuf,
     child: Child,
     /// What stops the servers that a test has started again.
     pub(super) stops: Vec<Command>,
@@ -65,8 +66,15 @@ impl Pair {
 
     /// The same, with more in the environment of its servers.
     pub fn start_with(name: &str, environment: &[(&str, &str)]) -> Self {
-        remove_left_over();
         let data = Self::folder(name);
+        std::fs::create_dir_all(&data).unwrap();
+        let copy = Command::new("cp").arg("-a").arg(image().join(".")).arg(&data).status();
+        assert!(copy.unwrap().success());
+        Self::on(data, environment)
+    }
+
+    /// A pair on what is in that folder, if there is anything.
+    fn on(data: PathBuf, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
             .args(["services", "--data"])
             .arg(&data)
@@ -81,17 +89,22 @@ impl Pair {
         Self { services, data, child, stops: Vec::new() }
     }
 
+    /// Stops its servers; its data stays.
+    fn stop(&mut self) {
+        self.stops.iter_mut().for_each(|stop| drop(stop.status()));
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+
     /// Where the data of a pair of that name is.
-    pub fn folder(name: &str) -> std::path::PathBuf {
+    pub fn folder(name: &str) -> PathBuf {
         std::env::temp_dir().join(format!("db-{name}-{}", std::process::id()))
     }
 }
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        self.stops.iter_mut().for_each(|stop| drop(stop.status()));
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        self.stop();
         let _ = std::fs::remove_dir_all(&self.data);
     }
 }
@@ -102,10 +115,29 @@ fn remove_left_over() {
         let name = entry.file_name().into_string().unwrap_or_default();
         let owner = name.strip_prefix("db-").and_then(|name| name.rsplit_once('-'));
         let owner = owner.and_then(|(_, pid)| pid.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// What every pair begins as: a pair whose database is migrated, stopped again.
+fn image() -> &'static Path {
+    static IMAGE: OnceLock<Pair> = OnceLock::new();
+    let image = IMAGE.get_or_init(|| {
+        remove_left_over();
+        let mut pair = Pair::on(Pair::folder("image"), &[]);
+        let migrate = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
+            .args(["migrate", "--database", &pair.services.postgres_url])
+            .stdout(Stdio::null())
+            .status();
+        assert!(migrate.unwrap().success());
+        pair.stop();
+        pair
+    });
+    let (data, place) = (&image.data, &image.services.postgres_data);
+    assert!(place.starts_with(data.to_str().unwrap()), "PostgreSQL's user cannot enter {data:?}");
+    data
 }
 
 /// The pair of this test binary.
@@ -114,7 +146,7 @@ pub fn services() -> &'static Services {
     &PAIR.get_or_init(|| Pair::start("tests")).services
 }
 
-/// A database of a test's own, cloned from one that is migrated once.
+/// A database of a test's own, cloned from that of its pair.
 #[derive(Clone)]
 pub struct Database {
     pub url: String,
@@ -130,22 +162,12 @@ impl Database {
     /// A migrated database in a pair.
     pub async fn on(services: &Services) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        // One at a time: nobody else may look at what is cloned.
         static CLONING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-        static MIGRATED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-        let _one_at_a_time = CLONING.lock().await;
-        let admin = connect(&services.postgres_url).await;
-        let template = named(&services.postgres_url, "template_doorbuster");
-        if !MIGRATED.lock().unwrap().contains(&template) {
-            admin.batch_execute("CREATE DATABASE template_doorbuster").await.unwrap();
-            let migrate = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
-                .args(["migrate", "--database", &template])
-                .stdout(Stdio::null())
-                .status();
-            assert!(migrate.unwrap().success());
-            MIGRATED.lock().unwrap().push(template);
-        }
+        let _cloning = CLONING.lock().await;
+        let admin = connect(&named(&services.postgres_url, "postgres")).await;
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let sql = format!("CREATE DATABASE {name} TEMPLATE template_doorbuster");
+        let sql = format!("CREATE DATABASE {name} TEMPLATE doorbuster");
         admin.batch_execute(&sql).await.unwrap();
         Self {
             url: named(&services.postgres_url, &name),
