@@ -315,6 +315,18 @@ fn an_earlier_run_of_ours_that_waits_for_its_payment_is_taken_up_again() {
 }
 
 #[test]
+fn an_earlier_run_of_ours_whose_key_has_another_owner_now_is_not_made_again() {
+    for available in [1, 2] {
+        let mut model = Model::new(1, available);
+        let command = place(placement(&[(model.rows[0], 1)]), Terms::Invoice);
+        model.commit(std::slice::from_ref(&command));
+        let again = decide([&command], model.world(HashMap::new()));
+        assert_eq!(outcome(&again, 0), &Outcome::Nothing);
+        assert_eq!((&again[0].write, &again[0].key), (&None, &Some(KeyWrite::Drop)));
+    }
+}
+
+#[test]
 fn facts_come_from_the_database_s_clock_and_numbers_follow_each_other() {
     let mut model = Model::new(1, 9);
     let row = model.rows[0];

@@ -161,6 +161,34 @@ async fn a_batch_that_reaches_postgres_late_places_no_order_that_was_refused() {
 }
 
 #[tokio::test]
+async fn a_guest_who_logs_in_before_a_lost_answer_is_found_out_keeps_the_order() {
+    let database = Database::new().await;
+    let proxy = Proxy::before(&database);
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1")];
+    let app = App::reaching(&proxy.url, &database, &settings).await;
+    // What a log-in does to the key, before the next run looks for it.
+    let logs_in = "CREATE FUNCTION log_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE idempotency_keys SET scope = 'customer' WHERE (scope, key) = (NEW.scope, NEW.key);
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER log_in AFTER INSERT OR UPDATE ON idempotency_keys FOR EACH ROW
+            WHEN (NEW.key LIKE 'guest-%' AND NEW.status IS NOT NULL AND NEW.scope <> 'customer')
+            EXECUTE FUNCTION log_in()";
+    database.execute(logs_in).await;
+    app.stocked("A", 100, 3).await;
+    // The view and the clock are learnt from a first order.
+    app.place(&order_of(&[("A", 1)])).await.ok(201);
+    for (key, left) in [("guest-plenty", 1), ("guest-last", 0)] {
+        proxy.arm(Fault::SwallowCommit, 1, true);
+        app.place_as(key, &order_of(&[("A", 1)])).await.problem(503, "storage_unavailable");
+        assert_eq!(app.level("A").await, [3, left, 0, 3 - left]);
+    }
+    let kept = "SELECT count(*) FROM idempotency_keys WHERE scope = 'customer' AND status = 201";
+    assert_eq!((proxy.committed(), database.number(kept).await), (2, 2));
+    database.assert_clean();
+}
+
+#[tokio::test]
 async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
     let settings = [
         ("POSTGRES__JOURNAL_CONNECTIONS", "1"),

@@ -14,6 +14,7 @@ use doorbuster::postgres::Class;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -223,7 +224,8 @@ impl Database {
             }
             Form::Exact => self.lock(&commands),
         };
-        self.next_number += commands.len() as i64;
+        let is_new = |command: &&Command| matches!(command, Command::Place { .. });
+        self.next_number += commands.iter().filter(is_new).count() as i64;
         let decisions = decide(&commands, world);
         Transaction { commands, decisions, form, late: None }
     }
@@ -429,25 +431,17 @@ impl Database {
             KeyWrite::Drop | KeyWrite::Wait => {}
         }
     }
+}
 
-    /// All of it in words, for whoever compares two of them.
-    pub fn in_words(&self) -> String {
-        let sorted = |keys: &HashMap<KeyId, Saved>| -> Vec<String> {
-            let mut words: Vec<String> = keys.iter().map(|one| format!("{one:?}")).collect();
-            words.sort_unstable();
-            words
-        };
-        format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            self.now,
-            self.orders,
-            sorted(&self.keys),
-            self.unsettled,
-            self.carts,
-            self.stock,
-            self.in_doubt,
-            self.wrong
-        )
+/// All that makes a difference to what comes next, for whoever compares two of them.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { now, next_number, orders, unsettled, carts, stock, in_doubt, wrong, .. } =
+            self;
+        let mut keys: Vec<_> = self.keys.iter().collect();
+        keys.sort_unstable_by_key(|(key, _)| *key);
+        write!(f, "{} {orders:?} {keys:?} {unsettled:?} ", now.unix_timestamp_nanos())?;
+        write!(f, "{carts:?} {stock:?} {next_number} {in_doubt:?} {wrong:?}")
     }
 }
 

@@ -8,7 +8,7 @@ use super::statements::Statements;
 use crate::id::{OrderId, ShopperId};
 use crate::idempotency::{Claims, KeyId, Saved};
 use crate::inventory::{Level, StockKey, store};
-use crate::journal::{Form, Reading, Transaction};
+use crate::journal::{Doubt, Form, Reading, Transaction};
 use std::collections::{BTreeSet, HashMap};
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
@@ -57,7 +57,8 @@ pub async fn lock(
         .flat_map(|command| command.placement().lines.iter().map(|line| line.stock))
         .collect();
     let (variants, locations) = store::columns(&rows);
-    let (waited, skipped) = (existing(commands, false), existing(commands, true));
+    let doubt = transaction.doubt;
+    let [waited, skipped] = [false, true].map(|expiring| existing(commands, doubt, expiring));
     let all: Vec<Uuid> = waited.iter().chain(&skipped).copied().collect();
     let Claims { scopes, keys, hashes, resources } = &claims;
     let take_params: Params<'_> = &[scopes, keys, hashes, resources, &transaction.mark];
@@ -99,9 +100,11 @@ pub async fn lock(
     Ok(Found { clock, keys, carts, stock, orders: states })
 }
 
-/// The ids of orders that exist already: those that are to expire, or the others.
-fn existing(commands: &[&Command], expiring: bool) -> Vec<Uuid> {
-    let existing = commands.iter().filter(|c| !matches!(c, Command::Place { .. }));
+/// The ids of orders that exist already, or may exist because an earlier run's answer was lost:
+/// those that are to expire, or the others.
+fn existing(commands: &[&Command], doubt: Doubt, expiring: bool) -> Vec<Uuid> {
+    let may_exist = |c: &&&Command| doubt != Doubt::None || !matches!(c, Command::Place { .. });
+    let existing = commands.iter().filter(may_exist);
     let wanted = existing.filter(|c| matches!(c, Command::Expire { .. }) == expiring);
     wanted.map(|command| command.placement().id.uuid()).collect()
 }
