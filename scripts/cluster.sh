@@ -246,7 +246,7 @@ READY
     wait_for_end
     ;;
 primary) primary ;;
-ready) databases_are_ready && echo yes ;;
+ready) databases_are_ready && instances_are_ready && echo yes ;;
 kill) kill_host "$2" ;;
 start) start "$2" ;;
 cut) ip link set "door-$2" down ;;

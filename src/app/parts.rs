@@ -150,7 +150,7 @@ pub(super) fn desk(
         inventory,
         offers,
         carts,
-        providers: Providers::new(config.payment.test_provider, config.payment.timeout),
+        providers: Providers::new(&config.payment),
         keys: idempotency::look_ups(postgres),
         secrets,
         postgres: postgres.clone(),

@@ -288,6 +288,8 @@ pub struct Inventory {
 pub struct Payment {
     /// Whether the provider `test` may be used.
     pub test_provider: bool,
+    /// Where that writes down what it has collected, if anywhere.
+    pub test_books: Option<PathBuf>,
     /// To wait for a provider's answer.
     pub timeout: Duration,
     /// After which a payment without an answer is asked about again.

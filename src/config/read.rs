@@ -354,8 +354,10 @@ fn inventory(r: &mut Reader) -> Inventory {
 }
 
 fn payment(r: &mut Reader) -> Payment {
+    let file = |text: &str| Some((!text.is_empty()).then(|| text.into()));
     Payment {
         test_provider: r.flag("payment.test_provider"),
+        test_books: r.text("payment.test_books", "a file, or nothing", file).flatten(),
         timeout: r.seconds("payment.timeout_seconds", 1..=300),
         resolve_after: r.seconds("payment.resolve_after_seconds", 1..=DAY),
         processing_max: r.seconds("payment.processing_max_seconds", 1..=90 * DAY),

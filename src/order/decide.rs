@@ -84,6 +84,7 @@ impl World {
 
     fn judge(&mut self, command: &Command) -> Decision {
         match command {
+            Command::Place { .. } if self.is_made(command) => Decision::refused(Outcome::Nothing),
             Command::Place { placement, payment, access_token, .. } => {
                 self.place(placement, payment, access_token, command.cart())
             }
@@ -122,9 +123,17 @@ impl World {
             (Some(reply), _) => Outcome::Answered(Reply { replayed: !ours, ..reply.clone() }),
             (None, Command::Pay { order, .. }) if ours => Outcome::Charge(order.clone()),
             (None, _) if ours => Outcome::Resume,
+            (None, _) if self.is_made(command) => Outcome::Nothing,
             (None, _) => Outcome::Refused(in_progress()),
         };
         Some(Decision::unchanged(outcome))
+    }
+
+    /// An earlier run of ours has placed the order, and its key went along with a guest who logged
+    /// in: who asks again as that customer has the reply.
+    fn is_made(&self, command: &Command) -> bool {
+        let is_new = matches!(command, Command::Place { .. });
+        is_new && self.orders.contains_key(&command.placement().id)
     }
 
     /// What was said of this payment already.
@@ -152,11 +161,6 @@ impl World {
         access_token: &str,
         cart: Option<(ShopperId, i64)>,
     ) -> Decision {
-        if self.orders.contains_key(&placement.id) {
-            // An earlier run of ours made it, and its key went along with a guest who logged in:
-            // who asks again as that customer has the reply.
-            return Decision::refused(Outcome::Nothing);
-        }
         if cart.is_some_and(|(shopper, version)| self.carts.get(&shopper) != Some(&version)) {
             return Decision::refused(Outcome::CartChanged);
         }

@@ -323,6 +323,12 @@ fn an_earlier_run_of_ours_whose_key_has_another_owner_now_is_not_made_again() {
         let again = decide([&command], model.world(HashMap::new()));
         assert_eq!(outcome(&again, 0), &Outcome::Nothing);
         assert_eq!((&again[0].write, &again[0].key), (&None, &Some(KeyWrite::Drop)));
+        // It was there when this run asked for it, and gone when it looked at it.
+        let Claim { scope, key, request_hash } = command.claim().unwrap().clone();
+        let saved = Saved { request_hash: request_hash.to_vec(), resource_id: None, reply: None };
+        let again = decide([&command], model.world(HashMap::from([((scope, key), saved)])));
+        assert_eq!(outcome(&again, 0), &Outcome::Nothing);
+        assert_eq!((&again[0].write, &again[0].key), (&None, &None));
     }
 }
 

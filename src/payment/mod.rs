@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Payment;
 use crate::id::{OrderId, PaymentId};
 use crate::money::Money;
 
@@ -71,13 +72,13 @@ pub struct Providers {
 }
 
 impl Providers {
-    /// `manual`, and `test` where it is allowed; an answer is awaited for `timeout`.
-    pub fn new(with_test: bool, timeout: Duration) -> Self {
+    /// `manual`, and `test` where it is allowed.
+    pub fn new(config: &Payment) -> Self {
         let mut providers: Vec<Box<dyn PaymentProvider>> = vec![Box::new(manual::Manual)];
-        if with_test {
-            providers.push(Box::new(test::Test));
+        if config.test_provider {
+            providers.push(Box::new(test::Test { books: config.test_books.clone() }));
         }
-        Self { providers: providers.into(), timeout }
+        Self { providers: providers.into(), timeout: config.timeout }
     }
 
     /// The provider of that name.

@@ -2,10 +2,32 @@
 
 use super::{Answer, Charge, PaymentProvider, Terms};
 use async_trait::async_trait;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The provider for development; refused in production.
-pub struct Test;
+pub struct Test {
+    /// Where it writes down what it has collected: a line for each time it was asked to.
+    pub books: Option<PathBuf>,
+}
+
+impl Test {
+    fn collect(&self, charge: &Charge) -> Answer {
+        let Some(books) = &self.books else { return Answer::Captured };
+        let Charge { order, payment, amount, .. } = charge;
+        let line = format!("{} {} {}\n", order.uuid(), payment.uuid(), amount.amount);
+        let file = File::options().create(true).append(true).open(books);
+        match file.and_then(|mut file| file.write_all(line.as_bytes())) {
+            Ok(()) => Answer::Captured,
+            Err(error) => {
+                tracing::error!(%error, "the books of the test provider");
+                Answer::Unknown
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl PaymentProvider for Test {
@@ -26,10 +48,10 @@ impl PaymentProvider for Test {
 
     async fn charge(&self, charge: &Charge) -> Answer {
         match charge.token.as_deref() {
-            Some("ok") => Answer::Captured,
+            Some("ok") => self.collect(charge),
             Some("delay_2s") => {
                 tokio::time::sleep(Duration::from_secs(2)).await;
-                Answer::Captured
+                self.collect(charge)
             }
             Some("decline") => Answer::Declined,
             _ => Answer::Unknown,
@@ -39,7 +61,7 @@ impl PaymentProvider for Test {
     async fn resolve(&self, charge: &Charge) -> Answer {
         match charge.token.as_deref() {
             Some("decline") => Answer::Declined,
-            _ => Answer::Captured,
+            _ => self.collect(charge),
         }
     }
 }

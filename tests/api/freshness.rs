@@ -1,7 +1,7 @@
 //! What readers see while prices and stock change: on each instance never an older version after
 //! a newer one, and nothing that was gone a second before they asked.
 
-use crate::harness::{Answer, App, Database, Pair, gbp};
+use crate::harness::{Answer, App, Database, Pair, gbp, order_of, services};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -218,6 +218,31 @@ async fn while_redis_is_killed_nobody_sees_what_is_old_or_goes_back() {
     shop.look("Redis killed", outage).await;
     let up = shop.apps[0].get("/readyz").await.ok(200);
     assert_eq!(up["redis"], "ok", "it came back");
+}
+
+#[tokio::test]
+async fn what_is_sold_out_or_back_on_one_instance_is_so_on_the_other_within_a_second() {
+    let redis = services().redis();
+    for settings in [vec![], vec![("REDIS__URL", redis)]] {
+        let database = Database::new().await;
+        let seller = App::with(&database, &settings).await;
+        let other = App::with(&database, &settings).await;
+        seller.stocked("A", 1, 1).await;
+        for available in [1, 0, 1, 0] {
+            for app in [&seller, &other] {
+                let shown = app.get("/v1/products/product-a").await.ok(200);
+                assert_eq!(shown["variants"][0]["available"], available);
+                assert_eq!(shown["variants"][0]["in_stock"], available > 0);
+                let listed = app.get("/v1/products?in_stock=true").await.ok(200);
+                assert_eq!(listed["items"].as_array().unwrap().len(), available);
+            }
+            match available {
+                0 => drop(other.adjust("A", 1).await.ok(201)),
+                _ => drop(seller.place(&order_of(&[("A", 1)])).await.ok(201)),
+            }
+            sleep(STALE).await;
+        }
+    }
 }
 
 #[tokio::test]

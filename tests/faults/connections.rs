@@ -168,7 +168,8 @@ async fn a_guest_who_logs_in_before_a_lost_answer_is_found_out_keeps_the_order()
     let app = App::reaching(&proxy.url, &database, &settings).await;
     // What a log-in does to the key, before the next run looks for it.
     let logs_in = "CREATE FUNCTION log_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            UPDATE idempotency_keys SET scope = 'customer' WHERE (scope, key) = (NEW.scope, NEW.key);
+            UPDATE idempotency_keys SET scope = 'customer'
+                WHERE (scope, key) = (NEW.scope, NEW.key);
             RETURN NULL;
         END $$;
         CREATE TRIGGER log_in AFTER INSERT OR UPDATE ON idempotency_keys FOR EACH ROW

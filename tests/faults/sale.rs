@@ -15,7 +15,7 @@ use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -180,6 +180,7 @@ impl Sale {
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.ask_again(app).await;
         let checked = self.judged().await;
+        self.judge_books().await;
         let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = self.open;
         let (sent, left) = (self.run.records.len(), checked.unknown);
         let (met, silence, (reads, _)) = (self.met(), self.silence.as_secs_f64(), self.looked());
@@ -192,9 +193,23 @@ impl Sale {
         checked
     }
 
+    /// What the provider has collected by its own books, where asking again collects once, is what
+    /// the payments say, and nobody was charged twice.
+    async fn judge_books(&self) {
+        let books = self.database.books();
+        let collected: BTreeSet<&str> = books.lines().collect();
+        let told = "SELECT format('%s %s %s', order_id, id, amount) FROM payments
+            WHERE status IN ('captured', 'refund_due')";
+        let told = self.database.rows(told, &[]).await;
+        let told: BTreeSet<&str> = told.iter().map(|row| row.get(0)).collect();
+        assert_eq!(collected, told);
+        let orders: BTreeSet<_> = collected.iter().map(|entry| entry.split(' ').next()).collect();
+        assert_eq!(orders.len(), collected.len(), "an order was charged twice");
+    }
+
     /// The longest that an acknowledged buyer has waited since wanting to buy, however often it had
     /// to ask: the time to recover, as they see it.
-    fn longest_wait(&self) -> Duration {
+    pub fn longest_wait(&self) -> Duration {
         let records = self.run.records.iter();
         let acknowledged = records.filter(|record| record.outcome() == Outcome::Acknowledged);
         let longest = acknowledged.map(|record| record.timing.latency_us).max();

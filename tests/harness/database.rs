@@ -175,6 +175,11 @@ impl Database {
         }
     }
 
+    /// What the test provider has collected for the orders in it.
+    pub fn books(&self) -> String {
+        std::fs::read_to_string(books(&self.url)).unwrap_or_default()
+    }
+
     pub async fn connect(&self) -> Client {
         connect(&self.url).await
     }
@@ -241,6 +246,14 @@ pub(super) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
+}
+
+/// Where the test provider of instances on that database keeps its books.
+pub fn books(url: &str) -> PathBuf {
+    let folder = Pair::folder("books");
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = url.rsplit('/').next().unwrap();
+    folder.join(name.split('?').next().unwrap())
 }
 
 fn named(url: &str, database: &str) -> String {

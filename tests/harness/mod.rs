@@ -17,7 +17,7 @@ mod second;
 pub use balancer::Balancer;
 pub use client::*;
 pub use customer::*;
-pub use database::{Database, Pair, Services, services};
+pub use database::{Database, Pair, Services, books, services};
 pub use mail::{Letterbox, Mail, MailServer};
 pub use partitions::month;
 pub use port::{free_port, until_listening};

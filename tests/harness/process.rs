@@ -1,6 +1,7 @@
 //! The server as a process: started, killed, stopped.
 
 use super::Database;
+use super::database::books;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -104,6 +105,7 @@ impl App {
             ("DOORBUSTER__ADMIN__SECRET_KEY", ADMIN_KEY),
             ("DOORBUSTER__LOG__FILTER", "error"),
         ]);
+        command.env("DOORBUSTER__PAYMENT__TEST_BOOKS", books(database_url));
         command
     }
 

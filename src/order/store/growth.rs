@@ -32,6 +32,8 @@ const ORDERS: Archival = Archival {
              (array_agg(id ORDER BY id))[1])
          FROM :orders AS o
          WHERE status = 'pending_payment' OR payment_status IN ('processing', 'refund_due')
+             OR EXISTS (SELECT FROM :payments AS p
+                 WHERE p.order_id = o.id AND p.status IN ('processing', 'refund_due'))
          HAVING count(*) > 0)"),
     carry: Some("INSERT INTO archived_stock AS a (variant_id, location_id, ordered)
          SELECT l.variant_id, l.location_id, sum(l.quantity)

@@ -83,17 +83,18 @@ pub async fn lock(
         query(client, &statements.payments, all.len(), payment_params),
         query(client, &statements.known_keys, asked.keys.len(), asked_params),
     );
-    let clock = begun?;
+    // The first error is the reason of all that follow.
+    let (clock, taken, carts, stock, orders) = (begun?, taken?, carts?, stock?, orders?);
+    let (expiring, payments, known) = (expiring?, payments?, known?);
     let claimed = commands.iter().filter_map(|command| command.new_claim());
-    let keys = Saved::others(claimed, &taken?, &known?);
-    let carts = carts?;
+    let keys = Saved::others(claimed, &taken, &known);
     let carts = carts.iter().map(|row| (row.get::<_, Uuid>(0).into(), row.get(1))).collect();
-    let stock = stock?.iter().map(|row| (store::key(row), locked(row))).collect();
+    let stock = stock.iter().map(|row| (store::key(row), locked(row))).collect();
     let mut states: HashMap<OrderId, State> = HashMap::new();
-    for row in orders?.iter().chain(&expiring?) {
+    for row in orders.iter().chain(&expiring) {
         states.insert(row.get::<_, Uuid>(0).into(), state(row));
     }
-    for row in &payments? {
+    for row in &payments {
         let order = OrderId::from(row.get::<_, Uuid>(0));
         states.entry(order).and_modify(|state| state.payments.push(payment(row)));
     }
