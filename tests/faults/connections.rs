@@ -190,6 +190,24 @@ async fn a_guest_who_logs_in_before_a_lost_answer_is_found_out_keeps_the_order()
 }
 
 #[tokio::test]
+async fn an_order_waits_for_a_lock_as_long_as_its_deadline_allows() {
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1"), ("ORDER__DEADLINE_SECONDS", "20")];
+    let app = App::configured(&settings).await;
+    app.stocked("A", 100, 10).await;
+    let client = app.database.connect().await;
+    client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
+    let release = async {
+        // Longer than a lane's runs wait that are counted.
+        sleep(Duration::from_secs(8)).await;
+        client.batch_execute("COMMIT").await.unwrap();
+    };
+    let order = order_of(&[("A", 1)]);
+    let (placed, ()) = tokio::join!(app.place(&order), release);
+    placed.ok(201);
+    assert_eq!(app.level("A").await, [10, 9, 0, 1]);
+}
+
+#[tokio::test]
 async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
     let settings = [
         ("POSTGRES__JOURNAL_CONNECTIONS", "1"),
