@@ -39,7 +39,7 @@ simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour
 mutations: ## mistakes planted in the rules, which the simulation must find, in twenty minutes
 	scripts/mutations.sh $(ONLY)
 
-model: ## the protocol of orders and payments with FAULTS (2) faults, explored completely in an hour or so
+model: ## the protocol of orders and payments with FAULTS (2) faults, explored completely in half an hour
 	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --test simulation \
 	    no_order_of_events -- --nocapture
 
