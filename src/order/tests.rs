@@ -408,14 +408,17 @@ fn whoever_is_told_late_of_a_declined_payment_hears_what_its_key_stands_for_sinc
     };
     let hears = |settle, saved| {
         let decisions = decide([settle], model.world(HashMap::from([(claim.id(), saved)])));
-        decisions[0].outcome.clone()
+        let Decision { outcome, key, .. } = decisions[0].clone();
+        (outcome, key)
     };
     let reply = Reply::ok("{}");
-    assert_eq!(hears(&declined, since(Some(reply.clone()))), Outcome::Answered(reply.clone()));
-    let Outcome::Refused(problem) = hears(&declined, since(None)) else { panic!() };
+    let told = hears(&declined, since(Some(reply.clone())));
+    assert_eq!(told, (Outcome::Answered(reply.clone()), None));
+    let (Outcome::Refused(problem), None) = hears(&declined, since(None)) else { panic!() };
     assert_eq!(problem.code, Code::RequestInProgress);
     // Money that was taken is told as it is.
-    let Outcome::Answered(paid) = hears(&captured, since(Some(reply.clone()))) else { panic!() };
+    let (told, _) = hears(&captured, since(Some(reply.clone())));
+    let Outcome::Answered(paid) = told else { panic!() };
     assert_ne!(paid, reply);
 }
 
