@@ -17,8 +17,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
+use tokio::time::sleep;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use utoipa::ToSchema;
@@ -282,6 +283,28 @@ pub fn look_ups(postgres: &Postgres) -> Gather<KeyId, Saved> {
 const HANDED_OVER_MAX: i64 = 1_000;
 /// Keys that do not, and go at once, at most; the others go when their time is over.
 const LEFT_BEHIND_MAX: i64 = 10_000;
+
+/// How long a log-in waits for the guest's payments: somewhat longer than a provider may take.
+const PAYMENT_WAIT: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Before a guest logs in: waits until each of their keys has its reply, because only those can be
+/// handed over; for five seconds at most.
+pub async fn until_replied(readers: &Pool, guest: &str) -> Result<(), Problem> {
+    let sql = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE scope = $1 AND status IS NULL)";
+    let until = Instant::now() + PAYMENT_WAIT;
+    loop {
+        let client = readers.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        let is_waiting: bool = client.query_one(&statement, &[&guest]).await?.get(0);
+        drop(client);
+        if !is_waiting || Instant::now() >= until {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
 
 /// A guest has logged in: the keys that have their reply are the customer's, so that a request that
 /// is repeated is answered and not carried out again. Those that the customer has stay theirs.

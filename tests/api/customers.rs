@@ -1,6 +1,6 @@
 //! Customers: registering, logging in and out, and what is theirs, over several instances.
 
-use crate::harness::{Answer, App, PASSWORD, fresh_key, order_of};
+use crate::harness::{Answer, App, PASSWORD, fresh_key, order_of, paid_with};
 use crate::harness::{get_as as get, log_in, my, register, try_to_log_in};
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -331,6 +331,33 @@ async fn an_address_is_saved_once_for_one_key() {
     save("Paris").await.problem(422, "idempotency_key_reused");
     let list = my(&app, &token, Method::GET, "/addresses", &Value::Null).await.ok(200);
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_is_repeated_after_logging_in_while_its_payment_is_made_has_one_order() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    register(&app, "ada@example.com").await.ok(201);
+    let other = App::with(&app.database, &[]).await;
+    for place in [&app, &other] {
+        let (guest, key) = (app.session().await, fresh_key());
+        let order = paid_with("delay_2s", &[("A", 1)]);
+        let asked = Answer::of(app.placing(&key, &order).bearer_auth(&guest));
+        let repeated = async {
+            let waits = "SELECT count(*) FROM payments WHERE status = 'processing'";
+            while app.database.number(waits).await == 0 {}
+            let ada = log_in(&app, Some(&guest), "ada@example.com").await;
+            Answer::of(place.placing(&key, &order).bearer_auth(&ada)).await
+        };
+        let (asked, repeated) = tokio::join!(asked, repeated);
+        asked.ok(201);
+        repeated.ok(201);
+        assert_eq!(repeated.header("idempotent-replayed"), Some("true"));
+        assert_eq!(repeated.bytes, asked.bytes);
+    }
+    let waiting = "SELECT count(*) FROM idempotency_keys WHERE scope NOT LIKE 'customer:%'";
+    assert_eq!(app.database.number(waiting).await, 0, "a key was left behind");
+    app.database.assert_clean();
 }
 
 #[tokio::test]

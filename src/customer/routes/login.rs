@@ -75,7 +75,8 @@ pub struct CustomerSessions {
 /// A wrong password and an address without an account are the same; who is wrong five times in a
 /// row waits before each further try, with `rate_limited`. An `Idempotency-Key` is
 /// ignored: each request gets a secret of its own. Keys that the guest used for orders and carts
-/// are the customer's from then on, so that a request that is repeated is not carried out again.
+/// are the customer's from then on, so that a request that is repeated is not carried out again;
+/// what a guest is paying is waited for, five seconds at most.
 #[utoipa::path(
     post, path = "/v1/session/login", tag = "sessions", request_body = LogIn,
     security((), ("session" = []), ("session_cookie" = [])),
@@ -106,8 +107,7 @@ pub async fn create_login(
     let former = former.map(|Asking { session, token }| (token, session));
     let (token, new) = NewSession::with_token();
     let periods = sessions.periods();
-    let session =
-        store::log_in(&postgres.writers, &login, former.as_ref(), &new, periods).await?;
+    let session = store::log_in(&postgres, &login, former.as_ref(), &new, periods).await?;
     let Session { expires_at, .. } = session.ok_or_else(wrong)?;
     if let Some((former, _)) = former {
         // It is done; the look-up is believed for less than a second.

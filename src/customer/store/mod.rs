@@ -11,7 +11,7 @@ use crate::error::{Code, Problem};
 use crate::id::{CustomerId, OrderId, ShopperId};
 use crate::idempotency;
 use crate::order;
-use crate::postgres::{begin, commit};
+use crate::postgres::{Postgres, begin, commit};
 use crate::retention::Sweep;
 use crate::session::{self, NewSession, Periods, Session};
 use crate::session::{customer_scope, guest_scope};
@@ -157,18 +157,24 @@ pub async fn own_login(readers: &Pool, id: CustomerId) -> Result<Login, Problem>
 
 /// Logs a customer in whose password was right: in one transaction the session that they came with
 /// ends, a new one begins, and what the guest put into the cart and ordered is theirs, with the
-/// keys of those requests. `None` if the password was changed meanwhile.
+/// keys of those requests; what is being paid is waited for. `None` if the password was changed
+/// meanwhile.
 pub async fn log_in(
-    writers: &Pool,
+    postgres: &Postgres,
     login: &Login,
     former: Option<&(TokenHash, Session)>,
     new: &NewSession,
     periods: Periods,
 ) -> Result<Option<Session>, Problem> {
-    let mut client = writers.get().await?;
+    let guest = former.filter(|(_, session)| session.customer.is_none());
+    let guest = guest.map(|(_, session)| guest_scope(session.id));
+    if let Some(guest) = &guest {
+        idempotency::until_replied(&postgres.readers, guest).await?;
+    }
+    let mut client = postgres.writers.get().await?;
     let transaction = begin(&mut client).await?;
-    if let Some((_, Session { id, customer: None, .. })) = former {
-        let (guest, customer) = (guest_scope(*id), customer_scope(login.customer));
+    if let Some(guest) = guest {
+        let customer = customer_scope(login.customer);
         idempotency::hand_over(&transaction, &guest, &customer).await?;
     }
     let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
