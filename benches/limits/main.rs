@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     // Only for the actor that the journal's work tells about stock; it runs on its own thread.
     let _system = actix::System::new();
     let arbiter = Arbiter::new();
-    let database_runtime = DatabaseRuntime::start().map_err(anyhow::Error::msg)?;
+    let database_runtime = DatabaseRuntime::start(2).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(async {
         let databases = Databases::start(database_runtime.handle()).await?;

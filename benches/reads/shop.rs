@@ -35,7 +35,7 @@ pub struct Shop {
 impl Shop {
     /// Makes it if need be, and opens it.
     pub async fn open(catalog: &Catalog) -> anyhow::Result<Self> {
-        let runtime = DatabaseRuntime::start().map_err(anyhow::Error::msg)?;
+        let runtime = DatabaseRuntime::start(2).map_err(anyhow::Error::msg)?;
         let (own, url, redis) = match catalog {
             Catalog::At(url) => (None, url.clone(), None),
             Catalog::New(products) => {

@@ -113,7 +113,7 @@ impl App {
         config: Config,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, String> {
-        let database_runtime = DatabaseRuntime::start()?;
+        let database_runtime = DatabaseRuntime::start(config.server.workers.min(2))?;
         let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle())?;
         ready_schema(&config, &postgres).await?;
         let secrets = Arc::new(secrets(&config, &postgres).await?);
@@ -300,10 +300,10 @@ impl Workers {
 pub struct DatabaseRuntime(Option<Runtime>);
 
 impl DatabaseRuntime {
-    /// Starts its threads.
-    pub fn start() -> Result<Self, String> {
+    /// Starts so many threads for it. Beside one HTTP worker a second one only takes turns with it.
+    pub fn start(threads: usize) -> Result<Self, String> {
         let built = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(threads)
             .thread_name("database")
             .enable_all()
             .build();

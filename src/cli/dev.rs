@@ -56,7 +56,7 @@ pub fn run(mut sources: Sources, port: u16, data: &Path) -> Result<ExitCode, Str
 
 /// Migrates, and loads the demo catalog into an empty shop.
 async fn prepare(config: &Config) -> Result<(), String> {
-    let runtime = DatabaseRuntime::start()?;
+    let runtime = DatabaseRuntime::start(1)?;
     let postgres = Postgres::new(&postgres_options(config), runtime.handle())?;
     migrate::run(&postgres).await?;
     load_demo(&postgres).await.map(drop).map_err(|error| error.to_string())

@@ -22,7 +22,7 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let config = database.config(sources)?;
-    let runtime = DatabaseRuntime::start()?;
+    let runtime = DatabaseRuntime::start(1)?;
     let postgres = Postgres::new(&postgres_options(&config), runtime.handle())?;
     runtime.handle().block_on(work(postgres))
 }
