@@ -3,6 +3,7 @@
 
 use crate::harness::{ADMIN_KEY, App, Database, books};
 use crate::sale::Sale;
+use crate::strikes::Strikes;
 use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -75,19 +76,22 @@ impl Drop for Cluster {
 }
 
 /// All processes of the primary are killed, or its network goes; it comes back later.
-async fn lose_a_primary(is_power: bool) {
+async fn lose_a_primary(is_power: bool, strikes: Strikes) {
     sleep(Duration::from_secs(1)).await;
     let lost = Cluster::until(&["primary"], "").await;
     let (off, on) = if is_power { ("kill", "start") } else { ("cut", "join") };
+    let stays_away = strikes.begins();
     Cluster::say(&[off, &lost]).await.unwrap();
     Cluster::until(&["primary"], &lost).await;
+    drop(stays_away);
     sleep(Duration::from_secs(2)).await;
     Cluster::say(&[on, &lost]).await.unwrap();
 }
 
 /// The host has no network for a while.
-async fn cut_off(host: &str) {
+async fn cut_off(host: &str, strikes: Strikes) {
     sleep(Duration::from_secs(1)).await;
+    let _outage = strikes.begins();
     Cluster::say(&["cut", host]).await.unwrap();
     sleep(Duration::from_secs(4)).await;
     Cluster::say(&["join", host]).await.unwrap();
@@ -108,7 +112,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     let mut sold = sale().await;
     for _ in 0..failovers {
         // With only the network gone there are two for a while, and one is wrong.
-        let failover = lose_a_primary(sold.dice.random());
+        let failover = lose_a_primary(sold.dice.random(), sold.strikes.clone());
         tokio::join!(sold.sell(900, Arrivals::Rate(30.0)), failover);
         Cluster::until(&["ready"], "").await;
     }
@@ -132,7 +136,8 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
             assert!(cuts < cuts_min + 6, "nobody met it: {fault}");
             Cluster::until(&["ready"], "").await;
             let host = hosts[sold.dice.random_range(0..hosts.len())];
-            tokio::join!(sold.sell(600, Arrivals::Rate(100.0)), cut_off(host));
+            let outage = cut_off(host, sold.strikes.clone());
+            tokio::join!(sold.sell(600, Arrivals::Rate(100.0)), outage);
         }
         let checked = sold.settled(fault, cuts, shop).await;
         assert_eq!((checked.acknowledged, checked.unknown), (600 * cuts as u64, 0), "{fault}");

@@ -34,6 +34,7 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
     let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
     let app = App::reaching(&proxy.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], provider, 16);
+    sale.strikes = proxy.strikes.clone();
     // Shorter than it takes to find out what became of a COMMIT.
     sale.patience = Duration::from_millis(80);
     if stock == Stock::Plenty {

@@ -19,8 +19,10 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     let mut sale = Sale::at(&[&first, &second], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&first).await;
+    let strikes = sale.strikes.clone();
     let failover = async {
         sleep(Duration::from_secs(2)).await;
+        let _outage = strikes.begins();
         pair.stop_postgres().await;
         // As long as those need who decide about it.
         sleep(Duration::from_secs(1)).await;

@@ -25,6 +25,7 @@ async fn kill_one_of_two(provider: Provider) {
     sale.sell(2_500, Arrivals::Unpaced).await;
     let shot = kill.shot().unwrap();
     println!("{shot:?}");
+    sale.strikes.counted(shot.in_flight);
     let is_cut = |record: &&Record| record.lost > 0;
     let cut: Vec<&Record> = sale.run.records.iter().filter(is_cut).collect();
     assert!(cut.len() >= shot.in_flight, "{} were in flight, {} lost", shot.in_flight, cut.len());
@@ -68,6 +69,7 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     }
     sale.settings.kill = None;
     let lost: u64 = sale.run.records.iter().map(|record| record.lost).sum();
+    sale.strikes.counted(in_flight);
     println!("{kills} kills, {in_flight} requests in flight, {lost} without an answer");
     assert!(lost >= in_flight as u64);
     let checked = sale.settled("kill -9 of one of two instances", kills, &apps[0]).await;
@@ -83,7 +85,7 @@ async fn an_instance_that_is_killed_between_a_payment_and_its_recording_charges_
     let survivor = App::with(&database, &resolving).await;
     let mut sale = Sale::at(&[&survivor], Provider::Test, 2);
     sale.offer(1, 1_000_000).await;
-    let kills = times("PAYMENTS", 2);
+    let (kills, strikes) = (times("PAYMENTS", 2), sale.strikes.clone());
     let unrecorded = "SELECT count(*) FROM orders WHERE status = 'pending_payment'";
     let patient = sale.settings.deadline;
     for round in 0..kills {
@@ -104,6 +106,7 @@ async fn an_instance_that_is_killed_between_a_payment_and_its_recording_charges_
         let kill = async {
             proxy.held().await;
             assert_eq!(database.number(unrecorded).await, 1, "it waits for another transaction");
+            strikes.now();
             app.kill();
             proxy.release();
         };
@@ -165,10 +168,12 @@ async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_lon
         WHERE datname = current_database() AND state LIKE 'idle in transaction%'
             AND clock_timestamp() - state_change > interval '500 ms'";
     let orders = "SELECT count(*) FROM orders";
+    let strikes = sale.strikes.clone();
     let pause = async {
         sleep(Duration::from_secs(1)).await;
         proxy.arm(Fault::HoldBegin, 1, false);
         proxy.held().await;
+        let _sleep = strikes.begins();
         sleeper.signal("STOP");
         proxy.release();
         sleep(Duration::from_secs(1)).await;
@@ -203,7 +208,9 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
     let mut sale = Sale::at(&apps.iter().collect::<Vec<_>>(), Provider::Test, 8 * count);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&apps[0]).await;
+    let crowd = sale.strikes.begins();
     sale.sell(50 * count, Arrivals::Unpaced).await;
+    drop(crowd);
     let connected = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doorbuster'";
     let connected = database.number(connected).await as usize;
     println!("{count} instances have {connected} connections");

@@ -2,11 +2,12 @@
 
 use crate::between::Between;
 use crate::harness::Database;
+use crate::strikes::Strikes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::io::Result;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,13 +35,15 @@ pub struct Weather {
 pub struct Line {
     /// The database at its other end.
     pub url: String,
+    /// When connections were reset for what they had carried.
+    pub cuts: Strikes,
     shared: Arc<Shared>,
     _between: Between,
 }
 
 struct Shared {
     weather: watch::Sender<Weather>,
-    cuts: AtomicUsize,
+    cuts: Strikes,
     carried: AtomicU64,
     open: Mutex<Vec<watch::Sender<bool>>>,
 }
@@ -50,7 +53,7 @@ impl Line {
     pub fn to(database: &Database) -> Self {
         let shared = Arc::new(Shared {
             weather: watch::channel(Weather::default()).0,
-            cuts: AtomicUsize::new(0),
+            cuts: Strikes::default(),
             carried: AtomicU64::new(0),
             open: Mutex::default(),
         });
@@ -58,7 +61,7 @@ impl Line {
         let between = Between::and(database, move |client, upstream| {
             carry(client, upstream, carried.clone())
         });
-        Self { url: between.url.clone(), shared, _between: between }
+        Self { url: between.url.clone(), cuts: shared.cuts.clone(), shared, _between: between }
     }
 
     /// From now on it is like this.
@@ -72,11 +75,6 @@ impl Line {
             // Fails if it is closed already.
             let _ = open.send(true);
         }
-    }
-
-    /// Connections that were reset for what they had carried.
-    pub fn cuts(&self) -> usize {
-        self.shared.cuts.load(Ordering::Relaxed)
     }
 
     /// Bytes that PostgreSQL has said.
@@ -136,7 +134,7 @@ async fn pump(
                 {
                     piece.truncate(length.saturating_sub(over));
                     let _ = queue.send((at, piece)).await;
-                    shared.cuts.fetch_add(1, Ordering::Relaxed);
+                    shared.cuts.now();
                     // The last bytes arrive, the reset comes behind them.
                     sleep(Duration::from_millis(5)).await;
                     return Ok(());

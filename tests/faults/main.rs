@@ -25,6 +25,7 @@ mod sale;
 mod services;
 mod shopper;
 mod storage;
+mod strikes;
 
 use std::sync::LazyLock;
 

@@ -21,8 +21,9 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
     let bytes_per_second = Some(1_000_000);
     line.turn(Weather { latency, jitter, bytes_per_second, ..Weather::default() });
-    let before = line.carried();
+    let (before, slow) = (line.carried(), sale.strikes.begins());
     sale.sell(600, Arrivals::Unpaced).await;
+    drop(slow);
     assert!(line.carried() > before + 50_000, "hardly anything went over it");
     assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
     line.turn(Weather::default());
@@ -39,11 +40,12 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     let mut sale = Sale::at(&[&cut_off, &other], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&other).await;
-    let partitions = times("PARTITIONS", 1);
+    let (partitions, strikes) = (times("PARTITIONS", 1), sale.strikes.clone());
     for _ in 0..partitions {
         let before = Duration::from_millis(sale.dice.random_range(500..1_500));
         let partition = async {
             sleep(before).await;
+            let _partition = strikes.begins();
             line.turn(Weather { is_silent: true, ..Weather::default() });
             let asked = Instant::now();
             let ready = cut_off.get("/readyz").await.ok(200);
@@ -71,11 +73,12 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let app = App::reaching(&line.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.patience = Duration::from_millis(80);
+    sale.strikes = line.cuts.clone();
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
     let (cuts, mut rounds) = (times("CUTS", 12), 1);
-    while line.cuts() < cuts {
+    while line.cuts.count() < cuts {
         // Long enough to prepare the statements of a connection.
         let bytes = sale.dice.random_range(16_000..40_000);
         line.turn(Weather { cut_after_bytes: Some(bytes), ..Weather::default() });
@@ -84,7 +87,7 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
         rounds += 1;
     }
     line.turn(Weather::default());
-    let cuts = line.cuts();
+    let cuts = line.cuts.count();
     let checked = sale.settled("answers of PostgreSQL that break off anywhere", cuts, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (50 * rounds, 0));
     assert!(sale.open.unknown_with_order > 0, "nobody was left without an answer");

@@ -2,6 +2,7 @@
 
 use crate::harness::{App, Database, month, order_of};
 use crate::sale::Sale;
+use crate::strikes::Strikes;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use rand::Rng;
@@ -27,9 +28,10 @@ fn begin(database: &Database, arguments: &[&str]) -> Child {
 
 /// Kills the command at any moment, a few times: how often. What a run has committed stays, so the
 /// next one comes further.
-async fn kill(database: &Database, dice: &mut StdRng) -> usize {
+async fn kill(database: &Database, dice: &mut StdRng, strikes: &Strikes) -> usize {
     let mut killed = 0;
     while killed < KILLS_MAX {
+        let _divides = strikes.begins();
         let mut child = begin(database, &[]);
         let moment = Duration::from_millis(dice.random_range(40..150));
         match timeout(moment, child.wait()).await {
@@ -89,9 +91,9 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
     let database = &app.database;
     let mut sale = Sale::at(&[&app], Provider::Test, 16);
     sale.offer(4, 1_000_000).await;
-    let mut dice = sale.dice.clone();
+    let (mut dice, strikes) = (sale.dice.clone(), sale.strikes.clone());
     let selling = sale.sell(600, Arrivals::Rate(200.0));
-    let ((), kills) = tokio::join!(selling, kill(database, &mut dice));
+    let ((), kills) = tokio::join!(selling, kill(database, &mut dice, &strikes));
     finish(database, &[]).await;
     let divided = "SELECT count(*) FROM pg_class WHERE relkind = 'p' AND relname = ANY($1)";
     assert_eq!(database.rows(divided, &[&&TABLES[..]]).await[0].get::<_, i64>(0), 5);

@@ -80,9 +80,11 @@ async fn a_pooler_that_dies_takes_connections_with_it_and_nothing_else() {
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
+    let strikes = sale.strikes.clone();
     let deaths = async {
         for _ in 0..3 {
             sleep(Duration::from_millis(700)).await;
+            let _outage = strikes.begins();
             pooler.kill();
             sleep(Duration::from_millis(300)).await;
             pooler.start_again();

@@ -3,6 +3,7 @@
 
 use crate::between::Between;
 use crate::harness::Database;
+use crate::strikes::Strikes;
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
 use std::io::Result;
@@ -37,6 +38,8 @@ const QUIET: Duration = Duration::from_millis(50);
 pub struct Proxy {
     /// The database through the proxy.
     pub url: String,
+    /// When faults happened.
+    pub strikes: Strikes,
     plan: Arc<Plan>,
     _between: Between,
 }
@@ -49,7 +52,7 @@ impl Proxy {
         let between = Between::and(database, move |client, upstream| {
             carry(client, upstream, planned.clone())
         });
-        Self { url: between.url.clone(), plan, _between: between }
+        Self { url: between.url.clone(), strikes: plan.strikes.clone(), plan, _between: between }
     }
 
     /// From now on does this to the next `count` transactions. If the first one of a connection
@@ -60,7 +63,7 @@ impl Proxy {
 
     /// Faults that happened. A COMMIT whose transaction had failed is none.
     pub fn faults(&self) -> usize {
-        self.plan.faults.load(Ordering::SeqCst)
+        self.strikes.count()
     }
 
     /// … of them those whose transaction PostgreSQL committed.
@@ -93,7 +96,7 @@ struct Armed {
 #[derive(Default)]
 struct Plan {
     armed: Mutex<Option<Armed>>,
-    faults: AtomicUsize,
+    strikes: Strikes,
     committed: AtomicUsize,
     pipelined: AtomicUsize,
     held: Notify,
@@ -328,6 +331,6 @@ impl Wire {
         let Some(fault) = &self.fault else { return };
         self.plan.committed.fetch_add(usize::from(fault.committed), Ordering::SeqCst);
         self.plan.pipelined.fetch_add(usize::from(fault.pipelined), Ordering::SeqCst);
-        self.plan.faults.fetch_add(1, Ordering::SeqCst);
+        self.plan.strikes.now();
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::harness::{Answer, App, Balancer, Database, fresh_key};
 use crate::sale::Sale;
+use crate::strikes::Strikes;
 use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Restarts each instance at its place; the shop as it is now.
-async fn roll_out(mut apps: [App; 2], rounds: usize) -> [App; 2] {
+async fn roll_out(mut apps: [App; 2], rounds: usize, strikes: Strikes) -> [App; 2] {
     for _ in 0..rounds {
         for app in &mut apps {
+            let stops = strikes.begins();
             app.signal("TERM");
             assert_eq!(app.wait(), Some(0));
+            drop(stops);
             app.start_again().await;
             // The balancer finds out that it is back.
             tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -55,9 +58,9 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     sale.settings.deadline = Duration::ZERO;
     let sku = sale.run.supplied.keys().next().unwrap().clone();
     let token = apps[0].session().await;
-    let rounds = times("ROLLOUTS", 1);
-    let rolling =
-        tokio::task::spawn_blocking(move || Handle::current().block_on(roll_out(apps, rounds)));
+    let (rounds, strikes) = (times("ROLLOUTS", 1), sale.strikes.clone());
+    let rolling = move || Handle::current().block_on(roll_out(apps, rounds, strikes));
+    let rolling = tokio::task::spawn_blocking(rolling);
     let mut changes = 0;
     let http = reqwest::Client::new();
     while !rolling.is_finished() {

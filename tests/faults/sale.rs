@@ -3,6 +3,7 @@
 
 use crate::harness::{ADMIN_KEY, App, Database};
 use crate::shopper::Shopper;
+use crate::strikes::{Period, Strikes};
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use loadtests::client::Request;
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Buyers who want the same SKU one after another.
 pub const BUYERS_PER_SKU: usize = 4;
@@ -37,9 +38,13 @@ pub struct Sale {
     pub open: Checked,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
+    /// When the fault struck.
+    pub strikes: Strikes,
     shoppers: Vec<Shopper>,
     /// The longest time in which nobody was acknowledged.
     silence: Duration,
+    /// How long each order was under way.
+    periods: Vec<Period>,
     name: String,
     provider: Provider,
     database: Database,
@@ -62,8 +67,10 @@ impl Sale {
             run: Run::default(),
             open: Checked::default(),
             dice: StdRng::seed_from_u64(seed),
+            strikes: Strikes::default(),
             shoppers: Vec::new(),
             silence: Duration::ZERO,
+            periods: Vec::new(),
             name: run_name("sale"),
             provider,
             database: apps[0].database.clone(),
@@ -137,7 +144,7 @@ impl Sale {
             attempt_timeout: self.patience,
             ..self.settings.clone()
         };
-        let is_over = AtomicBool::new(false);
+        let (is_over, begun) = (AtomicBool::new(false), Instant::now());
         let selling = async {
             let sold = tokio::join!(
                 buy(patient, count, &arrivals, &self.settings),
@@ -151,6 +158,7 @@ impl Sale {
         let ((patient, impatient), _) = tokio::join!(selling, shopping);
         let records = [patient, impatient].concat();
         self.silence = self.silence.max(silence(&records));
+        self.periods.extend(records.iter().map(|record| period(record, begun)));
         self.run.records.extend(records);
     }
 
@@ -184,10 +192,12 @@ impl Sale {
         let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = self.open;
         let (sent, left) = (self.run.records.len(), checked.unknown);
         let (met, silence, (reads, _)) = (self.met(), self.silence.as_secs_f64(), self.looked());
+        let under_way = self.strikes.under_way(&self.periods);
+        assert!(under_way > 0, "no order was under way when it struck");
         // Everything that could be wrong has failed above.
         println!(
             "| {fault} | {times} | {sent} | {acknowledged} | {refused} \
-             | {unknown} ({unknown_with_order} made) | {met} | {left} | 0 | {reads} \
+             | {unknown} ({unknown_with_order} made) | {under_way} | {met} | {left} | 0 | {reads} \
              | {silence:.1} s | {wait:.1} s |"
         );
         checked
@@ -265,6 +275,13 @@ async fn buy(
     };
     let orders = orders.into_iter().map(|(_, order)| order).collect();
     generator::run(orders, arrivals, settings, &ProgressBar::hidden()).await
+}
+
+/// How long an order was under way, of a sale that began then: since it left for the first time.
+fn period(record: &Record, begun: Instant) -> Period {
+    let over = begun + Duration::from_micros(record.timing.answered_at_us);
+    let left = record.timing.latency_us.saturating_sub(record.timing.lag_us);
+    (over - Duration::from_micros(left), over)
 }
 
 /// The longest time between two acknowledgements, or before the first one.

@@ -43,9 +43,11 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     let sku = sale.run.supplied.keys().next().unwrap().clone();
+    let strikes = sale.strikes.clone();
     let outage = async {
         sleep(Duration::from_secs(2)).await;
         assert_ready(&app, "ok", None).await;
+        let _outage = strikes.begins();
         pair.stop_postgres().await;
         let until = Instant::now() + Duration::from_secs(3);
         let mut refused = 0;
@@ -81,9 +83,11 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
+    let strikes = sale.strikes.clone();
     let flushing = async {
         for _ in 0..10 {
             sleep(Duration::from_millis(100)).await;
+            let _flush = strikes.begins();
             pair.flush_redis();
         }
     };
@@ -91,6 +95,7 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     assert_ready(&app, "ok", Some("ok")).await;
     let silence = async {
         sleep(Duration::from_millis(500)).await;
+        let _silence = strikes.begins();
         pair.signal_redis("STOP");
         becomes_ready(&app, "ok", Some("degraded")).await;
     };
@@ -113,8 +118,10 @@ async fn without_redis_orders_go_on() {
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
+    let strikes = sale.strikes.clone();
     let kill = async {
         sleep(Duration::from_millis(500)).await;
+        let _outage = strikes.begins();
         pair.kill_redis();
         becomes_ready(&app, "ok", Some("degraded")).await;
     };
@@ -139,9 +146,11 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
+    let strikes = sale.strikes.clone();
     let failover = async {
         sleep(Duration::from_millis(500)).await;
         app.get("/v1/products").await.ok(200);
+        let _outage = strikes.begins();
         let failover = tokio::task::spawn_blocking(move || {
             redis.kill_primary();
             redis
