@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Writes into docs/guarantees.md, behind each promise, what its tests said last.
+
+    make test | tee LOG; scripts/last-results.py LOG COMMIT
+
+A test that is named and did not run is an error."""
+import re
+import sys
+from datetime import date
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs/guarantees.md"
+HEADERS = {"| promise |": 4, "| fault | how": 4}
+
+log, commit = sys.argv[1:]
+ran = re.findall(r"^test (?:\S+::)?(\w+) \.\.\. (\w+)$", Path(log).read_text(), re.M)
+results = {}
+for name, said in ran:
+    results.setdefault(name, set()).add(said)
+
+
+def result(tests):
+    missing = [test for test in tests if test not in results]
+    if missing or not tests:
+        sys.exit(f"did not run: {missing or 'no test is named'}")
+    failed = [test for test in tests if results[test] != {"ok"}]
+    said = f"failed: {', '.join(failed)}" if failed else "passed"
+    return f"{said}, {date.today()}, `{commit}`"
+
+
+lines, columns, tests = [], None, []
+for line in PAGE.read_text().splitlines():
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    if columns is None:
+        columns = next((n for start, n in HEADERS.items() if line.startswith(start)), None)
+        if columns:
+            line = f"| {' | '.join(cells[: columns - 1])} | last result |"
+    elif not line.startswith("|"):
+        columns = None
+    elif line.startswith("|---"):
+        line = "|" + "---|" * columns
+    else:
+        named = [name for name in re.findall(r"`(\w+)`", cells[2]) if "_" in name]
+        # "The same." stands for the tests of the row before.
+        tests = named or tests
+        line = f"| {' | '.join(cells[: columns - 1])} | {result(tests)} |"
+    lines.append(line)
+PAGE.write_text("\n".join(lines) + "\n")
