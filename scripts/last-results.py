@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs/guarantees.md"
-HEADERS = {"| promise |": 4, "| fault | how": 4}
 
 log, commit = sys.argv[1:]
 ran = re.findall(r"^test (?:\S+::)?(\w+) \.\.\. (\w+)$", Path(log).read_text(), re.M)
@@ -28,21 +27,17 @@ def result(tests):
     return f"{said}, {date.today()}, `{commit}`"
 
 
-lines, columns, tests = [], None, []
+lines, is_promise, tests = [], False, []
 for line in PAGE.read_text().splitlines():
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    if columns is None:
-        columns = next((n for start, n in HEADERS.items() if line.startswith(start)), None)
-        if columns:
-            line = f"| {' | '.join(cells[: columns - 1])} | last result |"
+    if line.endswith("| last result |"):
+        is_promise = True
     elif not line.startswith("|"):
-        columns = None
-    elif line.startswith("|---"):
-        line = "|" + "---|" * columns
-    else:
+        is_promise = False
+    elif is_promise and not line.startswith("|---"):
+        *cells, _ = line.strip("|").split("|")
         named = [name for name in re.findall(r"`(\w+)`", cells[2]) if "_" in name]
         # "The same." stands for the tests of the row before.
         tests = named or tests
-        line = f"| {' | '.join(cells[: columns - 1])} | {result(tests)} |"
+        line = f"|{'|'.join(cells)}| {result(tests)} |"
     lines.append(line)
 PAGE.write_text("\n".join(lines) + "\n")
