@@ -168,6 +168,10 @@ fn pool(
         .map_err(|error| error.to_string())
 }
 
+/// Ends a transaction whose client says nothing. An instance that is paused or cut off must keep
+/// neither locks, for which orders may wait, nor a snapshot, behind which no vacuum cleans.
+const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '3s'";
+
 /// Opens connections whose tasks run on a runtime of our choice.
 struct OnRuntime(Handle);
 
@@ -183,6 +187,7 @@ impl Connect for OnRuntime {
                     tracing::warn!(%error, "a database connection was lost");
                 }
             });
+            client.batch_execute(IDLE_MAX).await?;
             Ok((client, task))
         });
         async move {
@@ -216,17 +221,12 @@ pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error>
     Ok(order.unsigned_abs())
 }
 
-/// Ends a transaction whose client says nothing: an instance that is paused or cut off must not
-/// keep its locks, for which orders may wait.
-pub const IDLE_MAX: &str = "SET LOCAL idle_in_transaction_session_timeout = '3s'";
-
-/// Begins a transaction for a request: nobody keeps locks for ever, nobody waits for them for
-/// ever, and no statement goes on when proxies have given up on its request.
+/// Begins a transaction for a request: nobody waits for locks for ever, and no statement goes on
+/// when proxies have given up on its request.
 pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
     let transaction = client.transaction().await?;
-    let limits =
-        format!("{IDLE_MAX}; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'");
-    transaction.batch_execute(&limits).await?;
+    let limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'";
+    transaction.batch_execute(limits).await?;
     Ok(transaction)
 }
 

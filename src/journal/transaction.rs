@@ -10,11 +10,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
-/// What holds for every transaction of a lane. A paused instance must not keep its locks for ever,
-/// and nobody waits for them for ever. Batches touch a few rows by their keys: planned on a fresh
-/// database, joins would scan whole tables until the next ANALYZE; and planned anew, which
-/// PostgreSQL thinks worth its while for short arrays, a small batch would cost a third more.
-const SETTINGS: &str = "SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '3s';
+/// What holds for every transaction of a lane. Nobody waits for locks for ever. Batches touch a few
+/// rows by their keys: planned on a fresh database, joins would scan whole tables until the next
+/// ANALYZE; and planned anew, which PostgreSQL thinks worth its while for short arrays, a small
+/// batch would cost a third more.
+const SETTINGS: &str = "SET lock_timeout = '2s';
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";
 

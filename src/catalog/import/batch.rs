@@ -6,7 +6,7 @@ use crate::catalog::store::import as store;
 use crate::catalog::store::write::{self, Insertion};
 use crate::error::Problem;
 use crate::id::ProductId;
-use crate::postgres::{Class, IDLE_MAX, class};
+use crate::postgres::{Class, class};
 use deadpool_postgres::{GenericClient, Transaction};
 use std::collections::HashSet;
 use tokio_postgres::Error;
@@ -80,10 +80,6 @@ async fn attempt<C: GenericClient>(
 }
 
 async fn write(tx: &Transaction<'_>, rows: &[Row], manner: Manner) -> Result<Attempt, Error> {
-    if !manner.dry_run {
-        // An import that is paused must not keep its locks.
-        tx.batch_execute(IDLE_MAX).await?;
-    }
     let work = sort(tx, rows).await?;
     let mut variants = work.known;
     if !work.created.is_empty() {

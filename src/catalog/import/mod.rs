@@ -126,6 +126,9 @@ pub async fn import(
     if options.dry_run {
         let whole = client.transaction().await;
         let mut whole = whole.map_err(|error| import.failed(error.into()))?;
+        // One transaction for the whole input, which may take its time to come.
+        let patience = whole.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0");
+        patience.await.map_err(|error| import.failed(error.into()))?;
         import.run(&mut whole, progress).await?;
         whole.rollback().await.map_err(|error| import.failed(error.into()))?;
     } else {

@@ -2,6 +2,7 @@
 
 use super::Shop;
 use crate::catalog::store::Key;
+use crate::catalog::store::shown::Snapshot;
 use crate::catalog::{Offers, Storefront, StorefrontSettings, load_demo};
 use crate::id::VariantId;
 use serde_json::Value;
@@ -37,4 +38,17 @@ async fn a_version_of_a_product_is_serialised_once_and_its_counts_are_written_in
     assert_eq!(shown().await, (title, available - 1));
     shop.execute("UPDATE products SET version = version + 1 WHERE slug = 'enamel-mug'").await;
     assert_eq!(shown().await, ("Cup".to_owned(), available - 1));
+}
+
+#[tokio::test]
+async fn a_reader_that_says_nothing_loses_its_snapshot_and_holds_no_vacuum_up() {
+    let shop = Shop::open().await;
+    let mut client = shop.postgres.readers.get().await.unwrap();
+    let snapshot = Snapshot::of(&mut client).await.unwrap();
+    snapshot.epoch().await.unwrap();
+    let held = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+    assert_eq!(shop.value::<i64>(held).await, 1);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(shop.value::<i64>(held).await, 0);
+    assert!(snapshot.epoch().await.is_err());
 }
