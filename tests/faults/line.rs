@@ -27,7 +27,7 @@ pub struct Weather {
     pub bytes_per_second: Option<u32>,
     /// Nothing gets through and nobody is told: both ends look open.
     pub is_silent: bool,
-    /// Each connection is reset once PostgreSQL has said so many bytes.
+    /// The first connection on which PostgreSQL has said so many bytes is reset, and no other one.
     pub cut_after_bytes: Option<usize>,
 }
 
@@ -131,6 +131,7 @@ async fn pump(
             if is_answer {
                 shared.carried.fetch_add(length as u64, Ordering::Relaxed);
                 if let Some(over) = weather.cut_after_bytes.and_then(|max| said.checked_sub(max))
+                    && shared.weather.send_if_modified(|now| now.cut_after_bytes.take().is_some())
                 {
                     piece.truncate(length.saturating_sub(over));
                     let _ = queue.send((at, piece)).await;

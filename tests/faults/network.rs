@@ -77,10 +77,10 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
-    let (cuts, mut rounds) = (times("CUTS", 12), 1);
+    let (cuts, mut rounds) = (times("CUTS", 8), 1);
     while line.cuts.count() < cuts {
-        // Long enough to prepare the statements of a connection.
-        let bytes = sale.dice.random_range(16_000..40_000);
+        // From a connection that prepares its first statements to one that has settled batches.
+        let bytes = sale.dice.random_range(500..8_000);
         line.turn(Weather { cut_after_bytes: Some(bytes), ..Weather::default() });
         line.cut();
         sale.sell(50, Arrivals::Unpaced).await;
