@@ -55,7 +55,7 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&apps[0]).await;
-    let (kills, mut in_flight) = (times("KILLS", 4), 0);
+    let (kills, mut in_flight) = (times("KILLS", 3), 0);
     for round in 0..kills {
         let after = sale.dice.random_range(10..60);
         let (victim, app) = (round % 2, &mut apps[round % 2]);
@@ -174,10 +174,11 @@ async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_lon
         proxy.arm(Fault::HoldBegin, 1, false);
         proxy.held().await;
         let _sleep = strikes.begins();
-        sleeper.signal("STOP");
+        sleeper.falls_asleep().await;
         proxy.release();
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(database.number(open).await, 1);
+        // It may have slept in the middle of reading, too.
+        assert!(database.number(open).await >= 1, "it holds no locks");
         let before = database.number(orders).await;
         // PostgreSQL ends a transaction that was idle for 3 s.
         sleep(Duration::from_secs(5)).await;

@@ -101,7 +101,7 @@ async fn every_order_carries_a_price_that_was_valid_at_its_commit() {
         tokio::spawn(async move { buy(&apps[n % 2], &goods, &is_over, n).await })
     });
     let buyers: Vec<_> = buyers.collect();
-    for n in 0..times("PRICES", 80) {
+    for n in 0..times("PRICES", 50) {
         goods[n % PRODUCTS].raise(&apps[n / PRODUCTS % 2]).await;
     }
     is_over.store(true, Ordering::SeqCst);

@@ -207,7 +207,7 @@ async fn clocks_that_jump_lose_and_double_nothing() {
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
-    let (steps, strikes) = (times("STEPS", 6), sale.strikes.clone());
+    let (steps, strikes) = (times("STEPS", 4), sale.strikes.clone());
     let minutes = |dice: &mut rand::rngs::StdRng| dice.random_range(-20..=20_i64);
     for _ in 0..steps {
         let (to, also) = (minutes(&mut sale.dice), minutes(&mut sale.dice));

@@ -2,10 +2,12 @@
 
 use super::Database;
 use super::database::books;
+use std::fs::{DirEntry, File, read, read_dir, read_to_string, remove_file};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tokio::time::sleep;
 
 /// The admin key of every test server.
 pub const ADMIN_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
@@ -56,7 +58,7 @@ impl App {
         let mut command = Self::command(&database.url);
         command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
         let path = std::env::temp_dir().join(format!("{}.log", uuid::Uuid::now_v7()));
-        command.stderr(std::fs::File::create(&path).unwrap());
+        command.stderr(File::create(&path).unwrap());
         Self::spawn(command, &database, Some(path))
     }
 
@@ -86,7 +88,7 @@ impl App {
     /// What a watched server has said on standard error.
     pub fn log(&self) -> String {
         let path = self.log.as_ref().expect("a watched server");
-        String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+        String::from_utf8_lossy(&read(path).unwrap()).into_owned()
     }
 
     /// The command of a server, not started yet.
@@ -129,6 +131,21 @@ impl App {
         assert!(sent.unwrap().success());
     }
 
+    /// SIGSTOP, and until none of its threads runs any more: one that waits for a processor would
+    /// still do what is on its way to it.
+    pub async fn falls_asleep(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.pid());
+        let is_awake = |task: std::io::Result<DirEntry>| {
+            let stat = read_to_string(task.unwrap().path().join("stat"));
+            // A thread that has ended meanwhile does not run either.
+            stat.is_ok_and(|stat| !stat.contains(") T "))
+        };
+        while read_dir(&tasks).unwrap().any(is_awake) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Starts it again at the same address, once it has ended, without settings.
     pub async fn start_again(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap().to_owned();
@@ -147,6 +164,6 @@ impl Drop for App {
             let _ = child.kill();
             let _ = child.wait();
         }
-        self.log.iter().for_each(|path| drop(std::fs::remove_file(path)));
+        self.log.iter().for_each(|path| drop(remove_file(path)));
     }
 }
