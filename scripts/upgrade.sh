@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # An earlier binary and this one, side by side: scripts/upgrade.sh [COMMIT]
 # The earlier one (of HEAD~1, or COMMIT) makes its schema, sells, and goes on serving; this one migrates
-# the schema and serves beside it, and both sell the same units. Then the database is judged.
+# the schema and serves beside it. Both sell the same units, which a provider charges, and then take the
+# same carts from session to order. Then the database is judged.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --short "${1:-HEAD~1}")
@@ -17,14 +18,16 @@ cargo build --quiet --workspace
 # Beside the earlier instance; $1 is the folder of this commit's binaries.
 sell='
 set -e
-rush() { "$1/loadtests" rush --buyers 3000 --units 400 $(printf " --url %s" "${@:2}"); }
+rush="$1/loadtests rush --buyers 3000 --units 400"
 echo "== the earlier one alone"
-rush "$1" "$URL_1"
+$rush --url "$URL_1"
 DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
 trap "kill $!; wait $!" EXIT
 for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
+both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
 echo "== both"
-rush "$1" "$URL_1" "$(sed "s/doorbuster: serving //" "$2/this")"
+$rush --provider test $both
+"$1/loadtests" run checkout --set options.sessions=200 $both
 '
 PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
     "$CARGO_TARGET_DIR/debug" "$work"

@@ -1,4 +1,5 @@
-//! Migrations are numbered without gaps, registered, and never change once they are merged.
+//! Migrations are numbered without gaps, registered, never change once they are merged, and take
+//! nothing away from binaries that may still run.
 
 use super::tree::{File, Finding, file_name, files, none, read};
 use crate::CHECKSUMS;
@@ -72,6 +73,47 @@ fn changed(migrations: &[File], checksums: &[(&str, u64)]) -> Vec<Finding> {
     findings
 }
 
+/// The first schema that names its oldest binary; before it, all instances were stopped.
+const ROLLED_OUT_SINCE: usize = 9;
+
+/// What older binaries may stumble over: gone, named or typed otherwise, or refused.
+const TAKES_AWAY: [&str; 9] = [
+    "drop table",
+    "drop column",
+    "drop view",
+    "drop function",
+    "drop default",
+    "rename ",
+    " type ",
+    "set not null",
+    "revoke ",
+];
+
+fn taking_away(migrations: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for File { path, text } in migrations {
+        let number = parts(file_name(path)).map_or(0, |(number, _)| number);
+        let raises = format!("update oldest_binary set migration = {number};");
+        if number < ROLLED_OUT_SINCE || text.to_lowercase().contains(&raises) {
+            continue;
+        }
+        for (at, line) in text.lines().enumerate() {
+            let statement = line.split("--").next().unwrap_or_default().to_lowercase();
+            let is_new = statement.trim_start().starts_with("create ");
+            let found = TAKES_AWAY.iter().find(|what| !is_new && statement.contains(**what));
+            if let Some(what) = found {
+                let what = format!(
+                    "`{}` takes away what older binaries use: do it in a later release, with \
+                     `UPDATE oldest_binary SET migration = {number};` beside it",
+                    what.trim()
+                );
+                findings.push(Finding::new(path, at + 1, what));
+            }
+        }
+    }
+    findings
+}
+
 fn migrations() -> Vec<File> {
     let files = files("migrations", &[".sql"]);
     assert!(!files.is_empty(), "there are no migrations");
@@ -92,6 +134,32 @@ fn every_migration_is_registered_under_its_name() {
 #[test]
 fn a_merged_migration_never_changes_again() {
     none(&changed(&migrations(), CHECKSUMS));
+}
+
+#[test]
+fn what_older_binaries_use_is_taken_away_only_where_they_may_run_no_longer() {
+    none(&taking_away(&migrations()));
+}
+
+#[test]
+fn a_planted_migration_that_takes_away_is_found() {
+    let found = |number: u32, text: &str| {
+        let (path, text) = (format!("migrations/{number:04}_a.sql"), text.to_owned());
+        taking_away(&[File { path, text }]).len()
+    };
+    let raised = "UPDATE oldest_binary SET migration = 11;";
+    for taken in
+        ["DROP COLUMN b", "RENAME COLUMN b TO c", "ALTER b TYPE text", "ALTER b SET NOT NULL"]
+    {
+        let text = format!("ALTER TABLE a {taken};\n");
+        assert_eq!(found(11, &text), 1, "{taken}");
+        assert_eq!(found(11, &format!("{text}{raised}")), 0, "{taken}");
+        assert_eq!(found(12, &format!("{text}{raised}")), 1, "{taken}: an older number");
+        assert_eq!(found(8, &text), 0, "{taken}: before rollouts");
+    }
+    for added in ["ALTER TABLE a ADD b text; -- DROP TABLE a", "CREATE TYPE a AS (b text);"] {
+        assert_eq!(found(11, added), 0, "{added}");
+    }
 }
 
 fn sample(names: &[&str]) -> Vec<File> {
