@@ -217,6 +217,8 @@ pub struct Thresholds {
     pub achieved_of_best_min: Option<f64>,
     /// Of stairs that go on: the 99th percentile of those that were told to come later.
     pub turned_away_p99_ms_max: Option<f64>,
+    /// What an instance holds at most, MiB; missed if nobody knows.
+    pub memory_mib_max: Option<f64>,
     /// Percentiles of one sort: `[thresholds.each.orders]`.
     pub each: BTreeMap<String, Percentiles>,
 }
@@ -371,6 +373,7 @@ impl Thresholds {
             ("p99_drift_max", self.p99_drift_max),
             ("knee_per_second_min", self.knee_per_second_min),
             ("turned_away_p99_ms_max", self.turned_away_p99_ms_max),
+            ("memory_mib_max", self.memory_mib_max),
         ] {
             limit.map_or(Ok(()), |limit| positive(&format!("thresholds.{name}"), limit))?;
         }

@@ -1,7 +1,7 @@
 //! From two looks at an instance or a machine to what happened between them.
 
 use super::metrics::Scrape;
-use super::{Monitored, process};
+use super::{Instance, Monitored, process};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -189,9 +189,20 @@ impl Monitored {
         Some((machine(|sample| sample.cpu_cores)? - ours).max(0.0))
     }
 
+    /// What an instance held at most, MiB, if it is known of each. `seconds` is the run's length.
+    pub fn memory_mib_max(&self, seconds: f64) -> Option<f64> {
+        let most = |instance: &Instance| {
+            let samples = instance.samples.iter();
+            let during = samples.filter(|sample| is_during(sample.at_seconds, seconds));
+            during.filter_map(|sample| sample.resident_bytes).max()
+        };
+        let each: Vec<u64> = self.instances.iter().map(most).collect::<Option<_>>()?;
+        each.into_iter().max().map(|bytes| bytes as f64 / 1_048_576.0)
+    }
+
     /// Figures of the run, always the same ones in the same order. `seconds` is its length.
     pub fn means(&self, seconds: f64) -> Vec<Mean> {
-        let during = |at: f64| at > 0.0 && at <= seconds + 1.0;
+        let during = |at: f64| is_during(at, seconds);
         let samples = || {
             let all = self.instances.iter().flat_map(|instance| &instance.samples);
             all.filter(move |sample| during(sample.at_seconds))
@@ -200,7 +211,6 @@ impl Monitored {
         let orders = |of: fn(&JournalSample) -> Option<f64>| {
             mean(samples().filter_map(|sample| of(sample.journals.get("orders")?)))
         };
-        let resident = samples().filter_map(|sample| sample.resident_bytes).max();
         let figure =
             |name, unit, value, less_is_better| Mean { name, unit, value, less_is_better };
         let cpu = mean(samples().filter_map(|sample| sample.cpu_cores));
@@ -208,12 +218,7 @@ impl Monitored {
         vec![
             figure("CPU of an instance, mean", "cores", cpu, true),
             figure("CPU of PostgreSQL, mean", "cores", postgres, true),
-            figure(
-                "memory of an instance, max",
-                "MiB",
-                resident.map(|bytes| bytes as f64 / 1_048_576.0),
-                true,
-            ),
+            figure("memory of an instance, max", "MiB", self.memory_mib_max(seconds), true),
             figure("commit of orders, mean", "ms", orders(|journal| journal.commit_ms), true),
             figure(
                 "orders in a batch, mean",
@@ -223,6 +228,11 @@ impl Monitored {
             ),
         ]
     }
+}
+
+/// The last sample comes up to a second after the end.
+fn is_during(at: f64, seconds: f64) -> bool {
+    at > 0.0 && at <= seconds + 1.0
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

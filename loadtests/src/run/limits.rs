@@ -25,6 +25,17 @@ pub fn general(limits: &Thresholds, report: &mut Report) {
     }
 }
 
+/// Compares what instances held with what they may hold, once the monitor has told it.
+pub fn memory(limits: &Thresholds, report: &mut Report) {
+    let Some(max) = limits.memory_mib_max else { return };
+    match report.monitor.memory_mib_max(report.seconds) {
+        Some(mib) => {
+            report.limit(mib <= max, format!("{mib:.0} MiB in an instance, {max} at most"));
+        }
+        None => report.limits_missed.push("nobody knows what an instance held".to_owned()),
+    }
+}
+
 /// Compares a run of the generator with its scenario.
 pub fn judge(scenario: &Scenario, tally: &Tally, report: &mut Report) {
     for (sort, weight) in scenario.mix().weights() {

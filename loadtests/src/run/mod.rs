@@ -129,7 +129,10 @@ async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
     match file {
         File::Mixed(scenario) => {
             let run = run_mixed(scenario, target);
-            watched(run, &target.instances, target.access.database.as_deref()).await
+            let database = target.access.database.as_deref();
+            let mut report = watched(run, &target.instances, database).await?;
+            limits::memory(&scenario.thresholds, &mut report);
+            Ok(report)
         }
         File::Preset(preset) => {
             let journey = preset.journey(&target.against())?;
@@ -138,6 +141,7 @@ async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
             let mut report = watched(run, &target.instances, database).await?;
             report.about.clone_from(&preset.about);
             limits::general(&preset.thresholds, &mut report);
+            limits::memory(&preset.thresholds, &mut report);
             Ok(report)
         }
     }

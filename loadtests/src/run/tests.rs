@@ -1,5 +1,7 @@
 use super::*;
+use crate::monitor::{Instance, InstanceSample, Monitored};
 use crate::record::{Answer, Run, RunFile, Timing};
+use crate::scenario::Thresholds;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -113,6 +115,28 @@ fn every_threshold_can_be_missed() {
     assert_eq!(missed(&scarce, &sold_out), Vec::<String>::new());
     let invalid = [(201, "{}", 1, 1), (422, r#"{"code":"validation_failed"}"#, 1, 1)];
     assert_eq!(missed(&scarce, &invalid), ["1 ended with orders 422 validation_failed"]);
+}
+
+#[test]
+fn an_instance_that_holds_more_than_it_may_or_that_nobody_has_seen_is_found() {
+    let limits = Thresholds { memory_mib_max: Some(64.0), ..Thresholds::default() };
+    let missed = |held: &[u64]| {
+        let sample = |(n, mib): (usize, &u64)| InstanceSample {
+            at_seconds: n as f64,
+            resident_bytes: Some(mib << 20),
+            ..InstanceSample::default()
+        };
+        let samples = held.iter().enumerate().map(sample).collect();
+        let instances = vec![Instance { samples, ..Instance::default() }];
+        let monitor = Monitored { instances, ..Monitored::default() };
+        let mut report = Report { seconds: 3.0, monitor, ..Report::default() };
+        limits::memory(&limits, &mut report);
+        report.limits_missed
+    };
+    // What was held before the run began does not count.
+    assert_eq!(missed(&[99, 10, 64, 63]), Vec::<String>::new());
+    assert_eq!(missed(&[0, 10, 65, 63]), ["65 MiB in an instance, 64 at most"]);
+    assert_eq!(missed(&[]), ["nobody knows what an instance held"]);
 }
 
 #[test]
