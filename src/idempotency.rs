@@ -6,7 +6,7 @@
 
 use crate::error::{Code, Problem};
 use crate::gather::{self, Gather};
-use crate::postgres::{Postgres, begin, commit};
+use crate::postgres::{Class, Postgres, begin, class, commit};
 use crate::retention::Sweep;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
@@ -284,6 +284,9 @@ const HANDED_OVER_MAX: i64 = 1_000;
 /// Keys that do not, and go at once, at most; the others go when their time is over.
 const LEFT_BEHIND_MAX: i64 = 10_000;
 
+/// How often the customer may use one of them while they are handed over.
+const HAND_OVER_TRIES: usize = 3;
+
 /// How long a log-in waits for the guest's payments: somewhat longer than a provider may take.
 const PAYMENT_WAIT: Duration = Duration::from_secs(5);
 /// How often it looks.
@@ -309,20 +312,11 @@ pub async fn until_replied(readers: &Pool, guest: &str) -> Result<(), Problem> {
 /// A guest has logged in: the keys that have their reply are the customer's, so that a request that
 /// is repeated is answered and not carried out again. Those that the customer has stay theirs.
 pub async fn hand_over(
-    transaction: &Transaction<'_>,
+    transaction: &mut Transaction<'_>,
     guest: &str,
     customer: &str,
 ) -> Result<(), Problem> {
-    // Nobody is waited for: who is still working on a key answers whoever asked.
-    let sql = "WITH own AS MATERIALIZED (
-                   SELECT key FROM idempotency_keys g
-                   WHERE scope = $1 AND status IS NOT NULL AND NOT EXISTS (
-                       SELECT FROM idempotency_keys c WHERE c.scope = $2 AND c.key = g.key)
-                   ORDER BY key LIMIT $3 FOR UPDATE OF g SKIP LOCKED)
-               UPDATE idempotency_keys g SET scope = $2 FROM own
-               WHERE g.scope = $1 AND g.key = own.key";
-    let statement = transaction.prepare_cached(sql).await?;
-    transaction.execute(&statement, &[&guest, &customer, &HANDED_OVER_MAX]).await?;
+    hand_over_replied(transaction, guest, customer).await?;
     // The guest's session ends, so nobody asks for the others' replies, which may tell of the
     // customer; what placed an order stands for it, as in [`erase`].
     let sql = "WITH left_behind AS MATERIALIZED (
@@ -338,6 +332,34 @@ pub async fn hand_over(
     let statement = transaction.prepare_cached(sql).await?;
     transaction.execute(&statement, &[&guest, &LEFT_BEHIND_MAX]).await?;
     Ok(())
+}
+
+async fn hand_over_replied(
+    transaction: &mut Transaction<'_>,
+    guest: &str,
+    customer: &str,
+) -> Result<(), Problem> {
+    // Nobody is waited for: who is still working on a key answers whoever asked.
+    let sql = "WITH own AS MATERIALIZED (
+                   SELECT key FROM idempotency_keys g
+                   WHERE scope = $1 AND status IS NOT NULL AND NOT EXISTS (
+                       SELECT FROM idempotency_keys c WHERE c.scope = $2 AND c.key = g.key)
+                   ORDER BY key LIMIT $3 FOR UPDATE OF g SKIP LOCKED)
+               UPDATE idempotency_keys g SET scope = $2 FROM own
+               WHERE g.scope = $1 AND g.key = own.key";
+    let statement = transaction.prepare_cached(sql).await?;
+    for _ in 0..HAND_OVER_TRIES {
+        let attempt = transaction.transaction().await?;
+        match attempt.execute(&statement, &[&guest, &customer, &HANDED_OVER_MAX]).await {
+            Ok(_) => return Ok(attempt.commit().await?),
+            // The customer has used one of them in this moment; now that is seen.
+            Err(error) if matches!(class(&error), Class::Guard | Class::Retry) => {
+                attempt.rollback().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(Code::Overloaded, "It met others too often."))
 }
 
 /// Whose keys these were is gone. Those that placed an order stand for it without their reply, so

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 fn quantities(cart: &Value) -> Vec<(&str, i64)> {
     let items = cart["items"].as_array().unwrap().iter();
@@ -14,6 +15,14 @@ fn quantities(cart: &Value) -> Vec<(&str, i64)> {
 
 fn address(city: &str) -> Value {
     json!({"name": "Ada", "line1": "12 St James's Square", "city": city, "country": "GB"})
+}
+
+/// Until this counts something.
+async fn until_there_is(app: &App, sql: &str) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while app.database.number(sql).await == 0 && Instant::now() < until {
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]
@@ -314,6 +323,37 @@ async fn a_request_that_is_repeated_after_logging_in_is_answered_and_not_carried
 }
 
 #[tokio::test]
+async fn a_key_that_the_customer_uses_while_a_guest_with_it_logs_in_stays_the_customers() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let ada = register(&app, "ada@example.com").await.ok(201);
+    let scope = format!("customer:{}", ada["id"].as_str().unwrap());
+    let guest = app.session().await;
+    let order = order_of(&[("A", 1)]);
+    Answer::of(app.placing("both", &order).bearer_auth(&guest)).await.ok(201);
+    // As the order of another instance, which commits while the log-in waits for the key.
+    let elsewhere = app.database.connect().await;
+    elsewhere.batch_execute("BEGIN").await.unwrap();
+    let used = "INSERT INTO idempotency_keys (scope, key, request_hash, status, body)
+        VALUES ($1, 'both', '', 201, '')";
+    elsewhere.execute(used, &[&scope]).await.unwrap();
+    let commits = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event = 'transactionid'";
+        until_there_is(&app, waits).await;
+        elsewhere.batch_execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) =
+        tokio::join!(try_to_log_in(&app, Some(&guest), "ada@example.com", PASSWORD), commits);
+    answer.ok(200);
+    let of_customer = "SELECT count(*) FROM idempotency_keys
+        WHERE scope LIKE 'customer:%' AND request_hash = ''";
+    assert_eq!(app.database.number(of_customer).await, 1);
+    let of_order = "SELECT count(*) FROM idempotency_keys WHERE scope = 'erased'";
+    assert_eq!(app.database.number(of_order).await, 1, "the guest's order has lost its key");
+}
+
+#[tokio::test]
 async fn an_address_is_saved_once_for_one_key() {
     let app = App::start().await;
     register(&app, "ada@example.com").await.ok(201);
@@ -345,7 +385,7 @@ async fn a_request_that_is_repeated_after_logging_in_while_its_payment_is_made_h
         let asked = Answer::of(app.placing(&key, &order).bearer_auth(&guest));
         let repeated = async {
             let waits = "SELECT count(*) FROM payments WHERE status = 'processing'";
-            while app.database.number(waits).await == 0 {}
+            until_there_is(&app, waits).await;
             let ada = log_in(&app, Some(&guest), "ada@example.com").await;
             Answer::of(place.placing(&key, &order).bearer_auth(&ada)).await
         };

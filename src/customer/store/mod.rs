@@ -172,10 +172,10 @@ pub async fn log_in(
         idempotency::until_replied(&postgres.readers, guest).await?;
     }
     let mut client = postgres.writers.get().await?;
-    let transaction = begin(&mut client).await?;
+    let mut transaction = begin(&mut client).await?;
     if let Some(guest) = guest {
         let customer = customer_scope(login.customer);
-        idempotency::hand_over(&transaction, &guest, &customer).await?;
+        idempotency::hand_over(&mut transaction, &guest, &customer).await?;
     }
     let sql = "SELECT FROM customers WHERE id = $1 AND password_hash = $2 FOR SHARE";
     let (id, hash) = (login.customer.uuid(), &login.password_hash);
