@@ -9,24 +9,26 @@ commit=$(git rev-parse --short "${1:-HEAD~1}")
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR PROFILE=debug
 work=$(mktemp -d)
-trap 'git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
+# Cargo takes what it has built there for this checkout's, unless sources here are newer.
+trap 'touch src/*.rs loadtests/src/*.rs; git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/earlier" "$commit"
-(cd "$work/earlier" && cargo build --quiet)
+(cd "$work/earlier" && cargo build --quiet --workspace)
 cp "$CARGO_TARGET_DIR/debug/doorbuster" "$work/doorbuster-$commit"
+touch src/*.rs loadtests/src/*.rs
 cargo build --quiet --workspace
 
 # Beside the earlier instance; $1 is the folder of this commit's binaries.
 sell='
 set -e
-rush="$1/loadtests rush --buyers 3000 --units 400"
+rush() { "$1/loadtests" rush --buyers 3000 --units 400 "${@:2}"; }
 echo "== the earlier one alone"
-$rush --url "$URL_1"
+rush "$1" --url "$URL_1"
 DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
 trap "kill $!; wait $!" EXIT
 for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
 both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
 echo "== both"
-$rush --provider test $both
+rush "$1" --provider test $both
 "$1/loadtests" run checkout --set options.sessions=200 $both
 '
 PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \

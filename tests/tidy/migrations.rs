@@ -76,39 +76,49 @@ fn changed(migrations: &[File], checksums: &[(&str, u64)]) -> Vec<Finding> {
 /// The first schema that names its oldest binary; before it, all instances were stopped.
 const ROLLED_OUT_SINCE: usize = 9;
 
-/// What older binaries may stumble over: gone, named or typed otherwise, or refused.
-const TAKES_AWAY: [&str; 9] = [
-    "drop table",
-    "drop column",
-    "drop view",
-    "drop function",
-    "drop default",
-    "rename ",
-    " type ",
-    "set not null",
-    "revoke ",
-];
+/// What older binaries may stumble over in a table that they know: it is gone, it has another name
+/// or type, or it refuses what they write.
+const CHANGES: [&str; 7] =
+    [" drop ", " rename ", " type ", " set not null", " check (", " unique ", " primary key "];
+
+/// The statements of a migration, in small letters, without comments, with single blanks.
+fn statements(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split("--").next().unwrap_or_default());
+    let folded = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+    folded.to_lowercase().split(';').map(|statement| statement.trim().to_owned()).collect()
+}
+
+fn takes_away(statement: &str) -> bool {
+    let refuses = statement.contains(" not null") && !statement.contains(" default ");
+    match statement.split(' ').next() {
+        Some("drop" | "revoke") => true,
+        Some("alter") => refuses || CHANGES.iter().any(|change| statement.contains(change)),
+        _ => statement.starts_with("create or replace "),
+    }
+}
 
 fn taking_away(migrations: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for File { path, text } in migrations {
         let number = parts(file_name(path)).map_or(0, |(number, _)| number);
-        let raises = format!("update oldest_binary set migration = {number};");
-        if number < ROLLED_OUT_SINCE || text.to_lowercase().contains(&raises) {
+        let statements = statements(text);
+        let oldest = |statement: &String| {
+            statement.strip_prefix("update oldest_binary set migration = ")?.parse().ok()
+        };
+        let is_raised = statements
+            .iter()
+            .filter_map(oldest)
+            .any(|oldest: usize| (ROLLED_OUT_SINCE + 1..=number).contains(&oldest));
+        if number < ROLLED_OUT_SINCE || is_raised {
             continue;
         }
-        for (at, line) in text.lines().enumerate() {
-            let statement = line.split("--").next().unwrap_or_default().to_lowercase();
-            let is_new = statement.trim_start().starts_with("create ");
-            let found = TAKES_AWAY.iter().find(|what| !is_new && statement.contains(**what));
-            if let Some(what) = found {
-                let what = format!(
-                    "`{}` takes away what older binaries use: do it in a later release, with \
-                     `UPDATE oldest_binary SET migration = {number};` beside it",
-                    what.trim()
-                );
-                findings.push(Finding::new(path, at + 1, what));
-            }
+        for statement in statements.iter().filter(|statement| takes_away(statement)) {
+            let what = format!(
+                "`{statement}` takes away what older binaries use: let a later release do it, with \
+                 `UPDATE oldest_binary SET migration = …;`: the newest one that the first \
+                 binary without that use knows"
+            );
+            findings.push(Finding::new(path, 1, what));
         }
     }
     findings
@@ -147,17 +157,31 @@ fn a_planted_migration_that_takes_away_is_found() {
         let (path, text) = (format!("migrations/{number:04}_a.sql"), text.to_owned());
         taking_away(&[File { path, text }]).len()
     };
-    let raised = "UPDATE oldest_binary SET migration = 11;";
-    for taken in
-        ["DROP COLUMN b", "RENAME COLUMN b TO c", "ALTER b TYPE text", "ALTER b SET NOT NULL"]
-    {
-        let text = format!("ALTER TABLE a {taken};\n");
-        assert_eq!(found(11, &text), 1, "{taken}");
-        assert_eq!(found(11, &format!("{text}{raised}")), 0, "{taken}");
-        assert_eq!(found(12, &format!("{text}{raised}")), 1, "{taken}: an older number");
-        assert_eq!(found(8, &text), 0, "{taken}: before rollouts");
+    let raised = |oldest: u32| format!("UPDATE oldest_binary SET migration = {oldest};");
+    for taken in [
+        "ALTER TABLE a DROP b;",
+        "ALTER TABLE a\n    RENAME COLUMN b TO c;",
+        "ALTER TABLE a ALTER b TYPE text;",
+        "ALTER TABLE a ADD b text NOT NULL;",
+        "ALTER TABLE a ADD CHECK (b > 0);",
+        "DROP INDEX a_b;",
+        "CREATE OR REPLACE VIEW a AS SELECT 1;",
+    ] {
+        assert_eq!(found(11, taken), 1, "{taken}");
+        assert_eq!(found(8, taken), 0, "{taken}: before rollouts");
+        assert_eq!(
+            found(12, &format!("{taken}\n{}", raised(11))),
+            0,
+            "{taken}: two releases later"
+        );
+        assert_eq!(found(11, &format!("{taken}\n-- {}", raised(11))), 1, "{taken}: only said");
+        assert_eq!(found(11, &format!("{taken}\n{}", raised(9))), 1, "{taken}: not raised");
     }
-    for added in ["ALTER TABLE a ADD b text; -- DROP TABLE a", "CREATE TYPE a AS (b text);"] {
+    for added in [
+        "ALTER TABLE a ADD b text; -- DROP TABLE a;",
+        "ALTER TABLE a ADD b text NOT NULL DEFAULT '';",
+        "CREATE TABLE a (\n    type text NOT NULL CHECK (type <> '')\n);",
+    ] {
         assert_eq!(found(11, added), 0, "{added}");
     }
 }
