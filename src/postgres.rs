@@ -187,15 +187,14 @@ impl Connect for OnRuntime {
                     tracing::warn!(%error, "a database connection was lost");
                 }
             });
-            client.batch_execute(IDLE_MAX).await?;
             Ok((client, task))
         });
         async move {
-            match opened.await {
-                Ok(connected) => connected,
-                // The runtime has stopped, so the process is about to end.
-                Err(_) => std::future::pending().await,
-            }
+            // If it fails, the runtime has stopped, so the process is about to end.
+            let Ok(connected) = opened.await else { return std::future::pending().await };
+            let (client, task) = connected?;
+            client.batch_execute(IDLE_MAX).await?;
+            Ok((client, task))
         }
         .boxed()
     }

@@ -6,7 +6,7 @@ use std::fs::{DirEntry, File, read, read_dir, read_to_string, remove_file};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// The admin key of every test server.
@@ -141,7 +141,9 @@ impl App {
             // A thread that has ended meanwhile does not run either.
             stat.is_ok_and(|stat| !stat.contains(") T "))
         };
+        let until = Instant::now() + Duration::from_secs(10);
         while read_dir(&tasks).unwrap().any(is_awake) {
+            assert!(Instant::now() < until, "it does not fall asleep");
             sleep(Duration::from_millis(1)).await;
         }
     }
