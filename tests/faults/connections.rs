@@ -15,7 +15,7 @@ const ROUND: usize = 100;
 
 /// Faults of a test.
 fn commits() -> usize {
-    times("COMMITS", 30)
+    times("COMMITS", 20)
 }
 
 /// How much there is of a SKU.

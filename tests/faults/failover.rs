@@ -21,18 +21,18 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     sale.let_shoppers_in(&first).await;
     let strikes = sale.strikes.clone();
     let failover = async {
-        sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(1)).await;
         let _outage = strikes.begins();
         pair.stop_postgres().await;
         // As long as those need who decide about it.
         sleep(Duration::from_secs(1)).await;
         standby.promote().await;
     };
-    tokio::join!(sale.sell(800, Arrivals::Rate(100.0)), failover);
+    tokio::join!(sale.sell(600, Arrivals::Rate(100.0)), failover);
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met the failover");
     let checked = sale.settled("failover to a synchronous standby", 1, &second).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (800, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
 }
 
 #[tokio::test]

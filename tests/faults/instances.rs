@@ -202,7 +202,7 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
     let database = Database::on(&pair.services).await;
     // As many as an instance has unless it is told otherwise.
     let settings = [("POSTGRES__READ_CONNECTIONS", "4"), ("POSTGRES__WRITE_CONNECTIONS", "4")];
-    let count = times("INSTANCES", 6);
+    let count = times("INSTANCES", 4);
     let mut apps = Vec::new();
     for _ in 0..count {
         apps.push(App::with(&database, &settings).await);

@@ -22,13 +22,13 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     let bytes_per_second = Some(1_000_000);
     line.turn(Weather { latency, jitter, bytes_per_second, ..Weather::default() });
     let (before, slow) = (line.carried(), sale.strikes.begins());
-    sale.sell(600, Arrivals::Unpaced).await;
+    sale.sell(300, Arrivals::Unpaced).await;
     drop(slow);
     assert!(line.carried() > before + 50_000, "hardly anything went over it");
     assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
     line.turn(Weather::default());
     let checked = sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", 1, &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (300, 0));
 }
 
 #[tokio::test]

@@ -96,11 +96,11 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
             pair.start_postgres().await;
         }
     };
-    tokio::join!(sale.sell(1_500, Arrivals::Rate(150.0)), outage);
+    tokio::join!(sale.sell(900, Arrivals::Rate(100.0)), outage);
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met it: the disk was not full");
     let checked = sale.settled("full disk", 1, &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (1_500, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 
 #[tokio::test]
@@ -158,11 +158,11 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     sale.sell(1, Arrivals::Unpaced).await;
     assert!(begun.elapsed() > Duration::from_millis(16), "two commits were not slow");
     let slow = sale.strikes.begins();
-    sale.sell(600, Arrivals::Unpaced).await;
+    sale.sell(300, Arrivals::Unpaced).await;
     drop(slow);
     assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
     let checked = sale.settled("a flush takes 8 ms longer", 1, &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (601, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (301, 0));
 }
 
 /// A clock that is put forward and back while programs run by it.
