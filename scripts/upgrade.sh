@@ -9,12 +9,15 @@ commit=$(git rev-parse --short "${1:-HEAD~1}")
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export CARGO_TARGET_DIR PROFILE=debug
 work=$(mktemp -d)
-# Cargo takes what it has built there for this checkout's, unless sources here are newer.
-trap 'touch src/*.rs loadtests/src/*.rs; git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
+trap 'git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/earlier" "$commit"
-(cd "$work/earlier" && cargo build --quiet --workspace)
+(
+    # Cargo takes what it has built there for this checkout's, unless sources here are newer.
+    trap 'cd "$OLDPWD"; touch src/*.rs loadtests/src/*.rs' EXIT
+    cd "$work/earlier"
+    cargo build --quiet --workspace
+)
 cp "$CARGO_TARGET_DIR/debug/doorbuster" "$work/doorbuster-$commit"
-touch src/*.rs loadtests/src/*.rs
 cargo build --quiet --workspace
 
 # Beside the earlier instance; $1 is the folder of this commit's binaries.
