@@ -1,5 +1,5 @@
 //! Where the lanes of a journal take their batches from, and when one may leave while another is
-//! on its way.
+//! on its way, here or at another instance.
 
 use super::{Lane, Work};
 use crate::metrics;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// A transaction that waits for a lock, or for a slow disk, does not keep the others back for
 /// longer.
-const GATHER_MAX: Duration = Duration::from_millis(10);
+pub(super) const GATHER_MAX: Duration = Duration::from_millis(10);
 
 /// The queue's end that the lanes share; whoever is free takes the next batch.
 pub(super) struct Intake<E> {
@@ -25,8 +25,13 @@ impl<E> Intake<E> {
         Self { entries, held_back: None }
     }
 
-    /// The next batch: what waits, up to the limits. `None` once the journal is closed and empty.
-    pub async fn next<W: Work<Entry = E>>(&mut self, lane: &Lane<W>) -> Option<Vec<E>> {
+    /// The next batch: what waits, up to the limits, and not before the lane has rested. `None`
+    /// once the journal is closed and empty.
+    pub async fn next<W: Work<Entry = E>>(
+        &mut self,
+        lane: &Lane<W>,
+        rested: Instant,
+    ) -> Option<Vec<E>> {
         let (work, limits) = (&lane.work, &lane.limits);
         let mut closing = lane.closing.clone();
         let first = match self.held_back.take() {
@@ -37,7 +42,9 @@ impl<E> Intake<E> {
                 _ = closing.wait_for(|closing| *closing) => return None,
             },
         };
-        lane.turns.gather(|| self.entries.len() + 1 >= limits.gather_min).await;
+        let waiting = || self.entries.len() + 1;
+        lane.turns.rest(rested, limits.batch_max, waiting).await;
+        lane.turns.gather(limits.gather_min, waiting).await;
         let mut total = work.weight(&first);
         let mut batch = vec![first];
         while batch.len() < limits.batch_max {
@@ -60,6 +67,8 @@ impl<E> Intake<E> {
 #[derive(Default)]
 pub(super) struct Turns {
     on_their_way: AtomicUsize,
+    /// Whoever gathers wants to be told when so many wait; 0 while nobody does.
+    enough: AtomicUsize,
     changed: Notify,
 }
 
@@ -74,18 +83,33 @@ impl Turns {
     }
 
     /// Waits until no batch is on its way, or enough wait to be worth a transaction of their own.
-    pub async fn gather(&self, is_enough: impl Fn() -> bool) {
+    pub async fn gather(&self, enough: usize, waiting: impl Fn() -> usize) {
         let until = Instant::now() + GATHER_MAX;
-        while self.on_their_way.load(Ordering::Relaxed) > 0 && !is_enough() {
-            if timeout_at(until, self.changed.notified()).await.is_err() {
-                break;
-            }
-        }
+        let is_alone = || self.on_their_way.load(Ordering::Relaxed) == 0;
+        self.wait(until, enough, || is_alone() || waiting() >= enough).await;
     }
 
-    /// Enough may wait now.
-    pub fn look(&self) {
-        self.changed.notify_one();
+    /// Waits until then, or until so many wait.
+    pub async fn rest(&self, until: Instant, enough: usize, waiting: impl Fn() -> usize) {
+        self.wait(until, enough, || Instant::now() >= until || waiting() >= enough).await;
+    }
+
+    async fn wait(&self, until: Instant, enough: usize, is_over: impl Fn() -> bool) {
+        if is_over() {
+            return;
+        }
+        // Whoever adds an entry looks here afterwards, so one of the two sees the other.
+        self.enough.store(enough, Ordering::SeqCst);
+        while !is_over() && timeout_at(until, self.changed.notified()).await.is_ok() {}
+        self.enough.store(0, Ordering::SeqCst);
+    }
+
+    /// So many wait now.
+    pub fn look(&self, waiting: usize) {
+        let enough = self.enough.load(Ordering::SeqCst);
+        if enough > 0 && waiting >= enough {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -104,15 +128,36 @@ mod tests {
     #[tokio::test]
     async fn while_a_batch_is_on_its_way_the_next_one_waits_for_it_or_for_enough() {
         let turns = Arc::<Turns>::default();
-        assert!(turns.gather(|| false).now_or_never().is_some(), "nothing is on its way");
+        assert!(turns.gather(2, || 1).now_or_never().is_some(), "nothing is on its way");
         let turn = turns.leave();
-        assert!(turns.gather(|| true).now_or_never().is_some(), "enough wait");
-        let mut gathering = std::pin::pin!(turns.gather(|| false));
+        assert!(turns.gather(2, || 2).now_or_never().is_some(), "enough wait");
+        let mut gathering = std::pin::pin!(turns.gather(2, || 1));
         assert!(gathering.as_mut().now_or_never().is_none());
-        turns.look();
-        assert!(gathering.as_mut().now_or_never().is_none(), "there is still not enough");
         drop(turn);
         assert!(gathering.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn whoever_gathers_is_told_when_enough_wait_and_not_before() {
+        let (turns, waiting) = (Arc::<Turns>::default(), AtomicUsize::new(1));
+        let _on_its_way = turns.leave();
+        let mut gathering = std::pin::pin!(turns.gather(2, || waiting.load(Ordering::Relaxed)));
+        assert!(gathering.as_mut().now_or_never().is_none());
+        waiting.store(2, Ordering::Relaxed);
+        turns.look(1);
+        assert!(gathering.as_mut().now_or_never().is_none(), "nobody has told it");
+        turns.look(2);
+        assert!(gathering.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_lane_rests_until_its_time_or_until_a_full_batch_waits() {
+        let (turns, begin) = (Arc::<Turns>::default(), Instant::now());
+        assert!(turns.rest(begin, 2, || 1).now_or_never().is_some(), "it has rested");
+        turns.rest(begin + Duration::from_millis(20), 2, || 1).await;
+        assert!(begin.elapsed() >= Duration::from_millis(20));
+        let long = Instant::now() + Duration::from_secs(60);
+        assert!(turns.rest(long, 2, || 2).now_or_never().is_some(), "a full batch waits");
     }
 
     #[tokio::test]
@@ -120,7 +165,7 @@ mod tests {
         let turns = Arc::<Turns>::default();
         let _held_up = turns.leave();
         let begin = Instant::now();
-        turns.gather(|| false).await;
+        turns.gather(2, || 1).await;
         assert!(begin.elapsed() >= GATHER_MAX);
     }
 }

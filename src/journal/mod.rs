@@ -1,8 +1,8 @@
 //! Group commit, generic over what is committed.
 //!
 //! While one transaction is on its way, the next batch gathers; it leaves when the previous one
-//! returns, without a timer. Several lanes share one queue; each owns a raw connection outside
-//! the pools and writes BEGIN and COMMIT itself.
+//! returns, or, from a lane that is alone, when that one has rested. Several lanes share one queue;
+//! each owns a raw connection outside the pools and writes BEGIN and COMMIT itself.
 //!
 //! An entry is answered only after *every* statement of its transaction, BEGIN and COMMIT
 //! included, came back Ok: after a failed statement PostgreSQL answers COMMIT with ROLLBACK,
@@ -25,7 +25,7 @@ pub use work::{Form, Weight, Work};
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Postgres, class, describe, unavailable};
-use intake::{Intake, Turns};
+use intake::{GATHER_MAX, Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -58,12 +58,23 @@ pub struct Limits {
     pub in_flight: Bounds,
 }
 
+impl Limits {
+    /// How long a lane rests after a batch of so many that took so long. One that is alone cannot
+    /// see whether another instance has a batch on its way, and small ones cost nearly as much as
+    /// large ones: so it leaves half of the time to the others while many come.
+    fn rest(&self, entries: usize, took: Duration) -> Duration {
+        match self.connections == 1 && entries >= self.gather_min {
+            true => took.min(GATHER_MAX),
+            false => Duration::ZERO,
+        }
+    }
+}
+
 /// The handle of a journal. Cheap to clone.
 pub struct Journal<E> {
     /// Whoever brings an entry has entered here before, and leaves when its work is done.
     pub gate: Gate,
     queue: mpsc::Sender<E>,
-    gather_min: usize,
     turns: Arc<Turns>,
     connected: Arc<AtomicUsize>,
     closing: watch::Receiver<bool>,
@@ -74,7 +85,6 @@ impl<E> Clone for Journal<E> {
         Self {
             gate: self.gate.clone(),
             queue: self.queue.clone(),
-            gather_min: self.gather_min,
             turns: self.turns.clone(),
             connected: self.connected.clone(),
             closing: self.closing.clone(),
@@ -110,8 +120,7 @@ impl<E> Journal<E> {
         let turns = Arc::default();
         let target = Duration::MAX;
         let gate = Gate::new("detached", Bounds { fewest: queue_max, most: queue_max, target });
-        let gather_min = queue_max;
-        (Self { gate, queue, gather_min, turns, connected, closing: closed }, lanes, entries)
+        (Self { gate, queue, turns, connected, closing: closed }, lanes, entries)
     }
 
     /// Queues what `entry` makes of its deadline and the sender of its answer, and waits for the
@@ -149,9 +158,7 @@ impl<E> Journal<E> {
             (error.into_inner(), full)
         })?;
         // Whoever gathers has taken the first one out.
-        if self.queue.max_capacity() - self.queue.capacity() + 1 >= self.gather_min {
-            self.turns.look();
-        }
+        self.turns.look(self.queue.max_capacity() - self.queue.capacity() + 1);
         Ok(())
     }
 }
@@ -181,8 +188,7 @@ pub fn start<W: Work>(
     });
     let lanes = Lanes { tasks: lanes.collect(), closing };
     let gate = Gate::new(limits.name, limits.in_flight);
-    let gather_min = limits.gather_min;
-    (Journal { gate, queue, gather_min, turns, connected, closing: closed }, lanes)
+    (Journal { gate, queue, turns, connected, closing: closed }, lanes)
 }
 
 struct Connection<S> {
@@ -251,6 +257,7 @@ impl<W: Work> Runner<W> {
 
     async fn run(mut self) {
         let lane = self.lane.clone();
+        let mut rested = Instant::now();
         loop {
             if !self.connect().await {
                 if self.refuse_waiting().await {
@@ -260,7 +267,7 @@ impl<W: Work> Runner<W> {
                 continue;
             }
             let mut intake = lane.intake.lock().await;
-            let Some(batch) = intake.next(&lane).await else { break };
+            let Some(batch) = intake.next(&lane, rested.into()).await else { break };
             let _turn = lane.turns.leave();
             drop(intake);
             let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
@@ -269,8 +276,10 @@ impl<W: Work> Runner<W> {
                 continue;
             }
             if self.connect().await {
+                let (left, entries) = (Instant::now(), batch.len());
                 let form = lane.work.form(&batch);
                 self.settle(Attempt::new(batch, form)).await;
+                rested = Instant::now() + lane.limits.rest(entries, left.elapsed());
             } else {
                 batch.into_iter().for_each(|entry| lane.work.answer(entry, Err(unavailable())));
             }
