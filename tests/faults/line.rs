@@ -25,10 +25,32 @@ pub struct Weather {
     pub jitter: Duration,
     /// Bytes a second and direction; `None` is all that the machine can carry.
     pub bytes_per_second: Option<u32>,
-    /// Nothing gets through and nobody is told: both ends look open.
-    pub is_silent: bool,
+    /// What does not get through, while nobody is told: both ends look open.
+    pub silence: Silence,
     /// The first connection on which PostgreSQL has said so many bytes is reset, and no other one.
     pub cut_after_bytes: Option<usize>,
+}
+
+/// What a line swallows for a while.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Silence {
+    /// Nothing.
+    #[default]
+    Nowhere,
+    /// Everything.
+    BothWays,
+    /// What PostgreSQL says, while it hears everything.
+    Answers,
+}
+
+impl Silence {
+    fn swallows(self, is_answer: bool) -> bool {
+        match self {
+            Self::Nowhere => false,
+            Self::BothWays => true,
+            Self::Answers => is_answer,
+        }
+    }
 }
 
 /// The running line.
@@ -148,7 +170,7 @@ async fn pump(
     };
     tokio::select! {
         read = reading => read,
-        written = write(pieces, to, shared) => written,
+        written = write(pieces, to, shared, is_answer) => written,
     }
 }
 
@@ -156,12 +178,13 @@ async fn write(
     mut pieces: mpsc::Receiver<(Instant, Vec<u8>)>,
     mut to: OwnedWriteHalf,
     shared: &Shared,
+    is_answer: bool,
 ) -> Result<()> {
     let mut weather = shared.weather.subscribe();
     while let Some((at, piece)) = pieces.recv().await {
         sleep_until(at).await;
         // What waits in the silence arrives when it ends, as TCP sends again what was lost.
-        let _ = weather.wait_for(|weather| !weather.is_silent).await;
+        let _ = weather.wait_for(|weather| !weather.silence.swallows(is_answer)).await;
         to.write_all(&piece).await?;
     }
     Ok(())

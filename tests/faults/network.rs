@@ -1,7 +1,7 @@
 //! The way from an instance to PostgreSQL is slow, silent, or ends in the middle of a word.
 
 use crate::harness::{App, Database};
-use crate::line::{Line, Weather};
+use crate::line::{Line, Silence, Weather};
 use crate::sale::Sale;
 use crate::times;
 use loadtests::generator::Arrivals;
@@ -41,12 +41,14 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&other).await;
     let (partitions, strikes) = (times("PARTITIONS", 1), sale.strikes.clone());
-    for _ in 0..partitions {
+    let kinds = [Silence::BothWays, Silence::Answers];
+    let first = sale.dice.random_range(0..kinds.len());
+    for silence in kinds.into_iter().cycle().skip(first).take(partitions) {
         let before = Duration::from_millis(sale.dice.random_range(500..1_500));
         let partition = async {
             sleep(before).await;
             let _partition = strikes.begins();
-            line.turn(Weather { is_silent: true, ..Weather::default() });
+            line.turn(Weather { silence, ..Weather::default() });
             let asked = Instant::now();
             let ready = cut_off.get("/readyz").await.ok(200);
             assert_eq!(ready["postgres"], "degraded");

@@ -1,7 +1,7 @@
 //! A replica that lists and searches are read from falls behind, is ahead, hangs and dies.
 
 use crate::harness::{App, Database, Pair, Second};
-use crate::line::{Line, Weather};
+use crate::line::{Line, Silence, Weather};
 use std::time::{Duration, Instant};
 
 /// How many reads of the replica came to this.
@@ -61,7 +61,7 @@ async fn a_replica_that_is_behind_or_dead_makes_nothing_older_and_fails_nothing(
     replica.execute("SELECT pg_wal_replay_resume()").await;
     searches_until(&app, "used").await;
 
-    line.turn(Weather { is_silent: true, ..Weather::default() });
+    line.turn(Weather { silence: Silence::BothWays, ..Weather::default() });
     let (away, asked) = (reads(&app, "away").await, Instant::now());
     app.get("/v1/products/nobody-has-asked").await.problem(404, "not_found");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());

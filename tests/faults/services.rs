@@ -1,6 +1,6 @@
 //! PostgreSQL and Redis that go away and come back.
 
-use crate::harness::{App, Database, Pair, RedisServers, order_of};
+use crate::harness::{App, Database, Pair, RedisServers, order_of, register, try_to_log_in};
 use crate::sale::Sale;
 use futures_util::future::join_all;
 use loadtests::generator::Arrivals;
@@ -135,10 +135,31 @@ async fn without_redis_orders_go_on() {
     assert_eq!((checked.acknowledged, checked.unknown), (500, 0));
 }
 
+/// Fails unless what one of two instances has counted counts at the other: what a client may do so
+/// often (three registrations an hour), and what it has guessed.
+async fn assert_limits_are_shared(app: &App, other: &App) {
+    for (n, app) in [app, other, app].into_iter().enumerate() {
+        register(app, &format!("{n}@limits.example")).await.ok(201);
+    }
+    for app in [app, other] {
+        register(app, "one-more@limits.example").await.problem(429, "rate_limited");
+    }
+    let guess = async |app| try_to_log_in(app, None, "0@limits.example", "wrong").await;
+    for app in [app, other, app, other, app] {
+        guess(app).await.problem(401, "unauthorized");
+    }
+    for app in [app, other] {
+        guess(app).await.problem(429, "rate_limited");
+    }
+}
+
 /// A sale in which the Redis that holds the keys is killed, and another one takes its place.
 async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     let database = Database::new().await;
-    let settings = [("REDIS__URL", redis.url.as_str())];
+    let settings = [
+        ("REDIS__URL", redis.url.as_str()),
+        ("LIMITS__REGISTRATIONS_PER_ADDRESS", "1/hour burst 3"),
+    ];
     let app = App::with(&database, &settings).await;
     let other = App::with(&database, &settings).await;
     let mut sale = Sale::at(&[&app, &other], Provider::Manual, 16);
@@ -167,6 +188,7 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     app.get("/v1/products").await.ok(200);
     sleep(Duration::from_millis(200)).await;
     assert!(redis.products() > 0, "nobody asks the Redis that took over");
+    assert_limits_are_shared(&app, &other).await;
     assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
     let checked = sale.settled(fault, 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
