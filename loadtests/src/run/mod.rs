@@ -126,25 +126,22 @@ async fn start_and_run(options: &Options, file: &File) -> anyhow::Result<Report>
 }
 
 async fn run_file(file: &File, target: &Target) -> anyhow::Result<Report> {
-    match file {
+    let database = target.access.database.as_deref();
+    let (mut report, thresholds) = match file {
         File::Mixed(scenario) => {
             let run = run_mixed(scenario, target);
-            let database = target.access.database.as_deref();
-            let mut report = watched(run, &target.instances, database).await?;
-            limits::memory(&scenario.thresholds, &mut report);
-            Ok(report)
+            (watched(run, &target.instances, database).await?, &scenario.thresholds)
         }
         File::Preset(preset) => {
             let journey = preset.journey(&target.against())?;
-            let run = journey.send();
-            let database = target.access.database.as_deref();
-            let mut report = watched(run, &target.instances, database).await?;
+            let mut report = watched(journey.send(), &target.instances, database).await?;
             report.about.clone_from(&preset.about);
             limits::general(&preset.thresholds, &mut report);
-            limits::memory(&preset.thresholds, &mut report);
-            Ok(report)
+            (report, &preset.thresholds)
         }
-    }
+    };
+    limits::memory(thresholds, &mut report);
+    Ok(report)
 }
 
 async fn interrupted() -> anyhow::Result<&'static str> {
