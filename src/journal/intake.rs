@@ -1,7 +1,7 @@
 //! Where the lanes of a journal take their batches from, and when one may leave while another is
 //! on its way, here or at another instance.
 
-use super::{Lane, Work};
+use super::{Lane, Limits, Work};
 use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// A transaction that waits for a lock, or for a slow disk, does not keep the others back for
 /// longer.
-pub(super) const GATHER_MAX: Duration = Duration::from_millis(10);
+const GATHER_MAX: Duration = Duration::from_millis(10);
 
 /// The queue's end that the lanes share; whoever is free takes the next batch.
 pub(super) struct Intake<E> {
@@ -63,6 +63,18 @@ impl<E> Intake<E> {
     }
 }
 
+impl Limits {
+    /// How long a lane rests after a batch of so many that took so long. One that is alone cannot
+    /// see whether another instance has a batch on its way, and small ones cost nearly as much as
+    /// large ones: so it leaves half of the time to the others while many come.
+    pub(super) fn rest(&self, entries: usize, took: Duration) -> Duration {
+        match self.connections == 1 && entries >= self.gather_min {
+            true => took.min(GATHER_MAX),
+            false => Duration::ZERO,
+        }
+    }
+}
+
 /// What the lanes of a journal know of each other.
 #[derive(Default)]
 pub(super) struct Turns {
@@ -91,11 +103,11 @@ impl Turns {
 
     /// Waits until then, or until so many wait.
     pub async fn rest(&self, until: Instant, enough: usize, waiting: impl Fn() -> usize) {
-        self.wait(until, enough, || Instant::now() >= until || waiting() >= enough).await;
+        self.wait(until, enough, || waiting() >= enough).await;
     }
 
     async fn wait(&self, until: Instant, enough: usize, is_over: impl Fn() -> bool) {
-        if is_over() {
+        if is_over() || Instant::now() >= until {
             return;
         }
         // Whoever adds an entry looks here afterwards, so one of the two sees the other.
@@ -122,8 +134,30 @@ impl Drop for Turn {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Bounds;
     use super::*;
     use futures_util::FutureExt;
+
+    #[test]
+    fn only_a_lane_that_is_alone_rests_and_only_after_a_batch_worth_its_transaction() {
+        let rest = |connections, entries, millis| {
+            let in_flight = Bounds { fewest: 1, most: 1, target: Duration::MAX };
+            let limits = Limits {
+                name: "tests",
+                connections,
+                batch_max: 200,
+                lines_max: 5_000,
+                bytes_max: 1 << 20,
+                gather_min: 32,
+                queue_max: 200,
+                attempts_max: 1,
+                in_flight,
+            };
+            limits.rest(entries, Duration::from_millis(millis)).as_millis()
+        };
+        assert_eq!((rest(1, 32, 4), rest(1, 200, 70)), (4, 10));
+        assert_eq!((rest(1, 31, 4), rest(2, 200, 4)), (0, 0));
+    }
 
     #[tokio::test]
     async fn while_a_batch_is_on_its_way_the_next_one_waits_for_it_or_for_enough() {

@@ -25,7 +25,7 @@ pub use work::{Form, Weight, Work};
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Postgres, class, describe, unavailable};
-use intake::{GATHER_MAX, Intake, Turns};
+use intake::{Intake, Turns};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -56,18 +56,6 @@ pub struct Limits {
     pub attempts_max: u32,
     /// How many may be in flight at a time.
     pub in_flight: Bounds,
-}
-
-impl Limits {
-    /// How long a lane rests after a batch of so many that took so long. One that is alone cannot
-    /// see whether another instance has a batch on its way, and small ones cost nearly as much as
-    /// large ones: so it leaves half of the time to the others while many come.
-    fn rest(&self, entries: usize, took: Duration) -> Duration {
-        match self.connections == 1 && entries >= self.gather_min {
-            true => took.min(GATHER_MAX),
-            false => Duration::ZERO,
-        }
-    }
 }
 
 /// The handle of a journal. Cheap to clone.

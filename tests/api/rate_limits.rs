@@ -1,21 +1,15 @@
 //! Limits of clients: by address, token, customer and account, on one instance and on two.
 
-use crate::harness::{Answer, App, Database, Pair, fresh_key, order_of};
+use crate::harness::{
+    Answer, App, Database, PASSWORD, Pair, fresh_key, order_of, register, try_to_log_in,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-const PASSWORD: &str = "difference engine";
-
 async fn log_in(app: &App, email: &str, password: &str) -> Answer {
-    let body = json!({"email": email, "password": password});
-    Answer::of(app.request(Method::POST, "/v1/session/login").json(&body)).await
-}
-
-async fn register(app: &App, email: &str) -> Answer {
-    let body = json!({"email": email, "password": PASSWORD});
-    Answer::of(app.request(Method::POST, "/v1/customers").json(&body)).await
+    try_to_log_in(app, None, email, password).await
 }
 
 async fn who(app: &App, token: &str) -> Answer {
