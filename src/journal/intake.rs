@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout_at};
 /// A transaction that waits for a lock, or for a slow disk, does not keep the others back for
 /// longer.
 const GATHER_MAX: Duration = Duration::from_millis(10);
+/// Nor does a slow disk make anybody wait for others that may not be there.
+const REST_MAX: Duration = Duration::from_millis(30);
 
 /// The queue's end that the lanes share; whoever is free takes the next batch.
 pub(super) struct Intake<E> {
@@ -69,7 +71,7 @@ impl Limits {
     /// large ones: so it leaves half of the time to the others while many come.
     pub(super) fn rest(&self, entries: usize, took: Duration) -> Duration {
         match self.connections == 1 && entries >= self.gather_min {
-            true => took.min(GATHER_MAX),
+            true => took.min(REST_MAX),
             false => Duration::ZERO,
         }
     }
@@ -155,7 +157,7 @@ mod tests {
             };
             limits.rest(entries, Duration::from_millis(millis)).as_millis()
         };
-        assert_eq!((rest(1, 32, 4), rest(1, 200, 70)), (4, 10));
+        assert_eq!((rest(1, 32, 4), rest(1, 200, 70)), (4, 30));
         assert_eq!((rest(1, 31, 4), rest(2, 200, 4)), (0, 0));
     }
 
