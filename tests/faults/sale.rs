@@ -17,6 +17,7 @@ use loadtests::target::{Instances, run_name};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -251,8 +252,10 @@ impl Sale {
             *labels.entry(record.label()).or_default() += 1;
         }
         println!("{} sent, {labels:?}, {:?}", self.orders, verdict.checked);
-        if !verdict.is_clean() {
-            let history = std::env::temp_dir().join(format!("{}.ndjson", self.name));
+        let asked_for = std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from);
+        let folder = asked_for.or_else(|| (!verdict.is_clean()).then(std::env::temp_dir));
+        if let Some(folder) = folder {
+            let history = folder.join(format!("{}.ndjson", self.name));
             self.run.save(&history).unwrap();
             println!("what buyers sent and received: {history:?}");
         }
