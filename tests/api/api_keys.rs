@@ -1,6 +1,6 @@
 //! API keys: shown once, limited by scopes, origins and time, and replaced without a gap.
 
-use crate::harness::{Answer, App};
+use crate::harness::{Answer, App, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -24,17 +24,12 @@ async fn a_key_is_shown_once_and_stored_as_a_hash_with_its_beginning_and_last_us
     get(&app, &made["key"], PRODUCTS).await.ok(200);
     get(&app, &made["key"], "/v1/admin/orders").await.problem(403, "forbidden");
     let path = format!("/v1/admin/api-keys/{}", made["id"].as_str().unwrap());
-    let until = |answer: &Answer| answer.json()["last_used_at"].is_string();
-    let mut shown = app.admin_get(&path).await;
-    for _ in 0..100 {
-        if until(&shown) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        shown = app.admin_get(&path).await;
-    }
-    assert!(until(&shown), "{shown:?}");
-    assert_eq!(shown.json()["key"], Value::Null, "never again");
+    let shown = until(async || match app.admin_get(&path).await.json() {
+        shown if shown["last_used_at"].is_string() => Ok(shown),
+        shown => Err(shown),
+    })
+    .await;
+    assert_eq!(shown["key"], Value::Null, "never again");
     let list = app.admin_get("/v1/admin/api-keys").await;
     assert!(!String::from_utf8_lossy(&list.bytes).contains(secret));
     let sql = format!("SELECT count(*) FROM api_keys k WHERE k::text LIKE '%{secret}%'");

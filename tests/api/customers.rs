@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
 
 fn quantities(cart: &Value) -> Vec<(&str, i64)> {
     let items = cart["items"].as_array().unwrap().iter();
@@ -15,14 +14,6 @@ fn quantities(cart: &Value) -> Vec<(&str, i64)> {
 
 fn address(city: &str) -> Value {
     json!({"name": "Ada", "line1": "12 St James's Square", "city": city, "country": "GB"})
-}
-
-/// Until this counts something.
-async fn until_there_is(app: &App, sql: &str) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while app.database.number(sql).await == 0 && Instant::now() < until {
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]
@@ -340,7 +331,7 @@ async fn a_key_that_the_customer_uses_while_a_guest_with_it_logs_in_stays_the_cu
     let commits = async {
         let waits = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event = 'transactionid'";
-        until_there_is(&app, waits).await;
+        app.database.until_at_least(waits, 1).await;
         elsewhere.batch_execute("COMMIT").await.unwrap();
     };
     let (answer, ()) =
@@ -385,7 +376,7 @@ async fn a_request_that_is_repeated_after_logging_in_while_its_payment_is_made_h
         let asked = Answer::of(app.placing(&key, &order).bearer_auth(&guest));
         let repeated = async {
             let waits = "SELECT count(*) FROM payments WHERE status = 'processing'";
-            until_there_is(&app, waits).await;
+            app.database.until_at_least(waits, 1).await;
             let ada = log_in(&app, Some(&guest), "ada@example.com").await;
             Answer::of(place.placing(&key, &order).bearer_auth(&ada)).await
         };

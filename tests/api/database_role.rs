@@ -1,10 +1,9 @@
 //! The role that serves may do nothing but serve.
 
-use crate::harness::{Answer, App, Database, order_of, paid_with};
+use crate::harness::{Answer, App, Database, order_of, paid_with, until};
 use reqwest::Method;
 use serde_json::json;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 /// A role that can log in and nothing else, and its URL of the database.
 async fn role(database: &Database, attributes: &str) -> (String, String) {
@@ -53,15 +52,12 @@ async fn journey(app: &App) {
                UPDATE orders SET created_at = created_at - interval '99 hours'";
     app.database.connect().await.batch_execute(old).await.unwrap();
     // The reaper, and retention.
-    for _ in 0..200 {
-        let keys = app.database.number("SELECT count(*) FROM idempotency_keys").await;
-        if app.order(&unpaid).await["status"] == "expired" && keys == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(app.order(&unpaid).await["status"], "expired");
-    assert_eq!(app.database.number("SELECT count(*) FROM idempotency_keys").await, 0);
+    app.database.until("SELECT count(*) FROM idempotency_keys", 0).await;
+    until(async || match app.order(&unpaid).await {
+        order if order["status"] == "expired" => Ok(()),
+        order => Err(order),
+    })
+    .await;
     assert_eq!(app.level("A").await, [10, 9, 0, 1]);
     assert_eq!(app.admin_get("/v1/admin/exports/orders?format=csv").await.status, 200);
     let deleted = app.admin_delete(&path).await;

@@ -1,4 +1,4 @@
-use crate::harness::{ADMIN_KEY, Answer, App, order_of};
+use crate::harness::{ADMIN_KEY, Answer, App, order_of, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -181,11 +181,13 @@ async fn a_slow_client_holds_back_its_export_and_nothing_else() {
     assert!(rows < 100_000, "{rows}");
     let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND state LIKE 'idle in transaction%'";
-    while app.database.number(open).await > 0 {}
+    app.database.until(open, 0).await;
     // Its turn goes to somebody else after a while, and the file is seen to be broken off.
-    while app.admin_get("/v1/admin/exports/orders").await.status == 503 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until(async || match app.admin_get("/v1/admin/exports/orders").await.status {
+        503 => Err("its turn goes to nobody else"),
+        _ => Ok(()),
+    })
+    .await;
     let end = loop {
         match slow.chunk().await {
             Ok(Some(_)) => {}

@@ -4,20 +4,8 @@ use crate::harness::{App, Database, Letterbox, MailServer, log_in, my, register}
 use reqwest::Method;
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 const VERIFY: &str = "Confirm your e-mail address";
-
-/// Waits until a query returns that number.
-async fn until(database: &Database, sql: &str, expected: i64) {
-    for _ in 0..400 {
-        if database.number(sql).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never {expected}: {sql}");
-}
 
 const WAITING: &str = "SELECT count(*) FROM mails WHERE next_try_at IS NOT NULL";
 const SENT: &str = "SELECT count(*) FROM mails WHERE sent_at IS NOT NULL";
@@ -44,7 +32,7 @@ async fn a_mail_says_the_same_in_text_and_html_and_its_token_is_stored_nowhere()
     assert!(mail.raw.contains(&format!("Confirm the address:\r\n{link}\r\n")), "{}", mail.raw);
     assert!(mail.raw.contains(&format!("<a href=\"{link}\">Confirm the address</a>")));
     assert_eq!(mail.raw.matches("an account at Mug Shop.").count(), 2);
-    until(&app.database, SENT, 1).await;
+    app.database.until(SENT, 1).await;
     assert_eq!(app.database.holders(&[token, &token[4..]]).await, [""; 0]);
     let hashed = format!(
         "SELECT count(*) FROM customer_tokens
@@ -62,27 +50,27 @@ async fn a_mail_that_is_refused_is_tried_again_later_and_given_up_in_the_end() {
     let attempts = "SELECT attempts::bigint FROM mails";
     let wait = "SELECT extract(epoch FROM next_try_at - now())::bigint FROM mails";
     let again = "UPDATE mails SET next_try_at = now()";
-    until(&app.database, attempts, 1).await;
+    app.database.until(attempts, 1).await;
     let first = app.database.number(wait).await;
     assert!((20..=30).contains(&first), "{first}");
     app.database.execute(again).await;
-    until(&app.database, attempts, 2).await;
+    app.database.until(attempts, 2).await;
     let second = app.database.number(wait).await;
     assert!((50..=60).contains(&second), "{second}");
     assert_eq!(server.count().await, 0);
     app.database.execute(again).await;
     server.wait(1).await;
-    until(&app.database, WAITING, 0).await;
+    app.database.until(WAITING, 0).await;
     // Nobody tries for ever.
     server.refusals.store(100, Ordering::SeqCst);
     register(&app, "bob@example.com").await.ok(201);
     let attempts = "SELECT attempts::bigint FROM mails WHERE sent_at IS NULL";
     for attempt in 1..10 {
-        until(&app.database, attempts, attempt).await;
+        app.database.until(attempts, attempt).await;
         let again = "UPDATE mails SET next_try_at = now() WHERE next_try_at IS NOT NULL";
         app.database.execute(again).await;
     }
-    until(&app.database, WAITING, 0).await;
+    app.database.until(WAITING, 0).await;
     assert_eq!(app.database.number(SENT).await, 1);
     assert_eq!(app.database.number(attempts).await, 10);
     let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
@@ -105,7 +93,7 @@ async fn several_instances_send_each_mail_once() {
         register(&app, &format!("ada{number}@example.com")).await.ok(201);
     }
     server.wait(20).await;
-    until(&app.database, WAITING, 0).await;
+    app.database.until(WAITING, 0).await;
     let mails = server.mails.lock().await;
     let mut recipients: Vec<&str> = mails.iter().map(|mail| mail.header("To").unwrap()).collect();
     recipients.sort();
@@ -123,7 +111,7 @@ async fn mails_wait_for_a_server_and_are_not_sent_if_nothing_was_committed() {
     let server = MailServer::start().await;
     let _loud = App::with(&database, &[("MAIL__URL", &server.url)]).await;
     server.wait(1).await;
-    until(&database, WAITING, 0).await;
+    database.until(WAITING, 0).await;
     assert_eq!(server.count().await, 1);
 }
 
@@ -162,6 +150,6 @@ async fn old_mails_and_tokens_are_cleared_away() {
              WHERE customer_id = {whose}"
         ))
         .await;
-    until(&app.database, "SELECT count(*) FROM mails", 1).await;
-    until(&app.database, "SELECT count(*) FROM customer_tokens", 1).await;
+    app.database.until("SELECT count(*) FROM mails", 1).await;
+    app.database.until("SELECT count(*) FROM customer_tokens", 1).await;
 }

@@ -65,11 +65,7 @@ async fn tables_are_divided_while_orders_are_placed_paid_and_read() {
         assert_eq!(rows(&app.database, &format!("{table}_rest")).await, 0, "{table}");
     }
     let unpaid = "SELECT count(*) FROM orders WHERE status = 'pending_payment'";
-    let until = Instant::now() + Duration::from_secs(20);
-    while app.database.number(unpaid).await > 0 {
-        assert!(Instant::now() < until, "they do not expire");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    app.database.until(unpaid, 0).await;
     app.database.assert_clean();
     assert_eq!(divide(&app.database, &[]).await, "", "nothing is done twice");
 }
@@ -166,14 +162,10 @@ async fn what_changes_while_months_are_summed_up_is_in_the_sums() {
     let arguments = ["--archive-before", &cut, "--today", &today, "--set", events];
     let selling = async {
         let leaving = "SELECT count(*) FROM pg_trigger WHERE tgname = 'leaving'";
-        while app.database.number(leaving).await < 12 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        app.database.until_at_least(leaving, 12).await;
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'
                      AND datname = current_database() AND query LIKE '%archived_stock%'";
-        while app.database.number(waits).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        app.database.until_at_least(waits, 1).await;
         // The orders are counted, but this one is not sold in the end.
         app.order_post(&old, "cancel", &json!({})).await.ok(200);
         app.place(&order_of(&[("A", 1)])).await.ok(201);
@@ -211,18 +203,15 @@ async fn a_command_that_was_not_run_for_long_leaves_what_came_meanwhile_where_it
 async fn events_whose_time_is_over_go_with_their_day() {
     let app = divided_shop().await;
     app.place(&order_of(&[("A", 1)])).await.ok(201);
-    let before = rows(&app.database, "outbox").await;
+    let events = "SELECT count(*) FROM outbox";
+    let before = app.database.number(events).await;
     let old = "INSERT INTO outbox (aggregate_id, type, payload, created_at)
                SELECT gen_random_uuid(), 'old', '{}', now() - interval '200 days'
                FROM generate_series(1, 5000)";
     app.database.execute(old).await;
     // They lie where nothing is dropped, and so are found by walking.
-    let until = Instant::now() + Duration::from_secs(20);
-    while rows(&app.database, "outbox").await > before {
-        assert!(Instant::now() < until, "they stay");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(rows(&app.database, "outbox").await, before, "what lies at the same places stays");
+    // What lies at the same places stays.
+    app.database.until(events, before).await;
     let said = divide(&app.database, &["--today", &month(2)]).await;
     assert!(said.contains("dropped"), "{said}");
     assert_eq!(rows(&app.database, "outbox").await, 0);

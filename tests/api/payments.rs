@@ -1,4 +1,4 @@
-use crate::harness::{Answer, App, fresh_key, order_of, paid_with};
+use crate::harness::{Answer, App, fresh_key, order_of, paid_with, until};
 use deadpool_postgres::Pool;
 use doorbuster::id::OrderId;
 use doorbuster::order::{Command, Known, Periods, World, decide, store};
@@ -8,18 +8,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
 
-/// Asks until the order is as expected, for at most ten seconds.
+/// Asks until the order is as expected.
 async fn eventually(app: &App, order: &Value, expected: (&str, &str)) -> Value {
-    for _ in 0..100 {
+    until(async || {
         let shown = app.order(order).await;
-        if (shown["status"].as_str(), shown["payment_status"].as_str())
-            == (Some(expected.0), Some(expected.1))
-        {
-            return shown;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("never became {expected:?}: {}", app.order(order).await);
+        let is_so = shown["status"] == expected.0 && shown["payment_status"] == expected.1;
+        if is_so { Ok(shown) } else { Err(format!("not {expected:?}: {shown}")) }
+    })
+    .await
 }
 
 #[tokio::test]
@@ -158,14 +154,12 @@ async fn money_that_comes_too_late_takes_the_stock_again_or_is_due_back() {
     eventually(&app, &late, ("expired", "processing")).await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     app.place(&order_of(&[("A", 1)])).await.ok(201);
-    let mut ends = Vec::new();
-    for _ in 0..100 {
-        ends = vec![app.order(&lucky).await, app.order(&late).await];
-        if ends.iter().all(|order| order["payment_status"] != "processing") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let ends = until(async || {
+        let ends = [app.order(&lucky).await, app.order(&late).await];
+        let are_settled = ends.iter().all(|order| order["payment_status"] != "processing");
+        if are_settled { Ok(ends) } else { Err(format!("{ends:?}")) }
+    })
+    .await;
     let mut states: Vec<String> = ends
         .iter()
         .map(|order| format!("{} {}", order["status"], order["payment_status"]))
@@ -184,9 +178,7 @@ async fn a_payment_begun_by_a_killed_instance_is_finished_by_another() {
     let (key, order) = (fresh_key(), paid_with("delay_2s", &[("A", 1)]));
     let asking = tokio::spawn(app.placing(&key, &order).send());
     let pending = "SELECT count(*) FROM orders WHERE payment_status = 'processing'";
-    while app.database.number(pending).await == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    app.database.until_at_least(pending, 1).await;
     app.kill();
     assert!(asking.await.unwrap().is_err());
     let other = App::with(&app.database, &settings).await;

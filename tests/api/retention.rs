@@ -1,20 +1,8 @@
 use crate::harness::{App, Database, fresh_key, order_of, paid_with};
 use serde_json::json;
-use std::time::Duration;
 
 /// Steps follow each other at once, and rounds after a second.
 const QUICK: (&str, &str) = ("RETENTION__INTERVAL_MS", "10");
-
-/// Waits until a query returns that number, for at most twenty seconds.
-async fn until(database: &Database, sql: &str, expected: i64) {
-    for _ in 0..400 {
-        if database.number(sql).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("never {expected}: {sql}");
-}
 
 async fn execute(database: &Database, sql: &str) {
     database.connect().await.batch_execute(sql).await.unwrap();
@@ -59,9 +47,9 @@ async fn old_keys_and_events_go_and_fresh_ones_stay() {
     );
     execute(&app.database, &age).await;
     let key = format!("SELECT count(*) FROM idempotency_keys WHERE key = '{old}'");
-    until(&app.database, &key, 0).await;
-    until(&app.database, OLD_KEYS, 0).await;
-    until(&app.database, OLD_EVENTS, 0).await;
+    app.database.until(&key, 0).await;
+    app.database.until(OLD_KEYS, 0).await;
+    app.database.until(OLD_EVENTS, 0).await;
     assert_eq!(removed(&app).await, 10_001);
     assert_eq!(app.database.number("SELECT count(*) FROM outbox").await, 2);
     let again = app.place_as(&fresh, &order).await;
@@ -79,7 +67,7 @@ async fn a_large_table_is_never_read_as_a_whole() {
     let app = App::with(&database, &[QUICK]).await;
     let deleted = "SELECT count(*) FROM pg_stat_user_tables
         WHERE relname IN ('idempotency_keys', 'outbox') AND n_tup_del >= 20000";
-    until(&app.database, deleted, 2).await;
+    app.database.until(deleted, 2).await;
     // Each row once or twice; with the whole table in each step it would be a million.
     let scanned = "SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables
         WHERE relname IN ('idempotency_keys', 'outbox')";
@@ -94,7 +82,7 @@ async fn a_key_that_waits_for_a_payment_stays_until_it_has_its_reply() {
     let (key, order) = (fresh_key(), paid_with("delay_2s", &[("A", 1)]));
     let asking = tokio::spawn(app.placing(&key, &order).send());
     let waiting = "SELECT count(*) FROM idempotency_keys WHERE status IS NULL";
-    until(&app.database, waiting, 1).await;
+    app.database.until(waiting, 1).await;
     app.kill();
     assert!(asking.await.unwrap().is_err());
     let age = "UPDATE idempotency_keys SET created_at = now() - interval '1000 hours'";
@@ -104,13 +92,13 @@ async fn a_key_that_waits_for_a_payment_stays_until_it_has_its_reply() {
     // Rows that came after the waiting key go, twice.
     for _ in 0..2 {
         fill(&app.database, 10).await;
-        until(&app.database, OLD_KEYS, 0).await;
+        app.database.until(OLD_KEYS, 0).await;
     }
     assert_eq!(app.database.number(waiting).await, 1);
     sweeping.kill();
     let settings = [("RETENTION__ENABLED", "false"), ("PAYMENT__RESOLVE_AFTER_SECONDS", "1")];
     let resolving = App::with(&app.database, &settings).await;
-    until(&app.database, waiting, 0).await;
+    app.database.until(waiting, 0).await;
     let placed = resolving.place_as(&key, &order).await;
     assert_eq!(placed.ok(201)["status"], "paid");
     assert_eq!(placed.header("idempotent-replayed"), Some("true"));
@@ -128,10 +116,10 @@ async fn a_payment_is_settled_after_its_key_has_gone() {
                UPDATE payments SET created_at = created_at - interval '100 hours';
                UPDATE idempotency_keys SET created_at = created_at - interval '100 hours'";
     execute(&app.database, age).await;
-    until(&app.database, "SELECT count(*) FROM idempotency_keys", 0).await;
+    app.database.until("SELECT count(*) FROM idempotency_keys", 0).await;
     app.kill();
     let app = App::with(&app.database, &[("PAYMENT__RESOLVE_AFTER_SECONDS", "1")]).await;
-    until(&app.database, "SELECT count(*) FROM orders WHERE status = 'paid'", 1).await;
+    app.database.until("SELECT count(*) FROM orders WHERE status = 'paid'", 1).await;
     assert_eq!(app.level("A").await, [10, 9, 0, 1]);
     assert_eq!(app.database.number("SELECT count(*) FROM idempotency_keys").await, 0);
     app.database.assert_clean();
@@ -147,12 +135,12 @@ async fn two_instances_share_the_work_and_leave_what_somebody_has_locked() {
     fill(&app.database, 20_000).await;
     let lock = "SELECT FROM idempotency_keys WHERE scope = 'old' AND key = '77' FOR UPDATE";
     let is_locked = transaction.execute(lock, &[]).await.unwrap() == 1;
-    until(&app.database, OLD_KEYS, i64::from(is_locked)).await;
-    until(&app.database, OLD_EVENTS, 0).await;
+    app.database.until(OLD_KEYS, i64::from(is_locked)).await;
+    app.database.until(OLD_EVENTS, 0).await;
     app.place(&order_of(&[("A", 1)])).await.ok(201);
     other.place(&order_of(&[("A", 1)])).await.ok(201);
     transaction.rollback().await.unwrap();
-    until(&app.database, OLD_KEYS, 0).await;
+    app.database.until(OLD_KEYS, 0).await;
     assert_eq!(removed(&app).await + removed(&other).await, 40_000);
     app.database.assert_clean();
 }
@@ -172,9 +160,9 @@ async fn sessions_that_are_over_go_with_their_carts_and_living_ones_stay() {
          UPDATE sessions SET expires_at = now() - interval '5 seconds' WHERE id IN (
              SELECT id FROM sessions ORDER BY id DESC LIMIT 1)";
     execute(&app.database, age).await;
-    until(&app.database, "SELECT count(*) FROM sessions", 2).await;
+    app.database.until("SELECT count(*) FROM sessions", 2).await;
     // Its last request may still be moving its expiry on.
-    until(&app.database, "SELECT count(*) FROM carts", 2).await;
+    app.database.until("SELECT count(*) FROM carts", 2).await;
     assert_eq!(app.cart(&living).await["items"][0]["quantity"], 1);
     app.database.assert_clean();
 }
@@ -189,5 +177,5 @@ async fn an_instance_told_not_to_removes_nothing() {
     assert_eq!(removed(&idle).await, 0);
     // It is the switch: another instance does it.
     let _other = App::with(&idle.database, &[QUICK]).await;
-    until(&idle.database, OLD_KEYS, 0).await;
+    idle.database.until(OLD_KEYS, 0).await;
 }

@@ -1,7 +1,7 @@
 //! Instances that only answer, and instances that only work.
 
-use crate::harness::{App, Database, order_of, paid_with};
-use std::time::{Duration, Instant};
+use crate::harness::{App, Database, order_of, paid_with, until};
+use std::time::Duration;
 
 #[tokio::test]
 async fn what_an_api_instance_leaves_is_done_by_a_worker() {
@@ -13,11 +13,11 @@ async fn what_an_api_instance_leaves_is_done_by_a_worker() {
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(api.level("A").await, [1, 0, 1, 0], "nobody looks for unpaid orders");
     let worker = App::with(&database, &[("SERVER__ROLE", "worker")]).await;
-    let until = Instant::now() + Duration::from_secs(10);
-    while api.level("A").await != [1, 1, 0, 0] {
-        assert!(Instant::now() < until, "the order did not expire");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    until(async || match api.level("A").await {
+        [1, 1, 0, 0] => Ok(()),
+        level => Err(format!("the order did not expire: {level:?}")),
+    })
+    .await;
     worker.get("/readyz").await.ok(200);
     worker.get("/v1/products").await.problem(404, "not_found");
     worker.place(&order_of(&[("A", 1)])).await.problem(404, "not_found");

@@ -1,6 +1,6 @@
 //! Clients that hold connections and hardly say a word: they are let go, and others are served.
 
-use crate::harness::{App, order_of};
+use crate::harness::{App, order_of, within};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -36,11 +36,11 @@ fn held(app: &App) -> (usize, u64) {
 
 /// Waits until the server holds hardly more connections than that.
 async fn until_let_go(app: &App, sockets: usize) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while held(app).0 > sockets + 4 {
-        assert!(Instant::now() < until, "{} connections, not {sockets}", held(app).0);
-        sleep(Duration::from_millis(100)).await;
-    }
+    within(Duration::from_secs(30), async || match held(app).0 {
+        held if held > sockets + 4 => Err(format!("{held} connections, not {sockets}")),
+        _ => Ok(()),
+    })
+    .await;
 }
 
 /// Sends `start`, then a letter every tenth of a second until the server has had enough.

@@ -1,23 +1,14 @@
 //! A shop is backed up while it sells, and restored as it was at a moment.
 
-use crate::harness::{App, Database, Pair, Second};
+use crate::harness::{App, Database, Pair, Second, until};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::oracle;
 use loadtests::order::Provider;
 use loadtests::record::Run;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use tokio::process::Command;
 use tokio::time::sleep;
-
-/// Polls until it is so.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(30);
-    while !is_so().await {
-        assert!(Instant::now() < give_up, "{what}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 /// The shipped script, as the owner of the data, who may not enter every folder of a repository.
 fn backup(second: &Second, url: &str, arguments: &[&str]) -> Command {
@@ -57,10 +48,10 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let (base, wal) = (folder.join("base"), folder.join("wal"));
     let folder = folder.to_str().unwrap();
     let mut running = backup(&second, &database.tcp_url, &["run", folder]).spawn().unwrap();
-    let copied = until("there is no base backup", async || {
+    let copied = until(async || {
         end_segment(&database).await;
         sleep(Duration::from_millis(250)).await;
-        base.is_dir()
+        base.is_dir().then_some(()).ok_or("there is no base backup")
     });
     tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), copied);
 
@@ -80,7 +71,7 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     );
     // A later commit says that the moment is over.
     sale.sell(10, Arrivals::Unpaced).await;
-    until("the WAL does not arrive", async || database.number(&arrived).await == 1).await;
+    database.until(&arrived, 1).await;
 
     let (_, restored) = second.urls(&database);
     let data = second.data();
@@ -90,7 +81,7 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
         assert!(!backup(&second, "", &restore).status().await.unwrap().success(), "over it");
         tokio::task::block_in_place(|| second.start());
         let recovering = "SELECT pg_is_in_recovery()::int::bigint";
-        until("it still recovers", async || restored.number(recovering).await == 0).await;
+        restored.until(recovering, 0).await;
     };
     tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), restoring);
     running.kill().await.unwrap();

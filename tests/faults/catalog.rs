@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PRODUCTS: usize = 6;
 
@@ -15,11 +15,7 @@ const PRODUCTS: usize = 6;
 async fn until_waiting(database: &Database, expected: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity
                WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let until = Instant::now() + Duration::from_secs(10);
-    while database.number(sql).await < expected {
-        assert!(Instant::now() < until, "nobody waits");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    database.until_at_least(sql, expected).await;
 }
 
 /// The product of a SKU, as the store shows it.
@@ -273,9 +269,7 @@ async fn orders_and_changes_of_the_catalog_never_wait_in_a_circle() {
     drop(shop);
     let others = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    while database.number(others).await > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    database.until(others, 0).await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(database.number(deadlocks).await, 0);
     database.assert_clean();

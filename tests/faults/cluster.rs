@@ -1,7 +1,7 @@
 //! A whole shop, each part a host of its own: three databases under Patroni, two Redis under
 //! Sentinels, three instances behind HAProxy. Power fails, or the network.
 
-use crate::harness::{ADMIN_KEY, App, Database, books};
+use crate::harness::{ADMIN_KEY, App, Database, books, within};
 use crate::sale::Sale;
 use crate::strikes::Strikes;
 use crate::times;
@@ -10,7 +10,7 @@ use loadtests::order::Provider;
 use rand::Rng;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// What `scripts/cluster.sh` runs, until this value or the test process goes.
@@ -57,14 +57,11 @@ impl Cluster {
 
     /// The same, once it succeeds and says something else than this.
     async fn until(words: &[&str], other_than: &str) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            if let Some(said) = Self::say(words).await.filter(|said| said != other_than) {
-                return said;
-            }
-            assert!(Instant::now() < until, "{words:?}");
-            sleep(Duration::from_millis(500)).await;
-        }
+        within(Duration::from_secs(60), async || {
+            let said = Self::say(words).await.filter(|said| said != other_than);
+            said.ok_or_else(|| format!("{words:?}"))
+        })
+        .await
     }
 }
 

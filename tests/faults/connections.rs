@@ -1,6 +1,6 @@
 //! Connections that are cut in the middle of a transaction.
 
-use crate::harness::{App, Database, fresh_key, order_of};
+use crate::harness::{App, Database, fresh_key, order_of, until};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::{BUYERS_PER_SKU, Sale};
 use crate::times;
@@ -149,9 +149,7 @@ async fn a_batch_that_reaches_postgres_late_places_no_order_that_was_refused() {
     refused.problem(409, "out_of_stock");
     other.order_post(&all, "cancel", &json!({})).await.ok(200);
     proxy.release();
-    while proxy.faults() == 0 {
-        sleep(Duration::from_millis(20)).await;
-    }
+    until(async || (proxy.faults() > 0).then_some(()).ok_or("nothing has been held up")).await;
     let orders = "SELECT count(*) FROM orders";
     assert_eq!((proxy.committed(), database.number(orders).await), (0, 2), "it is there");
     // The key is free: it is judged anew, once it is known here that there is something again.

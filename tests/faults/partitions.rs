@@ -8,7 +8,7 @@ use loadtests::order::Provider;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
@@ -66,11 +66,7 @@ async fn kill_while_it_sums_up(database: &Database, arguments: &[&str]) {
     let mut child = begin(database, arguments);
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'
                  AND datname = current_database() AND query LIKE '%archived_stock%'";
-    let give_up = Instant::now() + Duration::from_secs(20);
-    while database.number(waits).await == 0 {
-        assert!(Instant::now() < give_up, "it does not come so far");
-        sleep(Duration::from_millis(20)).await;
-    }
+    database.until_at_least(waits, 1).await;
     child.kill().await.unwrap();
     keeper.batch_execute("ROLLBACK").await.unwrap();
 }

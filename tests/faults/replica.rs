@@ -1,6 +1,6 @@
 //! A replica that lists and searches are read from falls behind, is ahead, hangs and dies.
 
-use crate::harness::{App, Database, Pair, Second};
+use crate::harness::{App, Database, Pair, Second, until};
 use crate::line::{Line, Silence, Weather};
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,14 @@ async fn reads(app: &App, outcome: &str) -> f64 {
 
 /// Searches for what nobody has looked for, until one more read of the replica comes to this.
 async fn searches_until(app: &App, outcome: &str) {
-    let (before, until) = (reads(app, outcome).await, Instant::now() + Duration::from_secs(20));
-    while reads(app, outcome).await == before {
-        assert!(Instant::now() < until, "no read of the replica is {outcome}");
+    let before = reads(app, outcome).await;
+    until(async || {
         let word = uuid::Uuid::now_v7().simple();
         app.get(&format!("/v1/products?q={word}")).await.ok(200);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        let is_one_more = reads(app, outcome).await > before;
+        is_one_more.then_some(()).ok_or_else(|| format!("no read of the replica is {outcome}"))
+    })
+    .await;
 }
 
 /// How many products a search finds.
@@ -91,9 +92,7 @@ async fn a_replica_shows_no_change_before_the_primary_does() {
         writer.batch_execute(change).await.unwrap();
     });
     let is_there = "SELECT count(*) FROM products WHERE slug = 'unseen'";
-    while replica.number(is_there).await == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    replica.until_at_least(is_there, 1).await;
     assert_eq!(database.number(is_there).await, 0, "the primary shows it already");
     searches_until(&app, "ahead").await;
     app.get("/v1/products/unseen").await.problem(404, "not_found");

@@ -1,10 +1,9 @@
 //! What tests say to the server, and what it answers.
 
-use super::App;
 use super::process::ADMIN_KEY;
+use super::{App, until};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 /// An answer, read whole.
 #[derive(Debug, Clone)]
@@ -97,15 +96,11 @@ impl App {
 
     /// Asks until the answer is as expected: what the store shows may be a second old.
     pub async fn until(&self, path: &str, is_so: impl Fn(&Answer) -> bool) -> Answer {
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            let answer = self.get(path).await;
-            if is_so(&answer) {
-                return answer;
-            }
-            assert!(Instant::now() < until, "{}", String::from_utf8_lossy(&answer.bytes));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(async || match self.get(path).await {
+            answer if is_so(&answer) => Ok(answer),
+            answer => Err(String::from_utf8_lossy(&answer.bytes).into_owned()),
+        })
+        .await
     }
 
     /// The value of a series, as `/metrics` shows it; 0 if it does not.

@@ -1,5 +1,6 @@
 //! The private pair that all tests of a binary share, and a database for each test.
 
+use super::until;
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -192,6 +193,24 @@ impl Database {
     /// The single number that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
         self.connect().await.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Asks until a query returns that number.
+    pub async fn until(&self, sql: &str, expected: i64) {
+        self.until_such(sql, |number| number == expected).await;
+    }
+
+    /// Asks until a query returns that number or more.
+    pub async fn until_at_least(&self, sql: &str, least: i64) {
+        self.until_such(sql, |number| number >= least).await;
+    }
+
+    async fn until_such(&self, sql: &str, is_such: impl Fn(i64) -> bool) {
+        until(async || match self.number(sql).await {
+            number if is_such(number) => Ok(()),
+            number => Err(format!("{number}: {sql}")),
+        })
+        .await;
     }
 
     /// The columns that hold one of these texts anywhere, in all tables.

@@ -1,9 +1,9 @@
 //! Where mails arrive in tests: a folder, or a server that can refuse them.
 
+use super::until;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -64,16 +64,14 @@ impl Letterbox {
 
     /// The last of so many mails to that address with that subject, once they are there.
     pub async fn wait(&self, address: &str, subject: &str, count: usize) -> Mail {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
+        until(async || {
             let mut mails = self.to(address);
             mails.retain(|mail| mail.header("Subject") == Some(subject));
-            if mails.len() >= count {
-                return mails.pop().unwrap();
-            }
-            assert!(Instant::now() < until, "{subject}: {} mails of {count}", mails.len());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            let there = mails.len();
+            let last = mails.pop().filter(|_| there >= count);
+            last.ok_or_else(|| format!("{subject}: {there} mails of {count}"))
+        })
+        .await
     }
 }
 
@@ -110,11 +108,11 @@ impl MailServer {
     }
 
     pub async fn wait(&self, count: usize) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while self.count().await < count {
-            assert!(Instant::now() < until, "{} mails of {count}", self.count().await);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(async || match self.count().await {
+            there if there < count => Err(format!("{there} mails of {count}")),
+            _ => Ok(()),
+        })
+        .await;
     }
 }
 

@@ -13,6 +13,7 @@ mod port;
 mod process;
 mod redis;
 mod second;
+mod wait;
 
 pub use balancer::Balancer;
 pub use client::*;
@@ -24,3 +25,4 @@ pub use port::{free_port, until_listening};
 pub use process::{ADMIN_KEY, App};
 pub use redis::RedisServers;
 pub use second::Second;
+pub use wait::{until, within};

@@ -1,13 +1,12 @@
 //! The server as a process: started, killed, stopped.
 
-use super::Database;
 use super::database::books;
+use super::{Database, until};
 use std::fs::{DirEntry, File, read, read_dir, read_to_string, remove_file};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
 
 /// The admin key of every test server.
 pub const ADMIN_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
@@ -141,11 +140,11 @@ impl App {
             // A thread that has ended meanwhile does not run either.
             stat.is_ok_and(|stat| !stat.contains(") T "))
         };
-        let until = Instant::now() + Duration::from_secs(10);
-        while read_dir(&tasks).unwrap().any(is_awake) {
-            assert!(Instant::now() < until, "it does not fall asleep");
-            sleep(Duration::from_millis(1)).await;
-        }
+        let sleeps = async || match read_dir(&tasks).unwrap().any(is_awake) {
+            true => Err("it does not fall asleep"),
+            false => Ok(()),
+        };
+        until(sleeps).await;
     }
 
     /// Starts it again at the same address, once it has ended, without settings.

@@ -1,11 +1,10 @@
 //! A second PostgreSQL, made from that of a pair: a standby that takes over, or a backup restored.
 
 use super::database::connect;
-use super::{Database, Pair, Services, free_port};
+use super::{Database, Pair, Services, free_port, until};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// A server beside that of a pair, on data of its own.
 pub struct Second {
@@ -58,9 +57,11 @@ impl Pair {
     async fn until_replicating(&self, condition: &str) {
         let admin = connect(&self.services.postgres_url).await;
         let sql = format!("SELECT count(*) FROM pg_stat_replication WHERE {condition}");
-        while admin.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until(async || match admin.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) {
+            0 => Err(&sql),
+            _ => Ok(()),
+        })
+        .await;
     }
 }
 
