@@ -1,23 +1,47 @@
 //! Instances that only answer, and instances that only work.
 
-use crate::harness::{App, Database, order_of, paid_with, until};
+use crate::harness::{App, Database, Letterbox, log_in, my, order_of, paid_with, register};
+use reqwest::Method;
+use serde_json::Value;
 use std::time::Duration;
 
+/// What the reaper, the postman, the eraser and retention have to do.
+const LEFT: [(&str, i64); 4] = [
+    ("SELECT count(*) FROM orders WHERE status = 'pending_payment'", 1),
+    ("SELECT count(*) FROM mails WHERE next_try_at IS NOT NULL", 1),
+    ("SELECT count(*) FROM erasures", 1),
+    ("SELECT count(*) FROM idempotency_keys WHERE status IS NOT NULL", 1),
+];
+
 #[tokio::test]
-async fn what_an_api_instance_leaves_is_done_by_a_worker() {
-    let database = Database::new().await;
-    let settings = [("SERVER__ROLE", "api"), ("ORDER__PAY_WITHIN_SECONDS", "1")];
-    let api = App::with(&database, &settings).await;
+async fn what_api_instances_leave_is_done_by_a_worker() {
+    let (database, letters) = (Database::new().await, Letterbox::new());
+    let url = letters.url();
+    let with_role = |role| {
+        let quick = ("RETENTION__INTERVAL_MS", "10");
+        [("SERVER__ROLE", role), ("ORDER__PAY_WITHIN_SECONDS", "1"), ("MAIL__URL", &url), quick]
+    };
+    let api = App::with(&database, &with_role("api")).await;
     api.stocked("A", 100, 1).await;
     api.place(&paid_with("decline", &[("A", 1)])).await.ok(201);
+    register(&api, "ada@example.com").await.ok(201);
+    register(&api, "eve@example.com").await.ok(201);
+    let eve = log_in(&api, None, "eve@example.com").await;
+    assert_eq!(my(&api, &eve, Method::DELETE, "", &Value::Null).await.status, 204);
+    let due = "UPDATE erasures SET due_at = now(), erased_at = now() - interval '6 minutes';
+               UPDATE orders SET created_at = created_at - interval '99 hours';
+               UPDATE idempotency_keys SET created_at = now() - interval '99 hours'";
+    database.execute(due).await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(api.level("A").await, [1, 0, 1, 0], "nobody looks for unpaid orders");
-    let worker = App::with(&database, &[("SERVER__ROLE", "worker")]).await;
-    until(async || match api.level("A").await {
-        [1, 1, 0, 0] => Ok(()),
-        level => Err(format!("the order did not expire: {level:?}")),
-    })
-    .await;
+    for (left, count) in LEFT {
+        assert_eq!(database.number(left).await, count, "{left}");
+    }
+    let worker = App::with(&database, &with_role("worker")).await;
+    for (left, _) in LEFT {
+        database.until(left, 0).await;
+    }
+    assert_eq!(api.level("A").await, [1, 1, 0, 0]);
+    letters.wait("ada@example.com", "Confirm your e-mail address", 1).await;
     worker.get("/readyz").await.ok(200);
     worker.get("/v1/products").await.problem(404, "not_found");
     worker.place(&order_of(&[("A", 1)])).await.problem(404, "not_found");
