@@ -26,8 +26,10 @@ upgrade: services ## an earlier binary (FROM, or that of the commit before) and 
 
 chaos: services proxies patroni ## the faults, each many times, with what was sent and what came of it
 	set -o pipefail; log=$${CARGO_TARGET_DIR:-target}/chaos.txt; \
-	histories=$$(realpath -m $${CARGO_TARGET_DIR:-target}/histories); rm -rf $$histories; mkdir -p $$histories; \
-	DOORBUSTER_FAULTS_HISTORIES=$$histories DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 \
+	histories=$$(realpath -m "$${CARGO_TARGET_DIR:-target}")/histories; \
+	rm -rf "$$histories"; mkdir -p "$$histories"; \
+	DOORBUSTER_FAULTS_HISTORIES="$$histories" \
+	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 \
 	DOORBUSTER_FAULTS_SECONDS=60 DOORBUSTER_FAULTS_PARTITIONS=10 DOORBUSTER_FAULTS_CUTS=200 \
 	DOORBUSTER_FAULTS_PAYMENTS=20 DOORBUSTER_FAULTS_STEPS=50 DOORBUSTER_FAULTS_FAILOVERS=10 \
 	DOORBUSTER_FAULTS_HOSTS=10 DOORBUSTER_FAULTS_INSTANCES=32 DOORBUSTER_FAULTS_PRICES=200 \

@@ -17,7 +17,7 @@ use loadtests::target::{Instances, run_name};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -244,24 +244,30 @@ impl Sale {
         verdict.checked
     }
 
-    /// Fails unless everything that buyers were told is true and all invariants hold.
+    /// Fails unless everything that buyers were told is true and all invariants hold. What they
+    /// sent and received is kept in the folder `DOORBUSTER_FAULTS_HISTORIES`, if there is one.
     pub async fn judged(&self) -> Checked {
+        if let Some(folder) = std::env::var_os("DOORBUSTER_FAULTS_HISTORIES") {
+            self.save(Path::new(&folder));
+        }
         let verdict = oracle::examine(&self.run, &self.database.url).await.unwrap();
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
         for record in &self.run.records {
             *labels.entry(record.label()).or_default() += 1;
         }
         println!("{} sent, {labels:?}, {:?}", self.orders, verdict.checked);
-        let asked_for = std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from);
-        let folder = asked_for.or_else(|| (!verdict.is_clean()).then(std::env::temp_dir));
-        if let Some(folder) = folder {
-            let history = folder.join(format!("{}.ndjson", self.name));
-            self.run.save(&history).unwrap();
-            println!("what buyers sent and received: {history:?}");
+        if !verdict.is_clean() {
+            self.save(&std::env::temp_dir());
         }
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
         self.database.assert_clean();
         verdict.checked
+    }
+
+    fn save(&self, folder: &Path) {
+        let history = folder.join(format!("{}.ndjson", self.name));
+        self.run.save(&history).unwrap();
+        println!("what buyers sent and received: {history:?}");
     }
 }
 
