@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 /// A transaction that waits for a lock, or for a slow disk, does not keep the others back for
 /// longer.
 const GATHER_MAX: Duration = Duration::from_millis(10);
-/// Nor does a slow disk make anybody wait for others that may not be there.
+/// A lane rests no longer than this, however slow its batch was: the others may not be there.
 const REST_MAX: Duration = Duration::from_millis(30);
 
 /// The queue's end that the lanes share; whoever is free takes the next batch.

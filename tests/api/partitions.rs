@@ -210,8 +210,8 @@ async fn events_whose_time_is_over_go_with_their_day() {
                FROM generate_series(1, 5000)";
     app.database.execute(old).await;
     // They lie where nothing is dropped, and so are found by walking.
-    // What lies at the same places stays.
     app.database.until(events, before).await;
+    assert_eq!(app.database.number(events).await, before, "what lies at the same places stays");
     let said = divide(&app.database, &["--today", &month(2)]).await;
     assert!(said.contains("dropped"), "{said}");
     assert_eq!(rows(&app.database, "outbox").await, 0);

@@ -1,6 +1,6 @@
 //! Sessions: tokens, cookies, their end on every instance.
 
-use crate::harness::{Answer, App};
+use crate::harness::{Answer, App, refused_within_a_second, until};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -12,14 +12,6 @@ async fn who(app: &App, token: &str) -> Answer {
 fn with_cookie(app: &App, method: Method, token: &str) -> reqwest::RequestBuilder {
     let cookie = format!("other=1; doorbuster_session={token}");
     app.request(method, "/v1/session").header("Cookie", cookie)
-}
-
-/// Asks until the token is refused, which must be within a second after `since`.
-async fn refused_within_a_second(app: &App, token: &str, since: Instant) {
-    while who(app, token).await.status == 200 {
-        assert!(since.elapsed() < Duration::from_secs(1), "it is still believed");
-    }
-    who(app, token).await.problem(401, "unauthorized");
 }
 
 #[tokio::test]
@@ -113,9 +105,11 @@ async fn use_moves_the_expiry_on_but_never_beyond_the_absolute_end() {
         .batch_execute("UPDATE sessions SET expires_at = now() + interval '1 h'")
         .await
         .unwrap();
-    while app.database.number(moved).await == 0 {
+    until(async || {
         who(&app, &token).await.ok(200);
-    }
+        (app.database.number(moved).await > 0).then_some(()).ok_or("use does not move it on")
+    })
+    .await;
     // Within a hundredth of the idle time nothing is written.
     let version = "SELECT xmin::text::bigint FROM sessions";
     let before = app.database.number(version).await;
@@ -128,9 +122,11 @@ async fn use_moves_the_expiry_on_but_never_beyond_the_absolute_end() {
         ends_at = now() + interval '2 h'";
     database.batch_execute(soon).await.unwrap();
     let at_end = "SELECT count(*) FROM sessions WHERE expires_at = ends_at";
-    while app.database.number(at_end).await == 0 {
+    until(async || {
         who(&app, &token).await.ok(200);
-    }
+        (app.database.number(at_end).await > 0).then_some(()).ok_or("it does not reach the end")
+    })
+    .await;
     let over = "UPDATE sessions SET expires_at = now(), ends_at = now()";
     database.batch_execute(over).await.unwrap();
     refused_within_a_second(&app, &token, Instant::now()).await;

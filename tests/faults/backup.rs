@@ -1,6 +1,6 @@
 //! A shop is backed up while it sells, and restored as it was at a moment.
 
-use crate::harness::{App, Database, Pair, Second, until};
+use crate::harness::{App, Database, Pair, Second, within};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::oracle;
@@ -48,7 +48,7 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let (base, wal) = (folder.join("base"), folder.join("wal"));
     let folder = folder.to_str().unwrap();
     let mut running = backup(&second, &database.tcp_url, &["run", folder]).spawn().unwrap();
-    let copied = until(async || {
+    let copied = within(Duration::from_secs(30), async || {
         end_segment(&database).await;
         sleep(Duration::from_millis(250)).await;
         base.is_dir().then_some(()).ok_or("there is no base backup")

@@ -58,6 +58,8 @@ impl Cluster {
     /// The same, once it succeeds and says something else than this.
     async fn until(words: &[&str], other_than: &str) -> String {
         within(Duration::from_secs(60), async || {
+            // Each of them is several processes.
+            sleep(Duration::from_millis(500)).await;
             let said = Self::say(words).await.filter(|said| said != other_than);
             said.ok_or_else(|| format!("{words:?}"))
         })

@@ -218,6 +218,7 @@ async fn instances_hear_of_each_other_s_changes_after_redis_went_silently() {
         let before = heard().await;
         until(async || {
             app.adjust("A", 1).await.ok(201);
+            sleep(Duration::from_millis(100)).await;
             let is_heard = heard().await > before;
             is_heard.then_some(()).ok_or("an instance does not hear of changes")
         })

@@ -3,6 +3,7 @@
 use super::{Answer, App};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// The password of every customer that tests make.
 pub const PASSWORD: &str = "difference engine";
@@ -53,6 +54,14 @@ pub async fn my(app: &App, token: &str, method: Method, path: &str, body: &Value
 
 pub async fn get_as(app: &App, token: &str, path: &str) -> Answer {
     Answer::of(app.request(Method::GET, path).bearer_auth(token)).await
+}
+
+/// Asks until the token is refused, which must be within a second after `since`.
+pub async fn refused_within_a_second(app: &App, token: &str, since: Instant) {
+    while get_as(app, token, "/v1/session").await.status == 200 {
+        assert!(since.elapsed() < Duration::from_secs(1), "it is still believed");
+    }
+    get_as(app, token, "/v1/session").await.problem(401, "unauthorized");
 }
 
 pub async fn post(app: &App, path: &str, body: &Value) -> Answer {

@@ -197,18 +197,18 @@ impl Database {
 
     /// Asks until a query returns that number.
     pub async fn until(&self, sql: &str, expected: i64) {
-        self.until_such(sql, |number| number == expected).await;
+        until(async || match self.number(sql).await {
+            number if number == expected => Ok(()),
+            number => Err(format!("{number}, not {expected}: {sql}")),
+        })
+        .await;
     }
 
     /// Asks until a query returns that number or more.
     pub async fn until_at_least(&self, sql: &str, least: i64) {
-        self.until_such(sql, |number| number >= least).await;
-    }
-
-    async fn until_such(&self, sql: &str, is_such: impl Fn(i64) -> bool) {
         until(async || match self.number(sql).await {
-            number if is_such(number) => Ok(()),
-            number => Err(format!("{number}: {sql}")),
+            number if number >= least => Ok(()),
+            number => Err(format!("{number}, not {least}: {sql}")),
         })
         .await;
     }
