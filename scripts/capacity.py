@@ -13,8 +13,8 @@ import argparse
 from typing import NamedTuple
 
 # Microseconds of a core: for each order of one line, for each transaction, for each further line.
-POSTGRES = (85, 1_700, 27)
-SERVER = (103, 570, 8)
+POSTGRES = (55, 1_060, 18)
+SERVER = (70, 610, 5)
 
 
 class Cost(NamedTuple):

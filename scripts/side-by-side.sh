@@ -7,6 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 runs=${1:-3}
+rows=("${@:2}")
+[ ${#rows[@]} -gt 0 ] || rows=(1:direct 1:nginx 100:direct 100:nginx)
 target=${CARGO_TARGET_DIR:-target}/${PROFILE:-release}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -59,15 +61,15 @@ measure() {
 
 echo '| SKUs | asked | instances | orders/s | of one | p99 at 1,500/s, ms |'
 echo '|---|---|---|---|---|---|'
-for skus in 1 100; do
-    for way in direct nginx; do
-        # In turn, because the machine is quicker at one time than at another.
-        for n in $(seq "$runs"); do
-            for instances in 1 2 3; do
-                measure "$instances" "$way" "$skus" "$work/$instances-$n.json"
-            done
+for row in "${rows[@]}"; do
+    skus=${row%:*} way=${row#*:}
+    # In turn, because the machine is quicker at one time than at another.
+    for n in $(seq "$runs"); do
+        for instances in 1 2 3; do
+            measure "$instances" "$way" "$skus" "$work/$instances-$n.json"
         done
-        python3 - "$work" "$skus" "$way" "$runs" <<'MEDIANS'
+    done
+    python3 - "$work" "$skus" "$way" "$runs" <<'MEDIANS'
 import glob, json, statistics, sys
 work, skus, way, runs = sys.argv[1:]
 one = None
@@ -82,6 +84,5 @@ for instances in 1, 2, 3:
     one = one or most
     print(f"| {skus} | {way} | {instances} | {most:,.0f} | {most / one:.2f} | {p99:.0f} |", flush=True)
 MEDIANS
-        rm -f "$work"/[0-9]*.json*
-    done
+    rm -f "$work"/[0-9]*.json*
 done

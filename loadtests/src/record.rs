@@ -57,6 +57,16 @@ impl Answer {
         format!("{} {}", self.status, self.code()).trim_end().to_owned()
     }
 
+    /// Whether it leaves open what became of the request: a proxy lost its instance, the instance
+    /// does not know, or somebody else is at it.
+    pub fn leaves_it_open(&self) -> bool {
+        match self.status {
+            500 | 502 | 504 => true,
+            503 => String::from_utf8_lossy(&self.body).contains("It is not known"),
+            _ => self.code() == "request_in_progress",
+        }
+    }
+
     /// Whether a client should come again with the same key.
     pub fn asks_to_retry(&self) -> bool {
         match self.status {
@@ -143,6 +153,18 @@ impl Record {
             }
             _ => Outcome::Unknown,
         }
+    }
+
+    /// Whether it may have taken effect without an acknowledgement, for all that the client was
+    /// told: other answers say that nothing was begun.
+    pub fn is_in_doubt(&self) -> bool {
+        let is_open = self.lost > 0 || self.answers.iter().any(Answer::leaves_it_open);
+        is_open && self.outcome() == Outcome::Unknown
+    }
+
+    /// Whether the first acknowledgement is one of an earlier attempt, which nobody had answered.
+    pub fn was_made_unanswered(&self) -> bool {
+        self.answers.iter().find(|answer| answer.acknowledges()).is_some_and(|one| one.replayed)
     }
 
     /// The outcome for tallies: `201`, `409 out_of_stock`, `unknown after 503 overloaded`.
@@ -336,6 +358,28 @@ mod tests {
         for (answers, outcome, label) in cases {
             let record = record(answers);
             assert_eq!((record.outcome(), record.label().as_str()), (outcome, label));
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_in_doubt_and_what_was_turned_away_is_not() {
+        let away = || answer(503, br#"{"detail":"The storage is not available; try again."}"#);
+        let open = || answer(503, br#"{"detail":"It is not known whether this was done; ask."}"#);
+        let made = || answer(201, b"{}");
+        let again = || Answer { replayed: true, ..made() };
+        let lost = |answers| Record { lost: 1, ..record(answers) };
+        for (record, in_doubt, unanswered) in [
+            (record(vec![away()]), false, false),
+            (record(vec![open(), away()]), true, false),
+            (record(vec![answer(502, b"")]), true, false),
+            (lost(vec![]), true, false),
+            (lost(vec![away()]), true, false),
+            (lost(vec![made()]), false, false),
+            (lost(vec![again()]), false, true),
+            (record(vec![made(), again()]), false, false),
+        ] {
+            assert_eq!(record.is_in_doubt(), in_doubt, "{record:?}");
+            assert_eq!(record.was_made_unanswered(), unanswered, "{record:?}");
         }
     }
 

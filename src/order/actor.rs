@@ -273,7 +273,8 @@ impl Desk {
                 Step::Answer(answered) => return answered,
                 Step::Charge(due) => return self.charge(*due).await,
                 Step::Resume => {
-                    let order = store::known(&self.postgres.readers, &[id]).await?.pop();
+                    let found = store::known(&self.postgres.readers, &[id]).await;
+                    let order = found.map_err(|_| Problem::unknown_outcome())?.pop();
                     let due = order.and_then(|order| Due::of(&command, order));
                     return self.charge(due.ok_or_else(Problem::unknown_outcome)?).await;
                 }
@@ -345,10 +346,12 @@ impl Desk {
         self.settle(due, answer).await
     }
 
-    /// Records a provider's answer.
+    /// Records a provider's answer. If that fails, the payment stands all the same, and the reaper
+    /// asks again what became of it: nobody may be told that nothing was begun.
     pub(super) async fn settle(&self, due: Due, answer: Answer) -> Answered {
         let command = due.settle(answer);
-        match command.step(self.commit(command.clone(), Vec::new()).await?) {
+        let outcome = self.commit(command.clone(), Vec::new()).await;
+        match command.step(outcome.map_err(|_| Problem::unknown_outcome())?) {
             Step::Answer(answered) => answered,
             _ => Err(Problem::unknown_outcome()),
         }

@@ -1,7 +1,7 @@
 //! Limits of clients: by address, token, customer and account, on one instance and on two.
 
 use crate::harness::{
-    Answer, App, Database, PASSWORD, Pair, fresh_key, order_of, register, try_to_log_in,
+    Answer, App, Database, PASSWORD, Pair, fresh_key, order_of, register, try_to_log_in, who,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,10 +10,6 @@ use tokio::time::sleep;
 
 async fn log_in(app: &App, email: &str, password: &str) -> Answer {
     try_to_log_in(app, None, email, password).await
-}
-
-async fn who(app: &App, token: &str) -> Answer {
-    Answer::of(app.request(Method::GET, "/v1/session").bearer_auth(token)).await
 }
 
 async fn forwarded(app: &App, line: &str) -> Answer {

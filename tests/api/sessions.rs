@@ -1,13 +1,9 @@
 //! Sessions: tokens, cookies, their end on every instance.
 
-use crate::harness::{Answer, App, refused_within_a_second, until};
+use crate::harness::{Answer, App, refused_within_a_second, until, who};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-
-async fn who(app: &App, token: &str) -> Answer {
-    Answer::of(app.request(Method::GET, "/v1/session").bearer_auth(token)).await
-}
 
 fn with_cookie(app: &App, method: Method, token: &str) -> reqwest::RequestBuilder {
     let cookie = format!("other=1; doorbuster_session={token}");

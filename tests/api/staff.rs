@@ -1,6 +1,8 @@
 //! Staff: invited, logged in with one factor or two, given roles, and removed; over instances.
 
-use crate::harness::{Answer, App, Database, Letterbox, invited_by_hand, services};
+use crate::harness::{
+    Answer, App, Database, Letterbox, get_as, invited_by_hand, services, status_within_a_second,
+};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -55,27 +57,10 @@ async fn by(app: &App, token: &str, method: Method, path: &str, body: &Value) ->
     Answer::of(if body.is_null() { request } else { request.json(body) }).await
 }
 
-async fn get(app: &App, token: &str, path: &str) -> Answer {
-    by(app, token, Method::GET, path, &Value::Null).await
-}
-
 /// Something in the body is wrong, and who asks is not.
 fn assert_wrong(answer: &Answer, pointer: &str) {
     let problem = answer.problem(422, "validation_failed");
     assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
-}
-
-/// Asks until the status is as expected, a second at most after `since`.
-async fn within_a_second(app: &App, token: &str, path: &str, status: u16, since: Instant) {
-    loop {
-        let answer = get(app, token, path).await;
-        let age = since.elapsed();
-        if answer.status == status {
-            return assert!(age < Duration::from_secs(1), "{path}: {status} after {age:?}");
-        }
-        assert!(age < Duration::from_secs(5), "{path}: {answer:?} instead of {status}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test]
@@ -91,14 +76,14 @@ async fn somebody_is_invited_by_mail_chooses_a_password_once_and_logs_in() {
     let accepted = tries.iter().filter(|answer| answer.status == 200).count();
     assert_eq!(accepted, 1, "an invitation is good for once");
     let token = log_in(&app, "grace@example.com").await;
-    let me = get(&app, &token, "/v1/admin/session").await.ok(200);
+    let me = get_as(&app, &token, "/v1/admin/session").await.ok(200);
     assert_eq!(
         (&me["staff"]["email"], &me["staff"]["role"]),
         (&json!("Grace@Example.com"), &json!("support"))
     );
     assert!(me["scopes"].as_array().unwrap().contains(&json!("orders:read")));
-    get(&app, &token, "/v1/admin/orders").await.ok(200);
-    get(&app, &token, "/v1/admin/staff").await.problem(403, "forbidden");
+    get_as(&app, &token, "/v1/admin/orders").await.ok(200);
+    get_as(&app, &token, "/v1/admin/staff").await.problem(403, "forbidden");
     let stored = app
         .database
         .number(
@@ -291,26 +276,26 @@ async fn effective_on_both(here: &App, there: &App) {
     let (id, token) = hired(here, "grace@example.com", "owner").await;
     let products = "/v1/admin/products";
     let staff = "/v1/admin/staff";
-    get(there, &token, staff).await.ok(200);
+    get_as(there, &token, staff).await.ok(200);
     hired(here, "second@example.com", "owner").await;
     let path = format!("/v1/admin/staff/{id}");
     here.admin_patch(&path, &json!({"role": "read-only"})).await.ok(200);
     let since = Instant::now();
-    within_a_second(there, &token, staff, 403, since).await;
-    within_a_second(here, &token, staff, 403, since).await;
-    get(there, &token, products).await.ok(200);
+    status_within_a_second(there, &token, staff, 403, since).await;
+    status_within_a_second(here, &token, staff, 403, since).await;
+    get_as(there, &token, products).await.ok(200);
     let out = by(here, &token, Method::DELETE, "/v1/admin/session", &Value::Null).await;
     assert_eq!(out.status, 204);
-    get(here, &token, products).await.problem(401, "unauthorized");
-    within_a_second(there, &token, products, 401, Instant::now()).await;
+    get_as(here, &token, products).await.problem(401, "unauthorized");
+    status_within_a_second(there, &token, products, 401, Instant::now()).await;
     let body = json!({"name": "Key", "scopes": ["catalog:read"]});
     let key = here.admin_post("/v1/admin/api-keys", &body).await.ok(201);
     let secret = key["key"].as_str().unwrap();
-    get(there, secret, products).await.ok(200);
+    get_as(there, secret, products).await.ok(200);
     let path = format!("/v1/admin/api-keys/{}", key["id"].as_str().unwrap());
     assert_eq!(here.admin_delete(&path).await.status, 204);
-    get(here, secret, products).await.problem(401, "unauthorized");
-    within_a_second(there, secret, products, 401, Instant::now()).await;
+    get_as(here, secret, products).await.problem(401, "unauthorized");
+    status_within_a_second(there, secret, products, 401, Instant::now()).await;
 }
 
 #[tokio::test]
@@ -343,11 +328,11 @@ async fn another_password_ends_the_other_sessions_and_removal_ends_all() {
     let wrong = json!({"current_password": "not this one", "password": "a moth in the relay"});
     assert_wrong(&by(&app, &token, Method::POST, path, &wrong).await, "/current_password");
     assert_eq!(by(&app, &token, Method::POST, path, &body).await.status, 204);
-    get(&app, &other, "/v1/admin/session").await.problem(401, "unauthorized");
-    get(&app, &token, "/v1/admin/session").await.ok(200);
+    get_as(&app, &other, "/v1/admin/session").await.problem(401, "unauthorized");
+    get_as(&app, &token, "/v1/admin/session").await.ok(200);
     try_to_log_in(&app, "grace@example.com", PASSWORD, None).await.problem(401, "unauthorized");
     assert_eq!(app.admin_delete(&format!("/v1/admin/staff/{id}")).await.status, 204);
-    get(&app, &token, "/v1/admin/session").await.problem(401, "unauthorized");
+    get_as(&app, &token, "/v1/admin/session").await.problem(401, "unauthorized");
 }
 
 #[tokio::test]
@@ -356,7 +341,7 @@ async fn the_first_owner_is_let_in_by_the_command_line() {
     let token = invited_by_hand(&app, "ada@example.com", "owner");
     accept(&app, &json!(token), PASSWORD).await.ok(200);
     let token = log_in(&app, "ada@example.com").await;
-    get(&app, &token, "/v1/admin/staff").await.ok(200);
+    get_as(&app, &token, "/v1/admin/staff").await.ok(200);
     let log = app.admin_get("/v1/admin/audit-log?actor=command_line").await.ok(200);
     assert_eq!(log["items"][0]["action"], "create_staff");
 }
@@ -365,7 +350,7 @@ async fn the_first_owner_is_let_in_by_the_command_line() {
 async fn a_session_of_staff_lasts_while_it_is_used_and_not_beyond_its_end() {
     let app = App::start().await;
     let (_, token) = hired(&app, "grace@example.com", "support").await;
-    let ask = || get(&app, &token, "/v1/admin/session");
+    let ask = || get_as(&app, &token, "/v1/admin/session");
     let soon = "UPDATE staff_sessions SET expires_at = now() + interval '3 seconds'";
     app.database.execute(soon).await;
     // Longer than a look-up is believed.

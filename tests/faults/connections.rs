@@ -88,7 +88,8 @@ async fn lost_answers_to_commit_lose_and_double_nothing_while_there_is_plenty() 
     let count = commits();
     let proxy = sell_through(Fault::SwallowCommit, count, Stock::Plenty, Provider::Manual).await;
     assert_eq!((proxy.faults(), proxy.committed()), (count, count));
-    assert!(proxy.pipelined() > count / 2, "{} were optimistic", proxy.pipelined());
+    // What was hit is made again in the exact form, and may be hit again.
+    assert!(proxy.pipelined() > count / 5, "{} were optimistic", proxy.pipelined());
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The primary dies, its synchronous standby takes over, and instances that know both go there.
 
 use crate::harness::{App, Database, Pair, order_of};
+use crate::preloaded::SlowFlush;
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
@@ -9,7 +10,9 @@ use tokio::time::sleep;
 
 #[tokio::test]
 async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it() {
-    let pair = Pair::start("failover");
+    // What dies has commits on its way.
+    let flush = SlowFlush::by("10000");
+    let pair = Pair::start_with("failover", &flush.environment());
     let database = Database::on(&pair.services).await;
     let standby = pair.synchronous_standby().await;
     let (both, alone) = standby.urls(&database);
@@ -19,6 +22,7 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     let mut sale = Sale::at(&[&first, &second], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&first).await;
+    sale.hang_up_after(Duration::from_secs(1));
     let strikes = sale.strikes.clone();
     let failover = async {
         sleep(Duration::from_secs(1)).await;
@@ -28,11 +32,12 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
         sleep(Duration::from_secs(1)).await;
         standby.promote().await;
     };
-    tokio::join!(sale.sell(600, Arrivals::Rate(100.0)), failover);
+    tokio::join!(sale.sell(1_200, Arrivals::Rate(200.0)), failover);
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met the failover");
     let checked = sale.settled("failover to a synchronous standby", 1, &second).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (1_200, 0));
+    assert!(sale.unanswered > 0, "no commit was on its way");
 }
 
 #[tokio::test]

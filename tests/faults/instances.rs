@@ -33,6 +33,9 @@ async fn kill_one_of_two(provider: Provider) {
     let fault = format!("kill -9 while the last units go, {provider:?}");
     let checked = sale.settled(&fault, 1, &survivor).await;
     assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (1_000, 1_500, 0));
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
+    // Who is asked for money has an order already.
+    assert!(provider == Provider::Manual || sale.unanswered > 0, "no payment was on its way");
     assert_eq!(sale.judged_by_the_api().await, checked);
     let sku = sale.run.supplied.keys().next().unwrap();
     assert_eq!(survivor.level(sku).await, [1_000, 0, 0, 1_000]);
@@ -73,8 +76,9 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     println!("{kills} kills, {in_flight} requests in flight, {lost} without an answer");
     assert!(lost >= in_flight as u64);
     let checked = sale.settled("kill -9 of one of two instances", kills, &apps[0]).await;
-    assert!(sale.looked().1 > 0, "no shopper met it");
+    assert!(sale.turned_shoppers_away() > 0, "no shopper met it");
     assert_eq!((checked.acknowledged, checked.unknown), (300 * kills as u64, 0));
+    assert!(sale.unanswered > 0, "nothing was on its way into the database");
 }
 
 #[tokio::test]
@@ -189,6 +193,7 @@ async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_lon
     assert_eq!(proxy.faults(), 1);
     assert!(after > before, "nothing was sold while it slept");
     let checked = sale.settled("SIGSTOP of an instance that holds locks", 1, &other).await;
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
 }
 
@@ -213,7 +218,11 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
     let connected = database.number(connected).await as usize;
     println!("{count} instances have {connected} connections");
     assert!((count..=13 * count).contains(&connected), "{connected} connections of {count}");
-    assert_eq!((sale.met(), sale.looked().1), (0, 0), "somebody was asked to come again");
+    assert_eq!(
+        (sale.met(), sale.turned_shoppers_away()),
+        (0, 0),
+        "somebody was asked to come again"
+    );
     let fault = format!("{count} instances side by side");
     let checked = sale.settled(&fault, 1, &apps[0]).await;
     assert_eq!((checked.acknowledged, checked.unknown), (50 * count as u64, 0));

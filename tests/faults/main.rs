@@ -17,6 +17,7 @@ mod line;
 mod network;
 mod partitions;
 mod pooler;
+mod preloaded;
 mod prices;
 mod proxy;
 mod replica;

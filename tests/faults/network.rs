@@ -21,11 +21,19 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
     let bytes_per_second = Some(1_000_000);
     line.turn(Weather { latency, jitter, bytes_per_second, ..Weather::default() });
-    let (before, slow) = (line.carried(), sale.strikes.begins());
+    let (before, slow, begun) = (line.carried(), sale.strikes.begins(), Instant::now());
     sale.sell(300, Arrivals::Unpaced).await;
     drop(slow);
-    assert!(line.carried() > before + 50_000, "hardly anything went over it");
-    assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
+    let (carried, took) = (line.carried() - before, begun.elapsed());
+    assert!(carried > 50_000, "hardly anything went over it");
+    assert!(took.as_secs_f64() > carried as f64 / 1e6, "{carried} bytes in {took:?}");
+    let quickest = sale.run.records.iter().map(|record| record.timing.latency_us).min();
+    assert!(quickest > Some(20_000), "an order took {quickest:?} µs, there and back");
+    assert_eq!(
+        (sale.met(), sale.turned_shoppers_away()),
+        (0, 0),
+        "nobody was asked to come again"
+    );
     line.turn(Weather::default());
     let checked = sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (300, 0));
@@ -64,6 +72,7 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     let met = sale.met();
     assert!(met > 20 * partitions, "only {met} buyers met it");
     let checked = sale.settled("partition of one of two instances", partitions, &cut_off).await;
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900 * partitions as u64, 0));
 }
 

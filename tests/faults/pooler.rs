@@ -80,6 +80,7 @@ async fn a_pooler_that_dies_takes_connections_with_it_and_nothing_else() {
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
+    sale.hang_up_after(Duration::from_millis(150));
     let strikes = sale.strikes.clone();
     let deaths = async {
         for _ in 0..3 {
@@ -94,5 +95,6 @@ async fn a_pooler_that_dies_takes_connections_with_it_and_nothing_else() {
     let met = sale.met();
     assert!(met > 10, "only {met} buyers met it");
     let checked = sale.settled("kill -9 of pgbouncer", 3, &app).await;
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (800, 0));
 }

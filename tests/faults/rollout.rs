@@ -80,7 +80,7 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
     let apps = rolling.await.unwrap();
     let sent = sale.run.records.len() as u64;
     println!("{rounds} rollouts, {sent} orders and {changes} changes of a cart");
-    let failed = (sale.met(), sale.looked().1);
+    let failed = (sale.met(), sale.turned_shoppers_away());
     let fault = format!("restarts behind {}, nobody tries again", balancer.name);
     let checked = sale.settled(&fault, rounds * 2, &apps[1]).await;
     assert_eq!((checked.acknowledged, failed), (sent, (0, 0)));

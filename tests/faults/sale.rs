@@ -2,7 +2,7 @@
 //! everything they received, and the judgement at the end.
 
 use crate::harness::{ADMIN_KEY, App, Database};
-use crate::shopper::Shopper;
+use crate::shopper::{self, Shopper};
 use crate::strikes::{Period, Strikes};
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
@@ -37,6 +37,10 @@ pub struct Sale {
     pub run: Run,
     /// What was known before everybody asked once more.
     pub open: Checked,
+    /// How many buyers did not know, before everybody asked once more.
+    pub in_doubt: usize,
+    /// How many orders were made by attempts that nobody had answered by then.
+    pub unanswered: usize,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
     /// When the fault struck.
@@ -67,6 +71,8 @@ impl Sale {
             settings,
             run: Run::default(),
             open: Checked::default(),
+            in_doubt: 0,
+            unanswered: 0,
             dice: StdRng::seed_from_u64(seed),
             strikes: Strikes::default(),
             shoppers: Vec::new(),
@@ -78,6 +84,12 @@ impl Sale {
             skus: Vec::new(),
             orders: 0,
         }
+    }
+
+    /// From now on everybody hangs up after so long: sooner than an outage is over, so that what
+    /// an instance makes of it afterwards is made unanswered.
+    pub fn hang_up_after(&mut self, patience: Duration) {
+        (self.patience, self.settings.attempt_timeout) = (patience, patience);
     }
 
     /// New SKUs with so many units each; from now on these are sold.
@@ -104,10 +116,21 @@ impl Sale {
         }
     }
 
-    /// How often shoppers compared what they saw, and how often they saw nothing.
-    pub fn looked(&self) -> (u64, u64) {
-        let shoppers = || self.shoppers.iter();
-        (shoppers().map(|one| one.reads).sum(), shoppers().map(|one| one.failed).sum())
+    /// How often shoppers had no answer, or were told to come again.
+    pub fn turned_shoppers_away(&self) -> usize {
+        self.shoppers.iter().map(Shopper::failed).sum()
+    }
+
+    /// How many looks of each shopper showed nothing earlier than before, or what was wrong.
+    fn looks(&self) -> Result<Vec<usize>, String> {
+        self.shoppers.iter().map(|one| shopper::judge(&one.history)).collect()
+    }
+
+    /// How many buyers have an order that was made by an attempt that nobody answered: it is told
+    /// when they ask again, or is there, though they do not.
+    fn made_unanswered(&self) -> usize {
+        let told = self.run.records.iter().filter(|record| record.was_made_unanswered());
+        told.count() + self.open.unknown_with_order as usize
     }
 
     /// Orders that nobody has sent yet, one unit each, every buyer with an e-mail of their own.
@@ -185,23 +208,35 @@ impl Sale {
     /// again. Adds what happened so often to the table of faults.
     pub async fn settled(&mut self, fault: &str, times: usize, app: &App) -> Checked {
         self.open = self.judged().await;
-        let wait = self.longest_wait().as_secs_f64();
+        self.unanswered = self.made_unanswered();
+        self.in_doubt = self.run.records.iter().filter(|one| one.is_in_doubt()).count();
+        let made = self.open.unknown_with_order as usize;
+        assert!(made <= self.in_doubt, "{made} were made, only {} may have been", self.in_doubt);
+        let wait = self.longest_wait();
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.ask_again(app).await;
         let checked = self.judged().await;
         self.judge_books().await;
-        let Checked { acknowledged, refused, unknown, unknown_with_order, .. } = self.open;
-        let (sent, left) = (self.run.records.len(), checked.unknown);
-        let (met, silence, (reads, _)) = (self.met(), self.silence.as_secs_f64(), self.looked());
+        // Everything that could be wrong has failed by now.
+        self.print_row(fault, times, wait, checked.unknown);
+        checked
+    }
+
+    fn print_row(&self, fault: &str, times: usize, wait: Duration, left: u64) {
+        let Checked { acknowledged, refused, unknown, .. } = self.open;
+        let (sent, in_doubt, made) = (self.run.records.len(), self.in_doubt, self.unanswered);
+        let (turned_away, met) = (unknown as usize - in_doubt, self.met());
+        let looks = self.looks().unwrap();
+        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
+        let looks: usize = looks.iter().sum();
         let under_way = self.strikes.under_way(&self.periods);
         assert!(under_way > 0, "no order was under way when it struck");
-        // Everything that could be wrong has failed above.
+        let (silence, wait) = (self.silence.as_secs_f64(), wait.as_secs_f64());
         println!(
-            "| {fault} | {times} | {sent} | {acknowledged} | {refused} \
-             | {unknown} ({unknown_with_order} made) | {under_way} | {met} | {left} | 0 | {reads} \
+            "| {fault} | {times} | {sent} | {acknowledged} | {refused} | {turned_away} \
+             | {in_doubt} | {made} | {under_way} | {met} | {left} | 0 | {looks} \
              | {silence:.1} s | {wait:.1} s |"
         );
-        checked
     }
 
     /// What the provider has collected by its own books, where asking again collects once, is what
@@ -256,9 +291,11 @@ impl Sale {
             *labels.entry(record.label()).or_default() += 1;
         }
         println!("{} sent, {labels:?}, {:?}", self.orders, verdict.checked);
-        if !verdict.is_clean() {
+        let looks = self.looks();
+        if !verdict.is_clean() || looks.is_err() {
             self.save(&std::env::temp_dir());
         }
+        assert!(looks.is_ok(), "{looks:?}");
         assert!(verdict.is_clean(), "{:#?}", verdict.findings);
         self.database.assert_clean();
         verdict.checked
@@ -267,7 +304,12 @@ impl Sale {
     fn save(&self, folder: &Path) {
         let history = folder.join(format!("{}.ndjson", self.name));
         self.run.save(&history).unwrap();
-        println!("what buyers sent and received: {history:?}");
+        for (n, shopper) in self.shoppers.iter().enumerate() {
+            let records = shopper.history.clone();
+            let path = folder.join(format!("{}-shopper-{n}.ndjson", self.name));
+            Run { records, ..Run::default() }.save(&path).unwrap();
+        }
+        println!("what all sent and received: {history:?}");
     }
 }
 

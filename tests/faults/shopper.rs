@@ -1,11 +1,14 @@
-//! A shopper beside the sale, who remembers all that was said: what was acknowledged stays, and
-//! nobody sees an earlier state than before, whichever instance is asked.
+//! A shopper beside the sale: a session that buys, fills its cart and looks around, at any
+//! instance. All that it sends and receives is kept, and judged in the end: what was acknowledged
+//! stays, and nobody sees an earlier state than before.
 
 use crate::harness::{fresh_key, paid_with};
+use bytes::Bytes;
 use loadtests::client::Base;
+use loadtests::record::{Answer, Record};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,40 +18,30 @@ use tokio::time::sleep;
 /// A page of orders shows so many, and a shopper looks at one page.
 const ORDERS_MAX: usize = 60;
 
-/// A session, and what it knows.
+const ORDER: &str = "POST /v1/orders";
+const LOOK_AT_ORDERS: &str = "GET /v1/orders";
+const ADD_TO_CART: &str = "POST /v1/cart/items";
+const LOOK_INTO_CART: &str = "GET /v1/cart";
+
+/// A session, and all that it sent and received, one after the other.
 pub struct Shopper {
+    /// Its requests.
+    pub history: Vec<Record>,
     dice: StdRng,
     http: reqwest::Client,
     token: String,
     sku: String,
-    /// Orders by id, and how far each has come.
-    orders: BTreeMap<String, u8>,
-    /// An order that has no final answer yet.
+    /// The key of an order that has no final answer yet.
     open: Option<String>,
-    cart_version: i64,
-    in_cart: i64,
-    /// Answers that were compared with what was known.
-    pub reads: u64,
-    /// Requests without an answer, or told to come again.
-    pub failed: u64,
+    ordered: usize,
 }
 
 impl Shopper {
     /// With a session that exists; the same seed makes the same choices.
     pub fn new(token: String, sku: String, seed: u64) -> Self {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-        Self {
-            dice: StdRng::seed_from_u64(seed),
-            http,
-            token,
-            sku,
-            orders: BTreeMap::new(),
-            open: None,
-            cart_version: 0,
-            in_cart: 0,
-            reads: 0,
-            failed: 0,
-        }
+        let (history, dice) = (Vec::new(), StdRng::seed_from_u64(seed));
+        Self { history, dice, http, token, sku, open: None, ordered: 0 }
     }
 
     /// Buys and looks around at these instances until it is over.
@@ -58,96 +51,181 @@ impl Shopper {
             match self.dice.random_range(0..10) {
                 0 => self.order(base).await,
                 1..3 => self.add_to_cart(base).await,
-                3..7 => self.look_into_cart(base).await,
-                _ => self.look_at_orders(base).await,
+                3..7 => self.look(base, LOOK_INTO_CART, "/v1/cart").await,
+                _ => self.look(base, LOOK_AT_ORDERS, "/v1/orders?limit=100").await,
             }
             sleep(Duration::from_millis(self.dice.random_range(5..40))).await;
         }
     }
 
+    /// Requests without an answer, or told to come again.
+    pub fn failed(&self) -> usize {
+        self.history.iter().filter(|one| !one.answers.iter().any(Answer::acknowledges)).count()
+    }
+
     async fn order(&mut self, base: &str) {
-        if self.open.is_none() && self.orders.len() >= ORDERS_MAX {
+        if self.open.is_none() && self.ordered >= ORDERS_MAX {
             return;
         }
         let key = self.open.get_or_insert_with(fresh_key).clone();
         let order = paid_with("ok", &[(&self.sku, 1)]);
-        let request = self.request(Method::POST, base, "/v1/orders");
-        let request = request.header("Idempotency-Key", key).json(&order);
-        if let Some(placed) = self.answer(request, StatusCode::CREATED).await {
+        if self.write(base, ORDER, "/v1/orders", key, &order).await {
             self.open = None;
-            self.see(&placed);
+            self.ordered += 1;
         }
-    }
-
-    async fn look_at_orders(&mut self, base: &str) {
-        let request = self.request(Method::GET, base, "/v1/orders?limit=100");
-        let Some(page) = self.answer(request, StatusCode::OK).await else { return };
-        let shown = page["items"].as_array().unwrap();
-        let is_there = |id: &str| shown.iter().any(|order| order["id"] == *id);
-        let lost: Vec<_> = self.orders.keys().filter(|id| !is_there(id)).collect();
-        assert!(lost.is_empty(), "{base} does not show {lost:?} any more");
-        shown.iter().for_each(|order| self.see(order));
-        self.reads += 1;
-    }
-
-    /// What was seen of an order is not undone.
-    fn see(&mut self, order: &Value) {
-        let id = order["id"].as_str().unwrap().to_owned();
-        let come = match order["status"].as_str().unwrap() {
-            "pending_payment" => 0,
-            "confirmed" | "paid" => 1,
-            status => panic!("{id} is {status}"),
-        };
-        let before = self.orders.insert(id.clone(), come);
-        assert!(before.is_none_or(|before| before <= come), "{id} has gone back: {order}");
     }
 
     async fn add_to_cart(&mut self, base: &str) {
-        let request = self.request(Method::POST, base, "/v1/cart/items");
-        let request = request.header("Idempotency-Key", fresh_key());
-        let request = request.json(&json!({"sku": self.sku, "quantity": 1}));
-        if let Some(cart) = self.answer(request, StatusCode::OK).await {
-            self.see_cart(base, &cart);
+        let line = json!({"sku": self.sku, "quantity": 1});
+        self.write(base, ADD_TO_CART, "/v1/cart/items", fresh_key(), &line).await;
+    }
+
+    async fn write(
+        &mut self,
+        base: &str,
+        route: &str,
+        path: &str,
+        key: String,
+        body: &Value,
+    ) -> bool {
+        let request = self.http.request(Method::POST, format!("{base}{path}"));
+        let request = request.header("Idempotency-Key", &key).json(body);
+        let sent = body.to_string().into();
+        let record = Record { key, sent, route: route.into(), ..Record::default() };
+        self.ask(base, request, record).await
+    }
+
+    async fn look(&mut self, base: &str, route: &str, path: &str) {
+        let request = self.http.request(Method::GET, format!("{base}{path}"));
+        let record = Record { route: route.into(), ..Record::default() };
+        self.ask(base, request, record).await;
+    }
+
+    /// Asks, and keeps what came of it; whether it was acknowledged.
+    async fn ask(&mut self, base: &str, request: RequestBuilder, mut record: Record) -> bool {
+        match received(base, request.bearer_auth(&self.token)).await {
+            Ok(answer) => record.answers.push(answer),
+            Err(_) => record.lost = 1,
+        }
+        let is_acknowledged = record.answers.iter().any(Answer::acknowledges);
+        self.history.push(record);
+        is_acknowledged
+    }
+}
+
+async fn received(base: &str, request: RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let body: Bytes = response.bytes().await?;
+    Ok(Answer { from: base.into(), status, body, ..Answer::default() })
+}
+
+/// How many looks of one session showed what had to be there, or what was wrong.
+pub fn judge(history: &[Record]) -> Result<usize, String> {
+    let (mut known, mut looks) = (Known::default(), 0);
+    for record in history {
+        for answer in &record.answers {
+            known.compare(&record.route, answer).map_err(|wrong| {
+                format!("{} at {}: {wrong}: {answer:?}", record.route, answer.from)
+            })?;
+            looks += usize::from(answer.acknowledges() && record.route.starts_with("GET"));
+        }
+    }
+    Ok(looks)
+}
+
+/// What a session knows.
+#[derive(Default)]
+struct Known {
+    /// Orders by id, and how far each has come.
+    orders: BTreeMap<String, u8>,
+    /// The cart's version, and the units in it.
+    cart: (i64, i64),
+}
+
+impl Known {
+    fn compare(&mut self, route: &str, answer: &Answer) -> Result<(), String> {
+        if !answer.acknowledges() {
+            // Nobody is too quick here, and nothing is sold out.
+            let may_be = matches!(answer.status, 502..=504);
+            let comes_again = may_be || answer.code() == "request_in_progress";
+            return comes_again.then_some(()).ok_or_else(|| "is refused".to_owned());
+        }
+        let body = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+        match route {
+            ORDER => self.see(&body),
+            LOOK_AT_ORDERS => self.see_orders(&body),
+            _ => self.see_cart(&body),
         }
     }
 
-    async fn look_into_cart(&mut self, base: &str) {
-        let request = self.request(Method::GET, base, "/v1/cart");
-        if let Some(cart) = self.answer(request, StatusCode::OK).await {
-            self.see_cart(base, &cart);
-            self.reads += 1;
+    fn see_orders(&mut self, page: &Value) -> Result<(), String> {
+        let shown = page["items"].as_array().ok_or("no list")?;
+        let is_there = |id: &str| shown.iter().any(|order| order["id"] == *id);
+        if let Some(lost) = self.orders.keys().find(|id| !is_there(id)) {
+            return Err(format!("{lost} is not shown any more"));
         }
+        shown.iter().try_for_each(|order| self.see(order))
     }
 
-    fn see_cart(&mut self, base: &str, cart: &Value) {
-        let version = cart["version"].as_i64().unwrap();
-        let in_cart = cart["items"][0]["quantity"].as_i64().unwrap_or(0);
-        let before = (self.cart_version, self.in_cart);
-        let is_later = version >= before.0 && in_cart >= before.1;
-        assert!(is_later, "{base} shows an earlier cart than {before:?}: {cart}");
-        (self.cart_version, self.in_cart) = (version, in_cart);
-    }
-
-    fn request(&self, method: Method, base: &str, path: &str) -> RequestBuilder {
-        let url = format!("{}{path}", base.trim_end_matches('/'));
-        self.http.request(method, url).bearer_auth(&self.token)
-    }
-
-    /// The body, if it is the expected answer; anything else must ask to come again.
-    async fn answer(&mut self, request: RequestBuilder, expected: StatusCode) -> Option<Value> {
-        let response = request.send().await.ok();
-        let status = response.as_ref().map(|response| response.status());
-        let body = match response {
-            Some(response) => response.json::<Value>().await.ok(),
-            None => None,
+    /// What was seen of an order is not undone.
+    fn see(&mut self, order: &Value) -> Result<(), String> {
+        let id = order["id"].as_str().ok_or("no order")?.to_owned();
+        let come = match order["status"].as_str() {
+            Some("pending_payment") => 0,
+            Some("confirmed" | "paid") => 1,
+            status => return Err(format!("{id} is {status:?}")),
         };
-        let body = body.filter(|body| {
-            let is_busy = body["code"] == "request_in_progress";
-            let comes_again = is_busy || status.is_some_and(|status| status.as_u16() > 500);
-            assert!(status == Some(expected) || comes_again, "{status:?} {body}");
-            status == Some(expected)
-        });
-        self.failed += u64::from(body.is_none());
-        body
+        match self.orders.insert(id.clone(), come) {
+            Some(before) if before > come => Err(format!("{id} has gone back")),
+            _ => Ok(()),
+        }
+    }
+
+    fn see_cart(&mut self, cart: &Value) -> Result<(), String> {
+        let version = cart["version"].as_i64().ok_or("no cart")?;
+        let shown = (version, cart["items"][0]["quantity"].as_i64().unwrap_or(0));
+        let before = std::mem::replace(&mut self.cart, shown);
+        let is_later = shown.0 >= before.0 && shown.1 >= before.1;
+        is_later.then_some(()).ok_or_else(|| format!("the cart was {before:?} before"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(route: &str, status: u16, body: &Value) -> Record {
+        let answer = Answer { status, body: body.to_string().into(), ..Answer::default() };
+        Record { route: route.into(), answers: vec![answer], ..Record::default() }
+    }
+
+    fn cart(version: i64, quantity: i64) -> Record {
+        let body = json!({"version": version, "items": [{"quantity": quantity}]});
+        told(LOOK_INTO_CART, 200, &body)
+    }
+
+    fn orders(status: &str) -> Record {
+        told(LOOK_AT_ORDERS, 200, &json!({"items": [{"id": "o", "status": status}]}))
+    }
+
+    #[test]
+    fn a_session_that_sees_an_earlier_state_than_before_is_found() {
+        let placed = told(ORDER, 201, &json!({"id": "o", "status": "pending_payment"}));
+        let nothing = told(LOOK_AT_ORDERS, 200, &json!({"items": []}));
+        let busy = told(LOOK_INTO_CART, 503, &json!({"code": "storage_unavailable"}));
+        let refused = told(LOOK_INTO_CART, 401, &json!({"code": "unauthorized"}));
+        let silent = Record { route: LOOK_INTO_CART.into(), lost: 1, ..Record::default() };
+        let fine = [cart(1, 2), busy, silent, cart(2, 3), placed.clone(), orders("paid")];
+        assert_eq!(judge(&fine), Ok(3));
+        for wrong in [
+            [cart(2, 2), cart(1, 2)],
+            [cart(2, 2), cart(3, 1)],
+            [placed, nothing],
+            [orders("paid"), orders("pending_payment")],
+            [cart(1, 1), refused],
+        ] {
+            assert!(judge(&wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The disk is full or slow, there is no connection to be had, the clock jumps.
 
-use crate::harness::{App, Database, Pair};
+use crate::harness::{Answer, App, Database, Pair, until};
+use crate::preloaded::{Preloaded, SlowFlush};
 use crate::sale::Sale;
 use crate::times;
 use futures_util::future::join_all;
@@ -9,36 +10,13 @@ use loadtests::order::Provider;
 use rand::Rng;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
-
-/// A library of `scripts/`, compiled, for programs to start with.
-struct Preloaded(PathBuf);
-
-impl Preloaded {
-    fn of(source: &str) -> Self {
-        let name = format!("{}.so", uuid::Uuid::now_v7());
-        let library = Self(std::env::temp_dir().join(name));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(source);
-        let mut compile = Command::new("cc");
-        compile.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library.0).arg(source);
-        assert!(compile.status().unwrap().success());
-        library
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Preloaded {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 /// A disk in memory that holds so much.
 struct SmallDisk(PathBuf);
@@ -75,12 +53,15 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_full_disk_refuses_orders_and_loses_none() {
     let disk = SmallDisk::mounted_at(Pair::folder("disk"), 400);
-    let mut pair = Pair::start("disk");
+    // What is refused by the disk is on its way there.
+    let flush = SlowFlush::by("10000");
+    let mut pair = Pair::start_with("disk", &flush.environment());
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
+    sale.hang_up_after(Duration::from_secs(1));
     let strikes = sale.strikes.clone();
     let outage = async {
         sleep(Duration::from_secs(1)).await;
@@ -100,17 +81,21 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met it: the disk was not full");
     let checked = sale.settled("full disk", 1, &app).await;
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 
 #[tokio::test]
 async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() {
-    let pair = Pair::start("connections");
+    // Connections that are ended have commits on their way.
+    let flush = SlowFlush::by("20000");
+    let pair = Pair::start_with("connections", &flush.environment());
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
+    sale.hang_up_after(Duration::from_millis(300));
     let strikes = sale.strikes.clone();
     let hoarding = async {
         sleep(Duration::from_secs(1)).await;
@@ -142,14 +127,14 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     println!("{hoarded} connections were taken away");
     assert!(met > 50, "only {met} buyers met it");
     let checked = sale.settled("no connection to be had", 1, &app).await;
+    assert!(sale.in_doubt > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 
 #[tokio::test]
 async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
-    let library = Preloaded::of("slow-flush.c");
-    let environment = [("LD_PRELOAD", library.path()), ("SLOW_FLUSH_US", "8000")];
-    let pair = Pair::start_with("flush", &environment);
+    let flush = SlowFlush::by("8000");
+    let pair = Pair::start_with("flush", &flush.environment());
     let app = App::with(&Database::on(&pair.services).await, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
@@ -160,7 +145,11 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     let slow = sale.strikes.begins();
     sale.sell(300, Arrivals::Unpaced).await;
     drop(slow);
-    assert_eq!((sale.met(), sale.looked().1), (0, 0), "nobody was asked to come again");
+    assert_eq!(
+        (sale.met(), sale.turned_shoppers_away()),
+        (0, 0),
+        "nobody was asked to come again"
+    );
     let checked = sale.settled("a flush takes 8 ms longer", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (301, 0));
 }
@@ -198,6 +187,12 @@ impl Drop for Clock {
     }
 }
 
+/// When an answer says that it was given, in seconds since 1970.
+fn date(answer: &Answer) -> i64 {
+    let date = OffsetDateTime::parse(answer.header("date").unwrap(), &Rfc2822).unwrap();
+    date.unix_timestamp()
+}
+
 #[tokio::test]
 async fn clocks_that_jump_lose_and_double_nothing() {
     let (theirs, ours) = (Clock::of("postgres"), Clock::of("instance"));
@@ -217,9 +212,15 @@ async fn clocks_that_jump_lose_and_double_nothing() {
             theirs.put(to);
             ours.put(also);
             let off = "SELECT round(extract(epoch FROM clock_timestamp()))::bigint";
-            let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+            let now = UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
             let off = database.number(off).await - now - to * 60;
-            assert!(off.abs() < 5, "its clock did not jump: {off} s off");
+            assert!(off.abs() < 5, "PostgreSQL's clock did not jump: {off} s off");
+            until(async || {
+                let off = date(&app.get("/livez").await) - now - also * 60;
+                let jumped = (off.abs() < 5).then_some(());
+                jumped.ok_or_else(|| format!("the instance's clock did not jump: {off} s off"))
+            })
+            .await;
         };
         tokio::join!(sale.sell(200, Arrivals::Rate(200.0)), step);
     }

@@ -4,6 +4,7 @@ use super::{Answer, App};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// The password of every customer that tests make.
 pub const PASSWORD: &str = "difference engine";
@@ -56,12 +57,34 @@ pub async fn get_as(app: &App, token: &str, path: &str) -> Answer {
     Answer::of(app.request(Method::GET, path).bearer_auth(token)).await
 }
 
+/// What its session says to a token.
+pub async fn who(app: &App, token: &str) -> Answer {
+    get_as(app, token, "/v1/session").await
+}
+
 /// Asks until the token is refused, which must be within a second after `since`.
 pub async fn refused_within_a_second(app: &App, token: &str, since: Instant) {
-    while get_as(app, token, "/v1/session").await.status == 200 {
-        assert!(since.elapsed() < Duration::from_secs(1), "it is still believed");
+    status_within_a_second(app, token, "/v1/session", 401, since).await;
+    who(app, token).await.problem(401, "unauthorized");
+}
+
+/// Asks until the status is as expected, which must be within a second after `since`.
+pub async fn status_within_a_second(
+    app: &App,
+    token: &str,
+    path: &str,
+    status: u16,
+    since: Instant,
+) {
+    loop {
+        let answer = get_as(app, token, path).await;
+        let age = since.elapsed();
+        assert!(age < Duration::from_secs(1), "{path}: {answer:?}, not {status}, after {age:?}");
+        if answer.status == status {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
     }
-    get_as(app, token, "/v1/session").await.problem(401, "unauthorized");
 }
 
 pub async fn post(app: &App, path: &str, body: &Value) -> Answer {
