@@ -131,6 +131,13 @@ postgres_url() {
     echo "postgres://postgres:$(cat "$data/password")@$(listed ADDRESS:5432 "$databases")/postgres"
 }
 
+# The Redis that takes writes, as a Sentinel says that is never cut off.
+primary_redis() {
+    found=$(redis-cli -h "$(address_of redis3)" -p 26379 --raw \
+        sentinel get-master-addr-by-name shop | head -n 1)
+    echo "redis${found#"$net.2"}"
+}
+
 start_redis() {
     local host=$1 own
     own=$(address_of "$host")
@@ -246,6 +253,7 @@ READY
     wait_for_end
     ;;
 primary) primary ;;
+redis) primary_redis ;;
 ready) databases_are_ready && instances_are_ready && echo yes ;;
 kill) kill_host "$2" ;;
 start) start "$2" ;;

@@ -70,10 +70,12 @@ const DISTRIBUTED: &[(&str, &str)] = &[
 ];
 
 /// Functions and constants whose statements may ask all of these servers. None of them is on the
-/// way of an order: invariants, exports, staff's lists, what is due by itself, and what belongs to
-/// one shopper, of which there are few.
+/// way of an order: invariants, exports, staff's lists, what is due by itself, whether products are
+/// there at all, and what belongs to one shopper, of which there are few.
 const MAY_ASK_ALL_SHARDS: &[(&str, &str)] = &[
     ("src/cart/store/checks.rs", "CHECKS"),
+    ("src/cart/store/mod.rs", "SWEEPS"),
+    ("src/catalog/store/search.rs", "IN_STOCK"),
     ("src/inventory/store/export.rs", "levels"),
     ("src/inventory/store/ledger.rs", "ledger_after"),
     ("src/inventory/store/mod.rs", "CHECKS"),
