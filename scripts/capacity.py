@@ -23,15 +23,17 @@ class Cost(NamedTuple):
     server: float  # microseconds of a core
     postgres: float
     wal: float  # bytes
+    kept: float  # bytes of tables and indexes
     redis: float  # commands
+    trips: float  # round trips to PostgreSQL
 
 
 # Beyond the order itself, if a provider charges it at once; a change of a cart; a product's page.
-PAID = Cost(30, 90, 2_160, 0.001)
-CART = Cost(99, 118, 3_371, 0.002)
-VIEW = Cost(18, 1, 0, 0.087)
-# Commands of an order itself.
-REDIS = 0.001
+PAID = Cost(30, 90, 2_160, 0, 0.001, 0.041)
+CART = Cost(99, 118, 3_371, 0, 0.002, 0.126)
+VIEW = Cost(18, 1, 0, 0, 0.087, 0.001)
+# Commands of an order itself, and round trips of its transaction.
+REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
 WAL = (3_350, 770)
 TABLES = (3_500, 480)
@@ -55,7 +57,7 @@ def size(parts, more):
 def besides(o):
     """What a buyer asks for besides the order itself, on average."""
     often = (PAID, o.paid), (CART, o.carts), (VIEW, o.views)
-    return Cost(*(sum(what[part] * times for what, times in often) for part in range(4)))
+    return Cost(*(sum(what[part] * times for what, times in often) for part in range(len(PAID))))
 
 
 def row(rate, o):
@@ -69,12 +71,13 @@ def row(rate, o):
     lanes = max(LANES, -(-postgres // 1))
     wal = rate * (size(WAL, more) + beside.wal) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
-    stored = orders_a_day * size(TABLES, more) / 1e9
+    stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
+    trips = rate * (TRIPS / batch + beside.trips)
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
     return [
         f"{rate:,}", f"{batch:.0f}", f"{server:.1f}", f"{instances:.0f}", f"{postgres:.1f}",
-        f"{lanes:.0f}", f"{rate / batch:,.0f}", f"{wal:,.1f}",
+        f"{lanes:.0f}", f"{rate / batch:,.0f}", f"{trips:,.0f}", f"{wal:,.1f}",
         f"{rate * (REDIS + beside.redis):,.0f}", f"{stored:,.1f}", f"{month:,.0f}",
     ]
 
@@ -93,7 +96,8 @@ def main():
     o = p.parse_args()
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
-        "busy backends", "flushes/s of orders", "WAL, MB/s", "Redis, commands/s", "GB a day", "a month, in the prices' currency",
+        "busy backends", "flushes/s of orders", "round trips/s",
+        "WAL, MB/s", "Redis, commands/s", "GB a day", "a month, in the prices' currency",
     ]
     print("| " + " | ".join(header) + " |")
     print("|" + "---:|" * len(header))

@@ -6,6 +6,7 @@
 # PROGRAM is another doorbuster than that of the release profile; instances inherit DOORBUSTER__….
 # Meanwhile, from elsewhere:
 #   scripts/cluster.sh primary          which database takes writes
+#   scripts/cluster.sh redis            which Redis takes writes
 #   scripts/cluster.sh ready            whether the others follow it, one of them synchronously
 #   scripts/cluster.sh kill HOST        kills all processes there at once (db1, redis1, app1 …)
 #   scripts/cluster.sh start HOST       starts them again
@@ -133,9 +134,13 @@ postgres_url() {
 
 # The Redis that takes writes, as a Sentinel says that is never cut off.
 primary_redis() {
+    local found
     found=$(redis-cli -h "$(address_of redis3)" -p 26379 --raw \
         sentinel get-master-addr-by-name shop | head -n 1)
-    echo "redis${found#"$net.2"}"
+    case $found in
+    "$net".2[12]) echo "redis${found#"$net.2"}" ;;
+    *) return 1 ;;
+    esac
 }
 
 start_redis() {

@@ -187,9 +187,8 @@ pub struct Costs<'r>(pub &'r [(Row, Sample)]);
 
 impl fmt::Display for Costs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head =
-            format!("{:>9}{:>8}{:>8}{:>10}{:>9}", "redis µs", "trips", "redis", "batch", "WAL B");
-        writeln!(f, "\n  {:<18}{HEAD}{head}", "")?;
+        let head = format!("{:>9}{:>8}{:>8}{:>10}", "redis µs", "trips", "redis", "batch");
+        writeln!(f, "\n  {:<18}{HEAD}{head}{:>9}{:>9}", "", "WAL B", "kept B")?;
         for (row, sample) in self.0 {
             let Row::Costs(goods) = row else { continue };
             let Sample { answers, used, batches, asked, written, .. } = sample;
@@ -199,9 +198,10 @@ impl fmt::Display for Costs<'_> {
             let trips = each(asked.transactions as f64 + exact);
             let redis = each(used.redis.as_secs_f64() * 1e6);
             let batch = batches.entries / batches.count.max(1.0);
-            let (commands, wal) = (each(asked.commands as f64), each(written.wal as f64));
+            let (wal, kept) = (each(written.wal as f64), each(written.kept as f64));
+            let commands = each(asked.commands as f64);
             write!(f, "  {:<18}{}{redis:>9.1}{trips:>8.3}", name(*goods), Speed(sample))?;
-            writeln!(f, "{commands:>8.3}{batch:>10.0}{wal:>9.0}")?;
+            writeln!(f, "{commands:>8.3}{batch:>10.0}{wal:>9.0}{kept:>9.0}")?;
         }
         Ok(())
     }

@@ -272,7 +272,10 @@ async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
         let wait = shared.settings.wait_after(&result, job.attempts, rand::random());
         match result {
             Ok(answer) => job.record.answers.push(answer),
-            Err(_) => job.record.lost += 1,
+            Err(failure) => {
+                job.record.lost += 1;
+                job.record.unsent += u64::from(failure == Failure::Connect);
+            }
         }
         let intended = job.intended.unwrap_or(shared.started);
         match wait.filter(|wait| intended.elapsed() + *wait < shared.settings.deadline) {

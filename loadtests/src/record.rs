@@ -62,7 +62,11 @@ impl Answer {
     pub fn leaves_it_open(&self) -> bool {
         match self.status {
             500 | 502 | 504 => true,
-            503 => String::from_utf8_lossy(&self.body).contains("It is not known"),
+            // Of the instance; or of a balancer, which does not say what became of it.
+            503 => {
+                let is_told = String::from_utf8_lossy(&self.body).contains("It is not known");
+                is_told || self.code().is_empty()
+            }
             _ => self.code() == "request_in_progress",
         }
     }
@@ -114,6 +118,9 @@ pub struct Record {
     pub answers: Vec<Answer>,
     /// Attempts that ended without an answer.
     pub lost: u64,
+    /// Those of them for which no connection could be opened, so that nobody has seen them.
+    #[serde(default)]
+    pub unsent: u64,
     /// When.
     pub timing: Timing,
 }
@@ -158,8 +165,12 @@ impl Record {
     /// Whether it may have taken effect without an acknowledgement, for all that the client was
     /// told: other answers say that nothing was begun.
     pub fn is_in_doubt(&self) -> bool {
-        let is_open = self.lost > 0 || self.answers.iter().any(Answer::leaves_it_open);
-        is_open && self.outcome() == Outcome::Unknown
+        self.was_left_open() && self.outcome() == Outcome::Unknown
+    }
+
+    /// Whether an attempt had no answer, or one that leaves it open; others may have told since.
+    pub fn was_left_open(&self) -> bool {
+        self.lost > self.unsent || self.answers.iter().any(Answer::leaves_it_open)
     }
 
     /// Whether the first acknowledgement is one of an earlier attempt, which nobody had answered.
@@ -363,8 +374,11 @@ mod tests {
 
     #[test]
     fn what_may_have_been_done_is_in_doubt_and_what_was_turned_away_is_not() {
-        let away = || answer(503, br#"{"detail":"The storage is not available; try again."}"#);
-        let open = || answer(503, br#"{"detail":"It is not known whether this was done; ask."}"#);
+        let away = || answer(503, br#"{"code":"overloaded"}"#);
+        let open = || {
+            let told = br#"{"code":"storage_unavailable","detail":"It is not known whether"}"#;
+            answer(503, told)
+        };
         let made = || answer(201, b"{}");
         let again = || Answer { replayed: true, ..made() };
         let lost = |answers| Record { lost: 1, ..record(answers) };
@@ -372,6 +386,8 @@ mod tests {
             (record(vec![away()]), false, false),
             (record(vec![open(), away()]), true, false),
             (record(vec![answer(502, b"")]), true, false),
+            (record(vec![answer(503, b"<html>")]), true, false),
+            (Record { unsent: 1, ..lost(vec![]) }, false, false),
             (lost(vec![]), true, false),
             (lost(vec![away()]), true, false),
             (lost(vec![made()]), false, false),

@@ -19,8 +19,16 @@ const SLICE: usize = 32 * 1024;
 /// 256 MiB.
 static ROOM: Room = Room { left: AtomicUsize::new(256 * 1024 * 1024) };
 
-/// The answer in slices if it is a large one; `overloaded`, if too many wait to be taken already.
+/// The answer in slices if it is a large one; `overloaded`, if too many wait to be taken already,
+/// unless it tells of a change that was made.
 pub fn sliced<B: MessageBody + 'static>(
+    response: ServiceResponse<B>,
+) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    sliced_in(&ROOM, response)
+}
+
+fn sliced_in<B: MessageBody + 'static>(
+    room: &'static Room,
     response: ServiceResponse<B>,
 ) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let is_large = |length| length > SLICE as u64;
@@ -31,7 +39,11 @@ pub fn sliced<B: MessageBody + 'static>(
     let (head, body) = response.into_parts();
     let response = match body.try_into_bytes() {
         Err(body) => head.set_body(EitherBody::left(body)),
-        Ok(bytes) => match Slices::new(bytes, &ROOM) {
+        Ok(bytes) if !request.method().is_safe() => {
+            let taken = room.take(bytes.len());
+            head.set_body(EitherBody::right(BoxBody::new(Slices { bytes, _taken: taken })))
+        }
+        Ok(bytes) => match Slices::new(bytes, room) {
             Some(slices) => head.set_body(EitherBody::right(BoxBody::new(slices))),
             None => {
                 let detail = "Too many large answers are on their way; ask again, or for less.";
@@ -117,6 +129,16 @@ mod tests {
             let body = response.into_body();
             assert_eq!(body.size(), BodySize::Sized(length as u64));
             assert_eq!(to_bytes(body).await.ok(), Some(Bytes::from(bytes)));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_made_a_change_is_told_though_there_is_no_room() {
+        static NONE: Room = Room { left: AtomicUsize::new(0) };
+        for (request, status) in [(TestRequest::get(), 503), (TestRequest::post(), 201)] {
+            let made = HttpResponse::Created().body(vec![0; 2 * SLICE]);
+            let response = sliced_in(&NONE, request.to_srv_request().into_response(made));
+            assert_eq!(response.status().as_u16(), status);
         }
     }
 

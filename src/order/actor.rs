@@ -274,7 +274,7 @@ impl Desk {
                 Step::Charge(due) => return self.charge(*due).await,
                 Step::Resume => {
                     let found = store::known(&self.postgres.readers, &[id]).await;
-                    let order = found.map_err(|_| Problem::unknown_outcome())?.pop();
+                    let order = found.map_err(in_doubt)?.pop();
                     let due = order.and_then(|order| Due::of(&command, order));
                     return self.charge(due.ok_or_else(Problem::unknown_outcome)?).await;
                 }
@@ -351,7 +351,7 @@ impl Desk {
     pub(super) async fn settle(&self, due: Due, answer: Answer) -> Answered {
         let command = due.settle(answer);
         let outcome = self.commit(command.clone(), Vec::new()).await;
-        match command.step(outcome.map_err(|_| Problem::unknown_outcome())?) {
+        match command.step(outcome.map_err(in_doubt)?) {
             Step::Answer(answered) => answered,
             _ => Err(Problem::unknown_outcome()),
         }
@@ -376,7 +376,9 @@ impl Desk {
     async fn wait(&self, claim: &Claim, problem: Problem) -> Result<Option<Reply>, Problem> {
         let until = Instant::now() + DUPLICATE_WAIT;
         while Instant::now() < until {
-            let Some(saved) = self.keys.get(claim.id()).await? else { return Ok(None) };
+            // It may be taken, and its request done.
+            let found = self.keys.get(claim.id()).await.map_err(in_doubt)?;
+            let Some(saved) = found else { return Ok(None) };
             if let Some(answered) = saved.settled(claim) {
                 return answered.map(Some);
             }
@@ -384,4 +386,10 @@ impl Desk {
         }
         Err(problem)
     }
+}
+
+/// What whoever asked is told when this has come between the request and what became of it.
+fn in_doubt(problem: Problem) -> Problem {
+    tracing::warn!(%problem, "it is not known what became of a request");
+    Problem::unknown_outcome()
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 #[tokio::test]
 async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it() {
-    // What dies has commits on its way.
+    // Whoever waits for a provider's answer to be recorded is met, too.
     let flush = SlowFlush::by("10000");
     let pair = Pair::start_with("failover", &flush.environment());
     let database = Database::on(&pair.services).await;
@@ -37,7 +37,7 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     assert!(met > 50, "only {met} buyers met the failover");
     let checked = sale.settled("failover to a synchronous standby", 1, &second).await;
     assert_eq!((checked.acknowledged, checked.unknown), (1_200, 0));
-    assert!(sale.unanswered > 0, "no commit was on its way");
+    assert!(sale.unanswered > 0, "no payment was on its way");
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub struct Sale {
     pub in_doubt: usize,
     /// How many orders were made by attempts that nobody had answered by then.
     pub unanswered: usize,
+    /// Whether a balancer asks another instance when one does not know, and shows its answer alone.
+    pub is_behind_a_balancer: bool,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
     /// When the fault struck.
@@ -73,6 +75,7 @@ impl Sale {
             open: Checked::default(),
             in_doubt: 0,
             unanswered: 0,
+            is_behind_a_balancer: false,
             dice: StdRng::seed_from_u64(seed),
             strikes: Strikes::default(),
             shoppers: Vec::new(),
@@ -210,33 +213,36 @@ impl Sale {
         self.open = self.judged().await;
         self.unanswered = self.made_unanswered();
         self.in_doubt = self.run.records.iter().filter(|one| one.is_in_doubt()).count();
-        let made = self.open.unknown_with_order as usize;
-        assert!(made <= self.in_doubt, "{made} were made, only {} may have been", self.in_doubt);
+        let misled = self.open.turned_away_with_order;
+        assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told nothing was begun");
+        let looks = self.looks().unwrap();
+        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
+        let under_way = self.strikes.under_way(&self.periods);
+        assert!(under_way > 0, "no order was under way when it struck");
         let wait = self.longest_wait();
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
+        self.hang_up_after(Duration::from_secs(15));
         self.ask_again(app).await;
         let checked = self.judged().await;
         self.judge_books().await;
         // Everything that could be wrong has failed by now.
-        self.print_row(fault, times, wait, checked.unknown);
-        checked
-    }
-
-    fn print_row(&self, fault: &str, times: usize, wait: Duration, left: u64) {
+        let (silence, wait) = (self.silence.as_secs_f64(), wait.as_secs_f64());
+        let (looks, left) = (looks.iter().sum::<usize>(), checked.unknown);
         let Checked { acknowledged, refused, unknown, .. } = self.open;
         let (sent, in_doubt, made) = (self.run.records.len(), self.in_doubt, self.unanswered);
         let (turned_away, met) = (unknown as usize - in_doubt, self.met());
-        let looks = self.looks().unwrap();
-        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
-        let looks: usize = looks.iter().sum();
-        let under_way = self.strikes.under_way(&self.periods);
-        assert!(under_way > 0, "no order was under way when it struck");
-        let (silence, wait) = (self.silence.as_secs_f64(), wait.as_secs_f64());
         println!(
             "| {fault} | {times} | {sent} | {acknowledged} | {refused} | {turned_away} \
              | {in_doubt} | {made} | {under_way} | {met} | {left} | 0 | {looks} \
              | {silence:.1} s | {wait:.1} s |"
         );
+        checked
+    }
+
+    /// Fails if a buyer or a shopper had no answer, or was told to come again.
+    pub fn assert_nobody_noticed(&self) {
+        let turned_away: usize = self.shoppers.iter().map(Shopper::failed).sum();
+        assert_eq!((self.met(), turned_away), (0, 0), "somebody was asked to come again");
     }
 
     /// What the provider has collected by its own books, where asking again collects once, is what

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -116,14 +116,16 @@ impl Shopper {
 async fn received(base: &str, request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let status = response.status().as_u16();
+    let replayed = response.headers().contains_key("idempotent-replayed");
     let body: Bytes = response.bytes().await?;
-    Ok(Answer { from: base.into(), status, body, ..Answer::default() })
+    Ok(Answer { from: base.into(), status, replayed, body, ..Answer::default() })
 }
 
 /// How many looks of one session showed what had to be there, or what was wrong.
 pub fn judge(history: &[Record]) -> Result<usize, String> {
     let (mut known, mut looks) = (Known::default(), 0);
     for record in history {
+        known.sent(record);
         for answer in &record.answers {
             known.compare(&record.route, answer).map_err(|wrong| {
                 format!("{} at {}: {wrong}: {answer:?}", record.route, answer.from)
@@ -141,9 +143,21 @@ struct Known {
     orders: BTreeMap<String, u8>,
     /// The cart's version, and the units in it.
     cart: (i64, i64),
+    /// Keys of orders that were sent.
+    keys: BTreeSet<String>,
+    /// Units that were sent to the cart.
+    added: i64,
 }
 
 impl Known {
+    fn sent(&mut self, record: &Record) {
+        match &*record.route {
+            ORDER => drop(self.keys.insert(record.key.clone())),
+            ADD_TO_CART => self.added += 1,
+            _ => {}
+        }
+    }
+
     fn compare(&mut self, route: &str, answer: &Answer) -> Result<(), String> {
         if !answer.acknowledges() {
             // Nobody is too quick here, and nothing is sold out.
@@ -165,6 +179,9 @@ impl Known {
         if let Some(lost) = self.orders.keys().find(|id| !is_there(id)) {
             return Err(format!("{lost} is not shown any more"));
         }
+        if shown.len() > self.keys.len() {
+            return Err(format!("{} keys have made {} orders", self.keys.len(), shown.len()));
+        }
         shown.iter().try_for_each(|order| self.see(order))
     }
 
@@ -185,6 +202,9 @@ impl Known {
     fn see_cart(&mut self, cart: &Value) -> Result<(), String> {
         let version = cart["version"].as_i64().ok_or("no cart")?;
         let shown = (version, cart["items"][0]["quantity"].as_i64().unwrap_or(0));
+        if shown.1 > self.added {
+            return Err(format!("{} units were added", self.added));
+        }
         let before = std::mem::replace(&mut self.cart, shown);
         let is_later = shown.0 >= before.0 && shown.1 >= before.1;
         is_later.then_some(()).ok_or_else(|| format!("the cart was {before:?} before"))
@@ -211,19 +231,22 @@ mod tests {
 
     #[test]
     fn a_session_that_sees_an_earlier_state_than_before_is_found() {
+        let add = |n| told(ADD_TO_CART, 200, &json!({"version": n, "items": [{"quantity": n}]}));
         let placed = told(ORDER, 201, &json!({"id": "o", "status": "pending_payment"}));
         let nothing = told(LOOK_AT_ORDERS, 200, &json!({"items": []}));
         let busy = told(LOOK_INTO_CART, 503, &json!({"code": "storage_unavailable"}));
         let refused = told(LOOK_INTO_CART, 401, &json!({"code": "unauthorized"}));
         let silent = Record { route: LOOK_INTO_CART.into(), lost: 1, ..Record::default() };
-        let fine = [cart(1, 2), busy, silent, cart(2, 3), placed.clone(), orders("paid")];
-        assert_eq!(judge(&fine), Ok(3));
+        let fine = [add(1), add(2), busy, silent, cart(2, 2), placed.clone(), orders("paid")];
+        assert_eq!(judge(&fine), Ok(2));
         for wrong in [
-            [cart(2, 2), cart(1, 2)],
-            [cart(2, 2), cart(3, 1)],
-            [placed, nothing],
-            [orders("paid"), orders("pending_payment")],
-            [cart(1, 1), refused],
+            [add(1), add(2), cart(1, 2)],
+            [add(1), add(2), cart(3, 1)],
+            [add(1), cart(1, 1), cart(2, 2)],
+            [placed.clone(), orders("paid"), nothing],
+            [placed.clone(), orders("paid"), orders("pending_payment")],
+            [add(1), cart(1, 1), orders("paid")],
+            [placed, cart(0, 0), refused],
         ] {
             assert!(judge(&wrong).is_err(), "{wrong:?}");
         }

@@ -77,8 +77,8 @@ pub async fn status_within_a_second(
     since: Instant,
 ) {
     loop {
-        let answer = get_as(app, token, path).await;
         let age = since.elapsed();
+        let answer = get_as(app, token, path).await;
         assert!(age < Duration::from_secs(1), "{path}: {answer:?}, not {status}, after {age:?}");
         if answer.status == status {
             return;

@@ -45,6 +45,10 @@ pub struct Checked {
     pub unknown: u64,
     /// Unknown ones whose order turned out to be there.
     pub unknown_with_order: u64,
+    /// Those of them that were told each time that nothing was begun. An instance is not wrong if a
+    /// balancer has asked another one before, and shown the last answer alone.
+    #[serde(default)]
+    pub turned_away_with_order: u64,
     /// Acknowledgements beyond the first, compared byte for byte.
     pub replays: u64,
     pub lines: u64,
@@ -197,6 +201,8 @@ fn judge_refused(record: &Record, orders: &[&Order], stored: &Stored, verdict: &
 fn judge_unknown(record: &Record, orders: &[&Order], verdict: &mut Verdict) {
     verdict.checked.unknown += 1;
     verdict.checked.unknown_with_order += u64::from(!orders.is_empty());
+    let is_turned_away = !orders.is_empty() && !record.is_in_doubt();
+    verdict.checked.turned_away_with_order += u64::from(is_turned_away);
     for answer in record.answers.iter().filter(|answer| answer.status < 400) {
         let status = answer.status;
         verdict.find(key_name(record), format!("answered {status}, which promises nothing"));

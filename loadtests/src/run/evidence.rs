@@ -157,6 +157,7 @@ fn add(all: &mut Verdict, more: Verdict) {
     sum.refused += part.refused;
     sum.unknown += part.unknown;
     sum.unknown_with_order += part.unknown_with_order;
+    sum.turned_away_with_order += part.turned_away_with_order;
     sum.replays += part.replays;
     sum.lines += part.lines;
     sum.skus += part.skus;
