@@ -23,15 +23,14 @@ class Cost(NamedTuple):
     server: float  # microseconds of a core
     postgres: float
     wal: float  # bytes
-    kept: float  # bytes of tables and indexes
     redis: float  # commands
     trips: float  # round trips to PostgreSQL
 
 
 # Beyond the order itself, if a provider charges it at once; a change of a cart; a product's page.
-PAID = Cost(30, 90, 2_160, 0, 0.001, 0.041)
-CART = Cost(99, 118, 3_371, 0, 0.002, 0.126)
-VIEW = Cost(18, 1, 0, 0, 0.087, 0.001)
+PAID = Cost(30, 90, 2_160, 0.001, 0.041)
+CART = Cost(99, 118, 3_371, 0.002, 0.126)
+VIEW = Cost(18, 1, 0, 0.087, 0.001)
 # Commands of an order itself, and round trips of its transaction.
 REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
@@ -71,7 +70,7 @@ def row(rate, o):
     lanes = max(LANES, -(-postgres // 1))
     wal = rate * (size(WAL, more) + beside.wal) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
-    stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
+    stored = orders_a_day * size(TABLES, more) / 1e9
     trips = rate * (TRIPS / batch + beside.trips)
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
