@@ -27,11 +27,7 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     assert!(line.carried() > before + 50_000, "hardly anything went over it");
     let quickest = sale.run.records.iter().map(|record| record.timing.latency_us).min();
     assert!(quickest > Some(20_000), "an order took {quickest:?} µs, there and back");
-    assert_eq!(
-        (sale.met(), sale.turned_shoppers_away()),
-        (0, 0),
-        "nobody was asked to come again"
-    );
+    sale.assert_nobody_noticed();
     line.turn(Weather::default());
     let checked = sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (300, 0));

@@ -241,8 +241,8 @@ impl Sale {
 
     /// Fails if a buyer or a shopper had no answer, or was told to come again.
     pub fn assert_nobody_noticed(&self) {
-        let turned_away: usize = self.shoppers.iter().map(Shopper::failed).sum();
-        assert_eq!((self.met(), turned_away), (0, 0), "somebody was asked to come again");
+        let noticed = (self.met(), self.turned_shoppers_away());
+        assert_eq!(noticed, (0, 0), "somebody was asked to come again");
     }
 
     /// What the provider has collected by its own books, where asking again collects once, is what
