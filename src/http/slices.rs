@@ -39,16 +39,13 @@ fn sliced_in<B: MessageBody + 'static>(
     let (head, body) = response.into_parts();
     let response = match body.try_into_bytes() {
         Err(body) => head.set_body(EitherBody::left(body)),
-        Ok(bytes) if !request.method().is_safe() => {
-            let taken = room.take(bytes.len());
-            head.set_body(EitherBody::right(BoxBody::new(Slices { bytes, _taken: taken })))
-        }
-        Ok(bytes) => match Slices::new(bytes, room) {
-            Some(slices) => head.set_body(EitherBody::right(BoxBody::new(slices))),
-            None => {
-                let detail = "Too many large answers are on their way; ask again, or for less.";
-                let problem = Problem::new(Code::Overloaded, detail);
+        Ok(bytes) => match room.hold(&bytes) {
+            Err(problem) if request.method().is_safe() => {
                 HttpResponse::from_error(problem).map_into_right_body()
+            }
+            held => {
+                let slices = Slices { bytes, _taken: held.ok().flatten() };
+                head.set_body(EitherBody::right(BoxBody::new(slices)))
             }
         },
     };
@@ -67,10 +64,20 @@ struct Taken {
 }
 
 impl Room {
-    fn take(&'static self, bytes: usize) -> Option<Taken> {
+    /// Bytes that are somebody else's too, of a cache, take no room of their own.
+    fn hold(&'static self, bytes: &Bytes) -> Result<Option<Taken>, Problem> {
+        if !bytes.is_unique() {
+            return Ok(None);
+        }
+        let bytes = bytes.len();
         let less = |left: usize| left.checked_sub(bytes);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
-        Some(Taken { room: self, bytes })
+        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+            Ok(_) => Ok(Some(Taken { room: self, bytes })),
+            Err(_) => {
+                let detail = "Too many large answers are on their way; ask again, or for less.";
+                Err(Problem::new(Code::Overloaded, detail))
+            }
+        }
     }
 }
 
@@ -84,17 +91,6 @@ impl Drop for Taken {
 struct Slices {
     bytes: Bytes,
     _taken: Option<Taken>,
-}
-
-impl Slices {
-    /// Bytes that are somebody else's too, of a cache, take no room of their own.
-    fn new(bytes: Bytes, room: &'static Room) -> Option<Self> {
-        let taken = match bytes.is_unique() {
-            true => Some(room.take(bytes.len())?),
-            false => None,
-        };
-        Some(Self { bytes, _taken: taken })
-    }
 }
 
 impl MessageBody for Slices {
@@ -145,13 +141,14 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_bytes_that_are_nobody_elses() {
         static SMALL: Room = Room { left: AtomicUsize::new(100) };
-        let own = || Slices::new(Bytes::from(vec![0; 60]), &SMALL);
+        let own = || SMALL.hold(&Bytes::from(vec![0; 60]));
         let first = own().expect("room");
-        assert!(own().is_none(), "60 and 60 are more than 100");
+        assert!(own().is_err(), "60 and 60 are more than 100");
         let cached = Bytes::from(vec![0; 1_000]);
-        assert!(Slices::new(cached.clone(), &SMALL).is_some(), "the cache has them anyway");
+        let _of_the_cache = cached.clone();
+        assert!(SMALL.hold(&cached).is_ok(), "the cache has them anyway");
         drop(first);
-        assert!(own().is_some(), "what has left makes room");
+        assert!(own().is_ok(), "what has left makes room");
         assert_eq!(SMALL.left.load(Ordering::Relaxed), 100);
     }
 }
