@@ -80,6 +80,7 @@ const MAY_ASK_ALL_SHARDS: &[(&str, &str)] = &[
     ("src/inventory/store/ledger.rs", "ledger_after"),
     ("src/inventory/store/mod.rs", "CHECKS"),
     ("src/order/store/checks.rs", "CHECKS"),
+    ("src/order/store/erase.rs", "is_waiting"),
     ("src/order/store/erase.rs", "page_of_shopper"),
     ("src/order/store/erase.rs", "redact"),
     ("src/order/store/export.rs", "lines"),

@@ -17,7 +17,9 @@ struct Mention<'a> {
     verb: &'a str,
     table: &'a str,
     key: &'a str,
-    /// What follows.
+    /// What it is called in the statement.
+    alias: &'a str,
+    /// What follows the table and its alias.
     rest: &'a str,
 }
 
@@ -28,7 +30,13 @@ fn mentions<'a>(sql: &'a str) -> Vec<Mention<'a>> {
     });
     let mention = |(verb, behind): (&'static str, &'a str)| {
         let (table, key) = DISTRIBUTED.iter().find(|(table, _)| *table == name_at(behind, 0))?;
-        Some(Mention { verb, table, key, rest: behind[table.len()..].trim_start() })
+        let rest = behind[table.len()..].trim_start();
+        let next = name_at(rest, 0);
+        let (alias, rest) = match next.is_empty() || KEYWORDS.contains(&next) {
+            true => (*table, rest),
+            false => (next, rest[next.len()..].trim_start()),
+        };
+        Some(Mention { verb, table, key, alias, rest })
     };
     behind.filter_map(mention).collect()
 }
@@ -39,32 +47,67 @@ fn listed(sql: &str) -> &str {
     inside.split(')').next().unwrap_or_default()
 }
 
-/// Whether the rows are those of keys: listed, joined `USING` it, or equal to something.
-fn says_its_key(sql: &str, mention: &Mention<'_>) -> bool {
-    let Mention { verb, table, key, rest } = *mention;
-    let has_key = |names: &str| !words(names, key).is_empty();
-    if verb == "INTO" {
-        return has_key(listed(rest));
+/// Those whose rows are not those of keys: listed, joined `USING` it, equal to something that is no
+/// other table's key, or to the key of a table whose rows are those of keys.
+fn without_keys(sql: &str) -> Vec<Mention<'_>> {
+    let (mut said, mut open): (Vec<_>, Vec<_>) =
+        mentions(sql).into_iter().partition(|mention| lists_its_key(mention));
+    let aliases: Vec<&str> = said.iter().chain(&open).map(|mention| mention.alias).collect();
+    let mut before = open.len() + 1;
+    while open.len() < before {
+        before = open.len();
+        let is_given = |owner: &str, said: &[Mention<'_>]| match aliases.contains(&owner) {
+            true => said.iter().any(|mention| mention.alias == owner),
+            false => is_given_something(sql),
+        };
+        let (more, rest) = open.into_iter().partition(|mention: &Mention<'_>| {
+            equals(sql, mention).into_iter().any(|owner| is_given(owner, &said))
+        });
+        open = rest;
+        said.extend::<Vec<_>>(more);
     }
-    let first = name_at(rest, 0);
-    let alias = Some(first).filter(|name| !name.is_empty() && !KEYWORDS.contains(name));
-    let behind = rest[alias.map_or(0, str::len)..].trim_start();
-    if behind.strip_prefix("USING").is_some_and(|joined| has_key(listed(joined))) {
-        return true;
-    }
-    words(sql, key).into_iter().any(|at| {
-        let (before, after) = (&sql[..at], &sql[at + key.len()..]);
+    open
+}
+
+fn lists_its_key(mention: &Mention<'_>) -> bool {
+    let Mention { verb, key, rest, .. } = *mention;
+    let names = match verb {
+        "INTO" => listed(rest),
+        _ => rest.strip_prefix("USING").map_or("", listed),
+    };
+    !words(names, key).is_empty()
+}
+
+/// Whose columns its key is compared with; empty for what is no column of anything.
+fn equals<'a>(sql: &'a str, mention: &Mention<'a>) -> Vec<&'a str> {
+    let is_of_name = |letter: char| u8::try_from(letter).is_ok_and(is_name);
+    let last_name = |text: &'a str| &text[text.trim_end_matches(is_of_name).len()..];
+    // The `o` of `o.id` that a text begins or ends with.
+    let owner_at = |text: &'a str| match name_at(text, 0) {
+        name if text[name.len()..].starts_with('.') => name,
+        _ => "",
+    };
+    let owner_before = |text: &'a str| {
+        let column = last_name(text);
+        text[..text.len() - column.len()].strip_suffix('.').map_or("", last_name)
+    };
+    let compared = |at: usize| {
+        let (before, after) = (&sql[..at], &sql[at + mention.key.len()..]);
         let (before, owner) = match before.strip_suffix('.') {
             Some(before) => {
-                let is_of_name = |letter: char| u8::try_from(letter).is_ok_and(is_name);
-                before.split_at(before.trim_end_matches(is_of_name).len())
+                let owner = last_name(before);
+                (&before[..before.len() - owner.len()], owner)
             }
-            None => (before, alias.unwrap_or(table)),
+            None => (before, mention.alias),
         };
-        let is_equal = after.starts_with(" = ") || before.ends_with(" = ");
-        // Equal to another table's key says nothing as long as nobody says that one.
-        is_equal && owner == alias.unwrap_or(table) && is_given_something(sql)
-    })
+        let other = match (after.strip_prefix(" = "), before.strip_suffix(" = ")) {
+            (Some(after), _) => owner_at(after),
+            (None, Some(before)) => owner_before(before),
+            (None, None) => return None,
+        };
+        (owner == mention.alias).then_some(other)
+    };
+    words(sql, mention.key).into_iter().filter_map(compared).collect()
 }
 
 /// Whether a statement is given keys: as a parameter, or by what it is put together with.
@@ -85,8 +128,7 @@ fn unkeyed(source: &Source) -> Vec<(&str, Finding)> {
     let mut found = Vec::new();
     for literal in &source.literals {
         let item = item_before(source, literal.offset);
-        let mentions = mentions(&literal.text).into_iter();
-        for Mention { table, key, .. } in mentions.filter(|at| !says_its_key(&literal.text, at)) {
+        for Mention { table, key, .. } in without_keys(&literal.text) {
             let what = format!("`{table}` without its `{key}`: all servers would be asked");
             found.push((item, source.finding(literal.offset, what)));
         }
@@ -135,6 +177,8 @@ fn planted_statements_without_a_key_are_found() {
         const H: &str = "SELECT id FROM products WHERE id = $1";
         const I: &str = "UPDATE orders o SET status = $1 FROM c WHERE c.id = $2";
         const J: &str = "DELETE FROM carts c USING unnest($1) AS k (id) WHERE c.shopper_id = k.id";
+        const K: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.n = $1";
+        const L: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.id = $1";
     "#;
-    assert_eq!(planted(unknown, "src/cart/store/mod.rs", text), [3, 4, 4, 6, 8, 10]);
+    assert_eq!(planted(unknown, "src/cart/store/mod.rs", text), [3, 4, 4, 6, 8, 10, 12, 12]);
 }
