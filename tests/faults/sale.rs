@@ -4,6 +4,7 @@
 use crate::harness::{ADMIN_KEY, App, Database};
 use crate::shopper::{self, Shopper};
 use crate::strikes::{Period, Strikes};
+use doorbuster::error::{Code, Problem};
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use loadtests::client::Request;
@@ -349,4 +350,14 @@ fn silence(records: &[Record]) -> Duration {
     times.sort_unstable();
     let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
     Duration::from_micros(gaps.max().unwrap_or(0))
+}
+
+#[test]
+fn an_unknown_outcome_is_told_in_the_words_by_which_a_sale_knows_it() {
+    let is_open = |problem: Problem| {
+        let body = serde_json::to_vec(&problem.body("/v1/orders", "")).unwrap().into();
+        Answer { status: 503, body, ..Answer::default() }.leaves_it_open()
+    };
+    assert!(is_open(Problem::unknown_outcome()));
+    assert!(!is_open(Problem::new(Code::StorageUnavailable, "")));
 }
