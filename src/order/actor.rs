@@ -269,7 +269,7 @@ impl Desk {
                 access_token: self.secrets.order_token(id),
                 cart_version: draft.cart_version,
             };
-            match command.step(self.commit(command.clone(), seen).await?) {
+            match command.step(self.commit(&command, seen).await?) {
                 Step::Answer(answered) => return answered,
                 Step::Charge(due) => return self.charge(*due).await,
                 Step::Resume => {
@@ -326,7 +326,7 @@ impl Desk {
     /// Pays or cancels an order that exists.
     async fn change(&self, command: Command) -> Answered {
         loop {
-            let outcome = self.commit(command.clone(), Vec::new()).await?;
+            let outcome = self.commit(&command, Vec::new()).await?;
             match (command.step(outcome), command.new_claim()) {
                 (Step::Answer(answered), _) => return answered,
                 (Step::Charge(due), _) => return self.charge(*due).await,
@@ -346,12 +346,11 @@ impl Desk {
         self.settle(due, answer).await
     }
 
-    /// Records a provider's answer. If that fails, the payment stands all the same, and the reaper
-    /// asks again what became of it: nobody may be told that nothing was begun.
+    /// Records a provider's answer.
     pub(super) async fn settle(&self, due: Due, answer: Answer) -> Answered {
         let command = due.settle(answer);
-        let outcome = self.commit(command.clone(), Vec::new()).await;
-        match command.step(outcome.map_err(in_doubt)?) {
+        let outcome = self.commit(&command, Vec::new()).await?;
+        match command.step(outcome) {
             Step::Answer(answered) => answered,
             _ => Err(Problem::unknown_outcome()),
         }
@@ -360,11 +359,13 @@ impl Desk {
     /// Sends a command through the journal and waits for its outcome.
     pub(super) async fn commit(
         &self,
-        command: Command,
+        command: &Command,
         seen: Vec<Option<i64>>,
     ) -> Result<Outcome, Problem> {
-        let entry = |deadline, answer| Entry { command, seen, deadline, answer };
-        self.journal.ask(self.deadline, entry).await
+        let sent = command.clone();
+        let entry = |deadline, answer| Entry { command: sent, seen, deadline, answer };
+        let outcome = self.journal.ask(self.deadline, entry).await;
+        outcome.map_err(|problem| command.failed(problem))
     }
 
     /// A key that has its effect is answered with it, whatever else would be said today.

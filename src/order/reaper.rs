@@ -59,8 +59,9 @@ async fn expire(desk: &Desk, schedule: &Schedule) -> Result<(), Problem> {
         return Ok(());
     }
     let orders = store::known(readers, &ids).await?;
-    let commits =
-        orders.into_iter().map(|order| desk.commit(Command::Expire { order }, Vec::new()));
+    let commits = orders
+        .into_iter()
+        .map(async |order| desk.commit(&Command::Expire { order }, Vec::new()).await);
     let mut expired = 0;
     for outcome in join_all(commits).await {
         expired += usize::from(matches!(outcome?, Outcome::Answered(_)));

@@ -120,6 +120,16 @@ pub enum Step {
 }
 
 impl Command {
+    /// What whoever asked is told if the command came to nothing for this reason: the payment of a
+    /// settlement stands all the same, and the reaper asks again what became of it, so nobody may
+    /// be told that nothing was begun.
+    pub fn failed(&self, problem: Problem) -> Problem {
+        match self {
+            Self::Settle { .. } => Problem::unknown_outcome(),
+            _ => problem,
+        }
+    }
+
     /// What follows from this outcome of the command.
     pub fn step(&self, outcome: Outcome) -> Step {
         let is_waiting = |problem: &Problem| {

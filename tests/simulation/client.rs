@@ -1,7 +1,7 @@
 //! A client: buys under one key, comes again until it is told, and may change its mind.
 
 use crate::database::{Basket, Database};
-use doorbuster::error::Code;
+use doorbuster::error::{Code, Problem};
 use doorbuster::id::{OrderId, ShopperId};
 use doorbuster::idempotency::{Claim, Reply};
 use doorbuster::inventory::StockKey;
@@ -47,6 +47,13 @@ impl From<Answered> for Told {
             },
         }
     }
+}
+
+/// Whether it says that nothing was begun.
+fn was_turned_away(problem: &Problem) -> bool {
+    use Code::{Internal, Overloaded, StorageUnavailable};
+    let is_failure = matches!(problem.code, Internal | Overloaded | StorageUnavailable);
+    is_failure && *problem != Problem::unknown_outcome()
 }
 
 /// What every client means by its keys.
@@ -152,6 +159,13 @@ impl Client {
         database: &Database,
     ) -> Result<(), String> {
         self.waits_for = None;
+        if let Err(problem) = &answered
+            && self.attempts == 1
+            && was_turned_away(problem)
+            && let Some(made) = database.effect(&self.order_claim())
+        {
+            return Err(format!("{made} was made, and its buyer is told {problem}"));
+        }
         let buys = matches!(self.stage, Stage::Buy | Stage::AskAgain);
         match Told::from(answered) {
             Told::ComeAgain => {}

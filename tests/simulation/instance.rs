@@ -199,7 +199,8 @@ impl Shop {
                     if class == Class::Culprit && !is_poison {
                         self.database.find(format!("{command:?} was refused for another's"));
                     }
-                    self.answer(at, &command, asker, Err(refused(class, "it failed")));
+                    let told = command.failed(refused(class, "it failed"));
+                    self.answer(at, &command, asker, Err(told));
                 }
                 Next::Unknown(Entry { command, asker, .. }) => {
                     self.answer(at, &command, asker, Err(Problem::unknown_outcome()));

@@ -4,7 +4,7 @@ use super::tree::{Finding, files, none, read};
 use std::process::Command;
 
 /// What is simulated: as the simulation calls it, and where and how production does.
-const SHARED: [(&str, &str, &str); 10] = [
+const SHARED: [(&str, &str, &str); 11] = [
     (
         "decide(&commands, world)",
         "src/order/store/mod.rs",
@@ -16,6 +16,7 @@ const SHARED: [(&str, &str, &str); 10] = [
         ".after(class, self.lane.limits.attempts_max)",
     ),
     ("command.step(outcome)", "src/order/actor.rs", "command.step(self.commit("),
+    ("command.failed(", "src/order/actor.rs", "command.failed(problem)"),
     (".settle(answer)", "src/order/actor.rs", "due.settle(answer)"),
     ("Due::lost(unsettled, order", "src/order/reaper.rs", "Due::lost(unsettled, known"),
     (
@@ -34,7 +35,7 @@ const SHARED: [(&str, &str, &str); 10] = [
 ];
 
 /// What nobody may write a second time.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "fn after(",
     "fn settle(",
     "fn settled(",
@@ -42,6 +43,7 @@ const OURS: [&str; 9] = [
     "fn wait(self",
     "fn is_idle(",
     "fn step(&self",
+    "fn failed(",
     "impl World",
     "impl Command",
 ];
