@@ -3,7 +3,7 @@
 set -eu
 cat <<'HEAD'
 
-| fault | times | orders sent | acknowledged | refused | turned away | unknown | made unanswered | under way | met | unknown in the end | lost, doubled, oversold | reads in order | longest silence | longest wait |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| fault | times | buyers | requests | acknowledged | refused | turned away | unknown | left open | made unanswered | under way | unknown in the end | lost | doubled | oversold | reads in order | back after | longest silence | longest wait |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 HEAD
 grep '^| ' | sort

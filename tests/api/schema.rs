@@ -5,6 +5,8 @@ use crate::harness::App;
 
 /// The tables that grow with orders, and by what each would be distributed.
 const OWNERS: &[(&str, &str)] = &[
+    ("carts", "shopper_id"),
+    ("idempotency_keys", "scope"),
     ("orders", "id"),
     ("order_lines", "order_id"),
     ("payments", "order_id"),

@@ -9,6 +9,34 @@ use loadtests::order::Provider;
 use rand::Rng;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use tokio_postgres::NoTls;
+
+#[tokio::test]
+async fn a_line_is_as_slow_as_unsteady_and_as_narrow_as_it_is_said_to_be() {
+    let database = Database::new().await;
+    let line = Line::to(&database);
+    let (client, connection) = tokio_postgres::connect(&line.url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let took = async |sql: &str| {
+        let begun = Instant::now();
+        client.simple_query(sql).await.unwrap();
+        begun.elapsed()
+    };
+    let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
+    line.turn(Weather { latency, jitter, ..Weather::default() });
+    let mut pings = Vec::new();
+    for _ in 0..20 {
+        pings.push(took("SELECT 1").await);
+    }
+    pings.sort_unstable();
+    assert!(pings[0] >= 2 * latency, "{pings:?}");
+    assert!(pings[19] - pings[0] > jitter / 2, "{pings:?}");
+    line.turn(Weather { bytes_per_second: Some(1_000_000), ..Weather::default() });
+    let page = "SELECT repeat('x', 500000)";
+    assert!(took(page).await > Duration::from_millis(450));
+    line.turn(Weather::default());
+    assert!(took(page).await < Duration::from_millis(450));
+}
 
 #[tokio::test]
 async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {

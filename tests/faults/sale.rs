@@ -2,9 +2,11 @@
 //! everything they received, and the judgement at the end.
 
 use crate::harness::{ADMIN_KEY, App, Database};
+use crate::row::{Row, Wrongs};
 use crate::shopper::{self, Shopper};
 use crate::strikes::{Period, Strikes};
 use doorbuster::error::{Code, Problem};
+use doorbuster::id::OrderId;
 use futures_util::future::join_all;
 use indicatif::ProgressBar;
 use loadtests::client::Request;
@@ -17,10 +19,12 @@ use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use uuid::Uuid;
 
 /// Buyers who want the same SKU one after another.
 pub const BUYERS_PER_SKU: usize = 4;
@@ -44,6 +48,8 @@ pub struct Sale {
     pub unanswered: usize,
     /// Whether a balancer asks another instance when one does not know, and shows its answer alone.
     pub is_behind_a_balancer: bool,
+    /// Whether all who meet the fault may know what became of their requests.
+    pub all_may_know: bool,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
     /// When the fault struck.
@@ -51,8 +57,9 @@ pub struct Sale {
     shoppers: Vec<Shopper>,
     /// The longest time in which nobody was acknowledged.
     silence: Duration,
-    /// How long each order was under way.
+    /// How long each order was under way, and those of them that were acknowledged.
     periods: Vec<Period>,
+    acknowledged: Vec<Period>,
     name: String,
     provider: Provider,
     database: Database,
@@ -77,11 +84,13 @@ impl Sale {
             in_doubt: 0,
             unanswered: 0,
             is_behind_a_balancer: false,
+            all_may_know: false,
             dice: StdRng::seed_from_u64(seed),
             strikes: Strikes::default(),
             shoppers: Vec::new(),
             silence: Duration::ZERO,
             periods: Vec::new(),
+            acknowledged: Vec::new(),
             name: run_name("sale"),
             provider,
             database: apps[0].database.clone(),
@@ -187,6 +196,8 @@ impl Sale {
         let records = [patient, impatient].concat();
         self.silence = self.silence.max(silence(&records));
         self.periods.extend(records.iter().map(|record| period(record, begun)));
+        let acknowledged = records.iter().filter(|one| one.outcome() == Outcome::Acknowledged);
+        self.acknowledged.extend(acknowledged.map(|record| period(record, begun)));
         self.run.records.extend(records);
     }
 
@@ -216,28 +227,71 @@ impl Sale {
         self.in_doubt = self.run.records.iter().filter(|one| one.is_in_doubt()).count();
         let misled = self.open.turned_away_with_order;
         assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told nothing was begun");
-        let looks = self.looks().unwrap();
-        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
-        let under_way = self.strikes.under_way(&self.periods);
-        assert!(under_way > 0, "no order was under way when it struck");
-        let wait = self.longest_wait();
+        let mut row = self.row();
+        assert!(row.under_way > 0, "no order was under way when it struck");
+        let is_open = row.left_open > 0 || self.all_may_know || self.met() == 0;
+        assert!(is_open, "it was met, and everybody was told what became of it");
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.hang_up_after(Duration::from_secs(15));
         self.ask_again(app).await;
+        for shopper in &mut self.shoppers {
+            shopper.look_once_more(&app.url).await;
+        }
         let checked = self.judged().await;
+        row.unknown_in_the_end = checked.unknown;
+        let looks = self.looks().unwrap();
+        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
+        row.looks = looks.iter().sum();
+        row.wrongs = self.wrongs().await;
         self.judge_books().await;
-        // Everything that could be wrong has failed by now.
-        let (silence, wait) = (self.silence.as_secs_f64(), wait.as_secs_f64());
-        let (looks, left) = (looks.iter().sum::<usize>(), checked.unknown);
-        let Checked { acknowledged, refused, unknown, .. } = self.open;
-        let (sent, in_doubt, made) = (self.run.records.len(), self.in_doubt, self.unanswered);
-        let (turned_away, met) = (unknown as usize - in_doubt, self.met());
-        println!(
-            "| {fault} | {times} | {sent} | {acknowledged} | {refused} | {turned_away} \
-             | {in_doubt} | {made} | {under_way} | {met} | {left} | 0 | {looks} \
-             | {silence:.1} s | {wait:.1} s |"
-        );
+        assert!(row.wrongs.is_nothing(), "{:?}", row.wrongs);
+        println!("| {fault} | {times} {row}");
         checked
+    }
+
+    /// What is known before everybody asks once more.
+    fn row(&self) -> Row {
+        let records = &self.run.records;
+        let requests = records.iter().map(|one| one.answers.len() as u64 + one.lost).sum();
+        let Checked { acknowledged, refused, unknown, .. } = self.open;
+        Row {
+            buyers: records.len(),
+            requests,
+            acknowledged,
+            refused,
+            turned_away: unknown as usize - self.in_doubt,
+            in_doubt: self.in_doubt,
+            left_open: records.iter().filter(|one| one.was_left_open()).count(),
+            unanswered: self.unanswered,
+            under_way: self.strikes.under_way(&self.periods),
+            back_after: self.strikes.back_after(&self.acknowledged),
+            silence: self.silence,
+            wait: self.longest_wait(),
+            ..Row::default()
+        }
+    }
+
+    /// What is wrong by the orders alone, counted in SQL beside the oracle.
+    async fn wrongs(&self) -> Wrongs {
+        let answers = self.run.records.iter().flat_map(|record| &record.answers);
+        let acknowledged: BTreeSet<Uuid> =
+            answers.filter(|one| one.acknowledges()).map(order_in).collect();
+        let acknowledged: Vec<Uuid> = acknowledged.into_iter().collect();
+        let lost = "SELECT count(*) FROM unnest($1::uuid[]) AS told (id)
+            WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = told.id)";
+        let doubled = "SELECT count(*) - count(DISTINCT email) FROM orders
+            WHERE email LIKE '%@' || $1::text || '.example'";
+        let oversold = "SELECT coalesce(sum(greatest(sold - units, 0)), 0)::bigint
+            FROM unnest($1::text[], $2::bigint[]) AS supplied (sku, units),
+                LATERAL (SELECT sum(quantity) AS sold FROM order_lines l
+                    JOIN orders o ON o.id = l.order_id
+                    WHERE l.sku = supplied.sku AND o.status NOT IN ('cancelled', 'expired')) AS l";
+        let (skus, units): (Vec<&String>, Vec<i64>) = self.run.supplied.iter().unzip();
+        Wrongs {
+            lost: self.database.rows(lost, &[&acknowledged]).await[0].get(0),
+            doubled: self.database.rows(doubled, &[&self.name]).await[0].get(0),
+            oversold: self.database.rows(oversold, &[&skus, &units]).await[0].get(0),
+        }
     }
 
     /// Fails if a buyer or a shopper had no answer, or was told to come again.
@@ -333,6 +387,12 @@ async fn buy(
     };
     let orders = orders.into_iter().map(|(_, order)| order).collect();
     generator::run(orders, arrivals, settings, &ProgressBar::hidden()).await
+}
+
+/// The order that an acknowledgement is of.
+fn order_in(answer: &Answer) -> Uuid {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    body["id"].as_str().unwrap().parse::<OrderId>().unwrap().uuid()
 }
 
 /// How long an order was under way, of a sale that began then: since it left for the first time.

@@ -58,6 +58,12 @@ impl Shopper {
         }
     }
 
+    /// Looks at all that it has, which must be what it was told.
+    pub async fn look_once_more(&mut self, base: &str) {
+        self.look(base, LOOK_INTO_CART, "/v1/cart").await;
+        self.look(base, LOOK_AT_ORDERS, "/v1/orders?limit=100").await;
+    }
+
     /// Requests without an answer, or told to come again.
     pub fn failed(&self) -> usize {
         self.history.iter().filter(|one| !one.answers.iter().any(Answer::acknowledges)).count()

@@ -1,21 +1,16 @@
-//! The disk is full or slow, there is no connection to be had, the clock jumps.
+//! The disk is full or slow, and there is no connection to be had.
 
-use crate::harness::{Answer, App, Database, Pair, until};
-use crate::preloaded::{Preloaded, SlowFlush};
+use crate::harness::{App, Database, Pair};
+use crate::preloaded::SlowFlush;
 use crate::sale::Sale;
-use crate::times;
 use futures_util::future::join_all;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use loadtests::record::Record;
-use rand::Rng;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant, UNIX_EPOCH};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_postgres::NoTls;
 
@@ -149,78 +144,4 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     sale.assert_nobody_noticed();
     let checked = sale.settled("a flush takes 8 ms longer", 1, &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (301, 0));
-}
-
-/// A clock that is put forward and back while programs run by it.
-struct Clock {
-    library: Preloaded,
-    file: PathBuf,
-}
-
-impl Clock {
-    fn of(name: &str) -> Self {
-        let file = std::env::temp_dir().join(format!("clock-{name}-{}", std::process::id()));
-        let clock = Self { library: Preloaded::of("step-clock.c"), file };
-        clock.put(0);
-        clock
-    }
-
-    /// So many minutes off from now on.
-    fn put(&self, minutes: i64) {
-        // In place, because programs look into this very file.
-        let file = File::options().create(true).truncate(false).write(true).open(&self.file);
-        file.unwrap().write_all_at(&(minutes * 60).to_ne_bytes(), 0).unwrap();
-    }
-
-    fn environment(&self) -> [(&str, &str); 2] {
-        let file = self.file.to_str().unwrap();
-        [("LD_PRELOAD", self.library.path()), ("STEP_CLOCK_FILE", file)]
-    }
-}
-
-impl Drop for Clock {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.file);
-    }
-}
-
-/// When an answer says that it was given, in seconds since 1970.
-fn date(answer: &Answer) -> i64 {
-    let date = OffsetDateTime::parse(answer.header("date").unwrap(), &Rfc2822).unwrap();
-    date.unix_timestamp()
-}
-
-#[tokio::test]
-async fn clocks_that_jump_lose_and_double_nothing() {
-    let (theirs, ours) = (Clock::of("postgres"), Clock::of("instance"));
-    let pair = Pair::start_with("clock", &theirs.environment());
-    let database = Database::on(&pair.services).await;
-    let app = App::in_environment(&database, &ours.environment()).await;
-    let mut sale = Sale::at(&[&app], Provider::Test, 32);
-    sale.offer(1, 1_000_000).await;
-    sale.let_shoppers_in(&app).await;
-    let (steps, strikes) = (times("STEPS", 4), sale.strikes.clone());
-    let minutes = |dice: &mut rand::rngs::StdRng| dice.random_range(-20..=20_i64);
-    for _ in 0..steps {
-        let (to, also) = (minutes(&mut sale.dice), minutes(&mut sale.dice));
-        let step = async {
-            sleep(Duration::from_millis(300)).await;
-            let _step = strikes.begins();
-            theirs.put(to);
-            ours.put(also);
-            let off = "SELECT round(extract(epoch FROM clock_timestamp()))::bigint";
-            let now = UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
-            let off = database.number(off).await - now - to * 60;
-            assert!(off.abs() < 5, "PostgreSQL's clock did not jump: {off} s off");
-            until(async || {
-                let off = date(&app.get("/livez").await) - now - also * 60;
-                let jumped = (off.abs() < 5).then_some(());
-                jumped.ok_or_else(|| format!("the instance's clock did not jump: {off} s off"))
-            })
-            .await;
-        };
-        tokio::join!(sale.sell(200, Arrivals::Rate(200.0)), step);
-    }
-    let checked = sale.settled("steps of the clocks, 20 minutes either way", steps, &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (200 * steps as u64, 0));
 }

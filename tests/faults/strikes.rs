@@ -1,7 +1,7 @@
 //! When a fault struck, and how many orders were under way then.
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// From when until when.
 pub type Period = (Instant, Instant);
@@ -36,6 +36,17 @@ impl Strikes {
     /// How often it has struck.
     pub fn count(&self) -> usize {
         self.0.lock().unwrap().periods.len()
+    }
+
+    /// The longest from the end of a strike to the end of the next of these; `None` if it struck
+    /// orders that were counted, or after the last one.
+    pub fn back_after(&self, acknowledged: &[Period]) -> Option<Duration> {
+        let next = |(_, until): &Period| {
+            let later =
+                acknowledged.iter().filter_map(|(_, over)| over.checked_duration_since(*until));
+            later.min()
+        };
+        self.0.lock().unwrap().periods.iter().filter_map(next).max()
     }
 
     /// How many of these orders were under way, at all strikes together.

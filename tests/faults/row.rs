@@ -1,0 +1,72 @@
+//! What a fault test says in the end: a row of the table of faults (`scripts/chaos-table.sh`).
+
+use std::fmt;
+use std::time::Duration;
+
+/// What was counted, but for the fault and how often it struck.
+#[derive(Debug, Default)]
+pub struct Row {
+    /// Who wanted to buy.
+    pub buyers: usize,
+    /// What they sent, before everybody asked once more.
+    pub requests: u64,
+    /// Buyers who have an order.
+    pub acknowledged: u64,
+    /// Buyers who have none, and know why.
+    pub refused: u64,
+    /// Buyers who were told that nothing was begun, and did not come again.
+    pub turned_away: usize,
+    /// Buyers who do not know, and did not come again.
+    pub in_doubt: usize,
+    /// Buyers an attempt of whom had no answer, or one that leaves it open.
+    pub left_open: usize,
+    /// Orders of attempts that nobody had answered.
+    pub unanswered: usize,
+    /// Orders under way when it struck, at all strikes together.
+    pub under_way: usize,
+    /// Buyers who do not know after everybody asked once more.
+    pub unknown_in_the_end: u64,
+    /// Nothing, or the test fails.
+    pub wrongs: Wrongs,
+    /// Answers to shoppers, compared with what they had seen before.
+    pub looks: usize,
+    /// From the end of a strike to the next acknowledgement, at most.
+    pub back_after: Option<Duration>,
+    /// The longest time without an acknowledgement.
+    pub silence: Duration,
+    /// The longest from wanting to buy to the acknowledgement.
+    pub wait: Duration,
+}
+
+/// What may never be.
+#[derive(Debug, Default)]
+pub struct Wrongs {
+    /// Acknowledged orders that are not there.
+    pub lost: i64,
+    /// Orders of a buyer beyond the first.
+    pub doubled: i64,
+    /// Units sold beyond those supplied.
+    pub oversold: i64,
+}
+
+impl Wrongs {
+    /// As it must be.
+    pub fn is_nothing(&self) -> bool {
+        (self.lost, self.doubled, self.oversold) == (0, 0, 0)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { buyers, requests, acknowledged, refused, turned_away, in_doubt, .. } = self;
+        let Self { left_open, unanswered, under_way, unknown_in_the_end, looks, .. } = self;
+        let Wrongs { lost, doubled, oversold } = self.wrongs;
+        let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
+        let back_after = self.back_after.map_or_else(|| "–".to_owned(), seconds);
+        let (silence, wait) = (seconds(self.silence), seconds(self.wait));
+        write!(f, "| {buyers} | {requests} | {acknowledged} | {refused} | {turned_away} ")?;
+        write!(f, "| {in_doubt} | {left_open} | {unanswered} | {under_way} ")?;
+        write!(f, "| {unknown_in_the_end} | {lost} | {doubled} | {oversold} | {looks} ")?;
+        write!(f, "| {back_after} | {silence} | {wait} |")
+    }
+}
