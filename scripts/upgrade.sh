@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # An earlier binary and this one, side by side: scripts/upgrade.sh [COMMIT]
-# The earlier one (of HEAD~1, or COMMIT) makes its schema, sells, and goes on serving; this one migrates
-# the schema and serves beside it. Both sell the same units, which a provider charges, and then take the
-# same carts from session to order. Then the database is judged.
+# The earlier one (of HEAD~1, or COMMIT) makes its schema and sells, while this one migrates the schema
+# and begins to serve. Both sell the same units, which a provider charges, and take the same carts from
+# session to order; in the midst of a last sale the earlier one is asked to stop. Then the database is
+# judged.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --short "${1:-HEAD~1}")
@@ -24,15 +25,25 @@ cargo build --quiet --workspace
 sell='
 set -e
 rush() { "$1/loadtests" rush --buyers 3000 --units 400 "${@:2}"; }
-echo "== the earlier one alone"
-rush "$1" --url "$URL_1"
+echo "== the earlier one, and this one begins"
+rush "$1" --ramp-seconds 8 --url "$URL_1" &
+sold=$!
+sleep 3
 DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
-trap "kill $!; wait $!" EXIT
+this=$!
+trap "kill $this; wait $this" EXIT
 for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
+wait $sold
 both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
 echo "== both"
 rush "$1" --provider test $both
 "$1/loadtests" run checkout --set options.sessions=200 $both
+echo "== both, and the earlier one stops"
+rush "$1" --ramp-seconds 8 $both &
+sold=$!
+sleep 3
+kill "$PID_1"
+wait $sold
 '
 PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
     "$CARGO_TARGET_DIR/debug" "$work"
