@@ -137,7 +137,7 @@ impl Shop {
         if attempt.batch.iter().any(|entry| entry.is_poison) {
             return Err(Class::Culprit);
         }
-        if self.happens(Fault::Deadlock, 0.02) {
+        if self.happens(Fault::Deadlock, 0.06) {
             return Err(Class::Retry);
         }
         let commands: Vec<Command> =
