@@ -4,6 +4,7 @@
     scripts/capacity.py                       1,000, 10,000 and 100,000 orders a second
     scripts/capacity.py --rate 2500 --peak-hours 2 --lines 4
     scripts/capacity.py --paid 0.9 --carts 3 --views 40
+    scripts/capacity.py --fit            what was measured beside what the model says
 
 The costs are those of docs/performance.md (Lines and connections; A database that fills) and of
 docs/capacity.md, where it stands how well they fit and what they do not know. Prices are inputs: take
@@ -15,6 +16,8 @@ from typing import NamedTuple
 # Microseconds of a core: for each order of one line, for each transaction, for each further line.
 POSTGRES = (55, 1_060, 18)
 SERVER = (70, 610, 5)
+# What they were fitted to: orders in a transaction, microseconds of PostgreSQL and of the server.
+MEASURED = [(1, 1_113, 679), (7, 319, 176), (28, 120, 90), (70, 67, 73), (169, 63, 74)]
 
 
 class Cost(NamedTuple):
@@ -23,14 +26,15 @@ class Cost(NamedTuple):
     server: float  # microseconds of a core
     postgres: float
     wal: float  # bytes
+    kept: float  # bytes of tables and indexes
     redis: float  # commands
     trips: float  # round trips to PostgreSQL
 
 
 # Beyond the order itself, if a provider charges it at once; a change of a cart; a product's page.
-PAID = Cost(30, 90, 2_160, 0.001, 0.041)
-CART = Cost(99, 118, 3_371, 0.002, 0.126)
-VIEW = Cost(18, 1, 0, 0.087, 0.001)
+PAID = Cost(34, 126, 2_160, 500, 0.001, 0.042)
+CART = Cost(103, 129, 3_433, 2_498, 0.002, 0.134)
+VIEW = Cost(20, 1, 0, 0, 0.095, 0.001)
 # Commands of an order itself, and round trips of its transaction.
 REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
@@ -59,6 +63,16 @@ def besides(o):
     return Cost(*(sum(what[part] * times for what, times in often) for part in range(len(PAID))))
 
 
+def fit():
+    """What was measured beside the model, and by how much more it is."""
+    print("| orders in a transaction | PostgreSQL: measured / model, µs | server: measured / model, µs |")
+    print("|" + "---:|" * 3)
+    for batch, *measured in MEASURED:
+        pairs = zip(measured, (cost(parts, batch, 0) * 1e6 for parts in (POSTGRES, SERVER)))
+        cells = [f"{seen:,} / {said:,.0f} ({seen / said - 1:+.0%})" for seen, said in pairs]
+        print(f"| {batch} | {' | '.join(cells)} |")
+
+
 def row(rate, o):
     more, beside = o.lines - 1, besides(o)
     # While a transaction is on its way the next gathers.
@@ -70,7 +84,7 @@ def row(rate, o):
     lanes = max(LANES, -(-postgres // 1))
     wal = rate * (size(WAL, more) + beside.wal) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
-    stored = orders_a_day * size(TABLES, more) / 1e9
+    stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
     trips = rate * (TRIPS / batch + beside.trips)
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
@@ -83,6 +97,7 @@ def row(rate, o):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--fit", action="store_true", help="what was measured beside the model")
     p.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     p.add_argument("--peak-hours", type=float, default=1, help="hours a day at that rate, or their worth")
     p.add_argument("--lines", type=float, default=1, help="lines of an order, on average")
@@ -93,6 +108,8 @@ def main():
     p.add_argument("--core-hour", type=float, default=0.04, help="price of a core for an hour")
     p.add_argument("--gb-month", type=float, default=0.12, help="price of a GB of disk for a month")
     o = p.parse_args()
+    if o.fit:
+        return fit()
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
         "busy backends", "flushes/s of orders", "round trips/s",

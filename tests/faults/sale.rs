@@ -231,6 +231,8 @@ impl Sale {
         assert!(row.under_way > 0, "no order was under way when it struck");
         let is_open = row.left_open > 0 || self.all_may_know || self.met() == 0;
         assert!(is_open, "it was met, and everybody was told what became of it");
+        let looks = self.looks().unwrap();
+        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.hang_up_after(Duration::from_secs(15));
         self.ask_again(app).await;
@@ -239,9 +241,6 @@ impl Sale {
         }
         let checked = self.judged().await;
         row.unknown_in_the_end = checked.unknown;
-        let looks = self.looks().unwrap();
-        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
-        row.looks = looks.iter().sum();
         row.wrongs = self.wrongs().await;
         self.judge_books().await;
         assert!(row.wrongs.is_nothing(), "{:?}", row.wrongs);
@@ -264,6 +263,7 @@ impl Sale {
             left_open: records.iter().filter(|one| one.was_left_open()).count(),
             unanswered: self.unanswered,
             under_way: self.strikes.under_way(&self.periods),
+            looks: self.looks().unwrap().iter().sum(),
             back_after: self.strikes.back_after(&self.acknowledged),
             silence: self.silence,
             wait: self.longest_wait(),
