@@ -24,26 +24,30 @@ cargo build --quiet --workspace
 # Beside the earlier instance; $1 is the folder of this commit's binaries.
 sell='
 set -e
-rush() { "$1/loadtests" rush --buyers 3000 --units 400 "${@:2}"; }
+rush() { "$1/loadtests" rush --buyers 3000 "${@:2}"; }
+trap "kill \$(jobs -p) 2> /dev/null; wait" EXIT
 echo "== the earlier one, and this one begins"
-rush "$1" --ramp-seconds 8 --url "$URL_1" &
+rush "$1" --units 2900 --ramp-seconds 8 --url "$URL_1" &
 sold=$!
 sleep 3
 DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
-this=$!
-trap "kill $this; wait $this" EXIT
 for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
+kill -0 $sold
 wait $sold
 both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
 echo "== both"
-rush "$1" --provider test $both
+rush "$1" --units 400 --provider test $both
 "$1/loadtests" run checkout --set options.sessions=200 $both
 echo "== both, and the earlier one stops"
-rush "$1" --ramp-seconds 8 $both &
+rush "$1" --units 2900 --ramp-seconds 8 $both &
 sold=$!
 sleep 3
 kill "$PID_1"
+kill -0 $sold
 wait $sold
+for _ in $(seq 150); do kill -0 "$PID_1" 2> /dev/null || exit 0; sleep 0.1; done
+echo "the earlier one does not stop"
+exit 1
 '
 PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
     "$CARGO_TARGET_DIR/debug" "$work"

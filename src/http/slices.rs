@@ -64,7 +64,8 @@ struct Taken {
 }
 
 impl Room {
-    /// Bytes that are somebody else's too, of a cache, take no room of their own.
+    /// Room for these bytes; `None` for those that are somebody else's too, of a cache, and take
+    /// none. `overloaded`, if there is not so much.
     fn hold(&'static self, bytes: &Bytes) -> Result<Option<Taken>, Problem> {
         if !bytes.is_unique() {
             return Ok(None);

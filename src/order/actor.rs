@@ -365,7 +365,13 @@ impl Desk {
         let sent = command.clone();
         let entry = |deadline, answer| Entry { command: sent, seen, deadline, answer };
         let outcome = self.journal.ask(self.deadline, entry).await;
-        outcome.map_err(|problem| command.failed(problem))
+        outcome.map_err(|problem| {
+            let told = command.told_after_failure(problem.clone());
+            if told != problem {
+                tracing::warn!(%problem, "an answer of a provider was not recorded");
+            }
+            told
+        })
     }
 
     /// A key that has its effect is answered with it, whatever else would be said today.

@@ -123,7 +123,7 @@ impl Command {
     /// What whoever asked is told if the command came to nothing for this reason: the payment of a
     /// settlement stands all the same, and the reaper asks again what became of it, so nobody may
     /// be told that nothing was begun.
-    pub fn failed(&self, problem: Problem) -> Problem {
+    pub fn told_after_failure(&self, problem: Problem) -> Problem {
         match self {
             Self::Settle { .. } => Problem::unknown_outcome(),
             _ => problem,

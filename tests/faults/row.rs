@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Row {
     /// Who wanted to buy.
     pub buyers: usize,
-    /// What they sent, before everybody asked once more.
+    /// What has reached an instance or may have, before everybody asked once more.
     pub requests: u64,
     /// Buyers who have an order.
     pub acknowledged: u64,
@@ -30,7 +30,7 @@ pub struct Row {
     pub wrongs: Wrongs,
     /// Answers to shoppers, compared with what they had seen before.
     pub looks: usize,
-    /// From the end of a strike to the next acknowledgement, at most.
+    /// See [`crate::strikes::Strikes::back_after`].
     pub back_after: Option<Duration>,
     /// The longest time without an acknowledgement.
     pub silence: Duration,

@@ -19,7 +19,7 @@ use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -251,7 +251,8 @@ impl Sale {
     /// What is known before everybody asks once more.
     fn row(&self) -> Row {
         let records = &self.run.records;
-        let requests = records.iter().map(|one| one.answers.len() as u64 + one.lost).sum();
+        let requests =
+            records.iter().map(|one| one.answers.len() as u64 + one.lost - one.unsent).sum();
         let Checked { acknowledged, refused, unknown, .. } = self.open;
         Row {
             buyers: records.len(),
@@ -420,4 +421,23 @@ fn an_unknown_outcome_is_told_in_the_words_by_which_a_sale_knows_it() {
     };
     assert!(is_open(Problem::unknown_outcome()));
     assert!(!is_open(Problem::new(Code::StorageUnavailable, "")));
+}
+
+#[tokio::test]
+async fn what_is_lost_doubled_or_oversold_is_counted() {
+    let app = App::start().await;
+    let mut sale = Sale::at(&[&app], Provider::Manual, 1);
+    sale.offer(1, 3).await;
+    sale.sell(3, Arrivals::Unpaced).await;
+    assert!(sale.wrongs().await.is_nothing());
+    let answer = &mut sale.run.records[0].answers[0];
+    answer.body = serde_json::to_vec(&json!({"id": OrderId::new().to_string()})).unwrap().into();
+    *sale.run.supplied.values_mut().next().unwrap() = 2;
+    let client = app.database.connect().await;
+    client
+        .execute("UPDATE orders SET email = (SELECT min(email) FROM orders)", &[])
+        .await
+        .unwrap();
+    let Wrongs { lost, doubled, oversold } = sale.wrongs().await;
+    assert_eq!((lost, doubled, oversold), (1, 2, 1));
 }

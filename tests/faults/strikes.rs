@@ -38,15 +38,16 @@ impl Strikes {
         self.0.lock().unwrap().periods.len()
     }
 
-    /// The longest from the end of a strike to the end of the next of these; `None` if it struck
-    /// orders that were counted, or after the last one.
+    /// The longest from the end of a strike to the end of the next of these, with the pauses of
+    /// the test; `None` if it struck orders that were counted, or a strike has none behind it.
     pub fn back_after(&self, acknowledged: &[Period]) -> Option<Duration> {
         let next = |(_, until): &Period| {
-            let later =
-                acknowledged.iter().filter_map(|(_, over)| over.checked_duration_since(*until));
-            later.min()
+            let since = |(_, over): &Period| over.checked_duration_since(*until);
+            acknowledged.iter().filter_map(since).min()
         };
-        self.0.lock().unwrap().periods.iter().filter_map(next).max()
+        let seen = self.0.lock().unwrap();
+        let waits: Option<Vec<Duration>> = seen.periods.iter().map(next).collect();
+        waits?.into_iter().max()
     }
 
     /// How many of these orders were under way, at all strikes together.

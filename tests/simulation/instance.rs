@@ -199,7 +199,7 @@ impl Shop {
                     if class == Class::Culprit && !is_poison {
                         self.database.find(format!("{command:?} was refused for another's"));
                     }
-                    let told = command.failed(refused(class, "it failed"));
+                    let told = command.told_after_failure(refused(class, "it failed"));
                     self.answer(at, &command, asker, Err(told));
                 }
                 Next::Unknown(Entry { command, asker, .. }) => {

@@ -51,7 +51,7 @@ fn listed(sql: &str) -> &str {
 /// other table's key, or to the key of a table whose rows are those of keys.
 fn without_keys(sql: &str) -> Vec<Mention<'_>> {
     let (mut said, mut open): (Vec<_>, Vec<_>) =
-        mentions(sql).into_iter().partition(|mention| lists_its_key(mention));
+        mentions(sql).into_iter().partition(|mention| lists_its_key(mention, sql));
     let aliases: Vec<&str> = said.iter().chain(&open).map(|mention| mention.alias).collect();
     let mut before = open.len() + 1;
     while open.len() < before {
@@ -69,13 +69,14 @@ fn without_keys(sql: &str) -> Vec<Mention<'_>> {
     open
 }
 
-fn lists_its_key(mention: &Mention<'_>) -> bool {
+fn lists_its_key(mention: &Mention<'_>, sql: &str) -> bool {
     let Mention { verb, key, rest, .. } = *mention;
-    let names = match verb {
-        "INTO" => listed(rest),
-        _ => rest.strip_prefix("USING").map_or("", listed),
-    };
-    !words(names, key).is_empty()
+    let has_key = |names: &str| !words(names, key).is_empty();
+    match (verb, rest.strip_prefix("USING")) {
+        ("INTO", _) => has_key(listed(rest)),
+        (_, Some(joined)) => has_key(listed(joined)) && is_given_something(sql),
+        _ => false,
+    }
 }
 
 /// Whose columns its key is compared with; empty for what is no column of anything.
@@ -178,7 +179,8 @@ fn planted_statements_without_a_key_are_found() {
         const I: &str = "UPDATE orders o SET status = $1 FROM c WHERE c.id = $2";
         const J: &str = "DELETE FROM carts c USING unnest($1) AS k (id) WHERE c.shopper_id = k.id";
         const K: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.n = $1";
-        const L: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.id = $1";
+        const L: &str = "SELECT FROM variants v JOIN stock s USING (variant_id)";
+        const M: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.id = $1";
     "#;
-    assert_eq!(planted(unknown, "src/cart/store/mod.rs", text), [3, 4, 4, 6, 8, 10, 12, 12]);
+    assert_eq!(planted(unknown, "src/cart/store/mod.rs", text), [3, 4, 4, 6, 8, 10, 12, 12, 13]);
 }

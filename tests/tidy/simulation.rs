@@ -16,7 +16,7 @@ const SHARED: [(&str, &str, &str); 11] = [
         ".after(class, self.lane.limits.attempts_max)",
     ),
     ("command.step(outcome)", "src/order/actor.rs", "command.step(self.commit("),
-    ("command.failed(", "src/order/actor.rs", "command.failed(problem)"),
+    ("command.told_after_failure(", "src/order/actor.rs", "command.told_after_failure("),
     (".settle(answer)", "src/order/actor.rs", "due.settle(answer)"),
     ("Due::lost(unsettled, order", "src/order/reaper.rs", "Due::lost(unsettled, known"),
     (
@@ -43,7 +43,7 @@ const OURS: [&str; 10] = [
     "fn wait(self",
     "fn is_idle(",
     "fn step(&self",
-    "fn failed(",
+    "fn told_after_failure(",
     "impl World",
     "impl Command",
 ];
