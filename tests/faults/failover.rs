@@ -51,7 +51,7 @@ async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over(
     let waiting = async |name: &str| {
         let sql = "SELECT count(*) FROM pg_stat_activity
                    WHERE wait_event = 'SyncRep' AND application_name LIKE $1";
-        database.rows(sql, &[&name]).await[0].get::<_, i64>(0)
+        database.number_for(sql, &[&name]).await
     };
     // A moment passes until commits wait for it.
     let writer = database.connect().await;

@@ -17,6 +17,7 @@ use loadtests::record::{Answer, Outcome, Record, Run};
 use loadtests::stored::Source;
 use loadtests::supply::{self, Office};
 use loadtests::target::{Instances, run_name};
+use loadtests::type_id;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -57,9 +58,8 @@ pub struct Sale {
     shoppers: Vec<Shopper>,
     /// The longest time in which nobody was acknowledged.
     silence: Duration,
-    /// How long each order was under way, and those of them that were acknowledged.
+    /// How long the order of each record was under way.
     periods: Vec<Period>,
-    acknowledged: Vec<Period>,
     name: String,
     provider: Provider,
     database: Database,
@@ -90,7 +90,6 @@ impl Sale {
             shoppers: Vec::new(),
             silence: Duration::ZERO,
             periods: Vec::new(),
-            acknowledged: Vec::new(),
             name: run_name("sale"),
             provider,
             database: apps[0].database.clone(),
@@ -196,8 +195,6 @@ impl Sale {
         let records = [patient, impatient].concat();
         self.silence = self.silence.max(silence(&records));
         self.periods.extend(records.iter().map(|record| period(record, begun)));
-        let acknowledged = records.iter().filter(|one| one.outcome() == Outcome::Acknowledged);
-        self.acknowledged.extend(acknowledged.map(|record| period(record, begun)));
         self.run.records.extend(records);
     }
 
@@ -227,12 +224,12 @@ impl Sale {
         self.in_doubt = self.run.records.iter().filter(|one| one.is_in_doubt()).count();
         let misled = self.open.turned_away_with_order;
         assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told nothing was begun");
-        let mut row = self.row();
+        let looks = self.looks().unwrap();
+        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
+        let mut row = Row { looks: looks.iter().sum(), ..self.row() };
         assert!(row.under_way > 0, "no order was under way when it struck");
         let is_open = row.left_open > 0 || self.all_may_know || self.met() == 0;
         assert!(is_open, "it was met, and everybody was told what became of it");
-        let looks = self.looks().unwrap();
-        assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.hang_up_after(Duration::from_secs(15));
         self.ask_again(app).await;
@@ -248,12 +245,15 @@ impl Sale {
         checked
     }
 
-    /// What is known before everybody asks once more.
+    /// What is known of the buyers before everybody asks once more.
     fn row(&self) -> Row {
         let records = &self.run.records;
         let requests =
             records.iter().map(|one| one.answers.len() as u64 + one.lost - one.unsent).sum();
         let Checked { acknowledged, refused, unknown, .. } = self.open;
+        let served = records.iter().zip(&self.periods);
+        let served = served.filter(|(one, _)| one.outcome() == Outcome::Acknowledged);
+        let served: Vec<Period> = served.map(|(_, period)| *period).collect();
         Row {
             buyers: records.len(),
             requests,
@@ -264,8 +264,7 @@ impl Sale {
             left_open: records.iter().filter(|one| one.was_left_open()).count(),
             unanswered: self.unanswered,
             under_way: self.strikes.under_way(&self.periods),
-            looks: self.looks().unwrap().iter().sum(),
-            back_after: self.strikes.back_after(&self.acknowledged),
+            back_after: self.strikes.back_after(&served),
             silence: self.silence,
             wait: self.longest_wait(),
             ..Row::default()
@@ -289,9 +288,9 @@ impl Sale {
                     WHERE l.sku = supplied.sku AND o.status NOT IN ('cancelled', 'expired')) AS l";
         let (skus, units): (Vec<&String>, Vec<i64>) = self.run.supplied.iter().unzip();
         Wrongs {
-            lost: self.database.rows(lost, &[&acknowledged]).await[0].get(0),
-            doubled: self.database.rows(doubled, &[&self.name]).await[0].get(0),
-            oversold: self.database.rows(oversold, &[&skus, &units]).await[0].get(0),
+            lost: self.database.number_for(lost, &[&acknowledged]).await,
+            doubled: self.database.number_for(doubled, &[&self.name]).await,
+            oversold: self.database.number_for(oversold, &[&skus, &units]).await,
         }
     }
 
@@ -393,7 +392,7 @@ async fn buy(
 /// The order that an acknowledgement is of.
 fn order_in(answer: &Answer) -> Uuid {
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
-    body["id"].as_str().unwrap().parse::<OrderId>().unwrap().uuid()
+    type_id::decode("ord", body["id"].as_str().unwrap()).unwrap()
 }
 
 /// How long an order was under way, of a sale that began then: since it left for the first time.

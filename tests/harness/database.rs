@@ -192,7 +192,12 @@ impl Database {
 
     /// The single number that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
-        self.connect().await.query_one(sql, &[]).await.unwrap().get(0)
+        self.number_for(sql, &[]).await
+    }
+
+    /// The same, of a query with parameters.
+    pub async fn number_for(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
+        self.connect().await.query_one(sql, params).await.unwrap().get(0)
     }
 
     /// Asks until a query returns that number.
@@ -261,7 +266,7 @@ impl Database {
     }
 }
 
-pub(super) async fn connect(url: &str) -> Client {
+async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client

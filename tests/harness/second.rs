@@ -1,7 +1,6 @@
 //! A second PostgreSQL, made from that of a pair: a standby that takes over, or a backup restored.
 
-use super::database::connect;
-use super::{Database, Pair, Services, free_port, until};
+use super::{Database, Pair, Services, free_port};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,20 +47,20 @@ impl Pair {
 
     /// From a moment later on commits wait for the standbys of these names.
     pub async fn wait_for_standbys(&self, names: &str) {
-        let admin = connect(&self.services.postgres_url).await;
         let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-        admin.batch_execute(&set).await.unwrap();
-        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        self.own().execute(&set).await;
+        self.own().execute("SELECT pg_reload_conf()").await;
     }
 
     async fn until_replicating(&self, condition: &str) {
-        let admin = connect(&self.services.postgres_url).await;
         let sql = format!("SELECT count(*) FROM pg_stat_replication WHERE {condition}");
-        until(async || match admin.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) {
-            0 => Err(&sql),
-            _ => Ok(()),
-        })
-        .await;
+        self.own().until_at_least(&sql, 1).await;
+    }
+
+    /// The database that those of its tests are cloned from.
+    fn own(&self) -> Database {
+        let Services { postgres_url, postgres_tcp_url, .. } = self.services.clone();
+        Database { url: postgres_url, tcp_url: postgres_tcp_url }
     }
 }
 
