@@ -3,15 +3,20 @@
 #   scripts/backup.sh run FOLDER
 #       copies the database of DOORBUSTER__POSTGRES__URL into FOLDER/base, and keeps its WAL in
 #       FOLDER/wal as it is written, until it is stopped. Let something start it again when it ends:
-#       it goes on where it was. The role needs REPLICATION; PostgreSQL 15 or later.
+#       it goes on where it was. The role needs REPLICATION; its password may stand in ~/.pgpass, where
+#       other users of the machine do not see it. PostgreSQL 15 or later.
 #   scripts/backup.sh restore FOLDER DATA [TIME]
 #       makes DATA, a folder that PostgreSQL can be started on: it becomes what it was at TIME
 #       ('2026-11-27 10:00:00+00'), or all that FOLDER holds.
 # Nobody removes old WAL from a FOLDER: begin a new one every week, beside the old one with another
 # SLOT (doorbuster_backup if none is given), and then drop the slot of the old one.
 set -euo pipefail
+refuse() {
+    echo "$1" >&2
+    exit 1
+}
 usage() {
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 # Fails if WAL is missing between the base and the last segment: PostgreSQL would take the gap for the
@@ -22,11 +27,30 @@ assert_whole() {
     for name in $(cd "$folder" && ls base/pg_wal wal | grep -xE '[0-9A-F]{24}(\.partial)?' | sort -u); do
         number=$((16#${name:8:8} * (0x100000000 / size) + 16#${name:16:8}))
         if [ $number -gt $((${before:-$number} + 1)) ]; then
-            echo "WAL is missing before $name: name a TIME before that" >&2
-            exit 1
+            refuse "WAL is missing before $name: name a TIME before that"
         fi
         before=$number
     done
+}
+# Makes the base, and the slot that keeps all that is written from its beginning on: what was written
+# between two slots would be missing.
+copy() {
+    # What stands for the slot being this folder's: with it, an attempt that was cut off is begun anew.
+    if [ ! -d "$folder/base.new" ]; then
+        [ -d "$(dirname "$folder")" ] || refuse "there is no $(dirname "$folder"): is it mounted?"
+        [ ! -e "$folder/wal" ] || refuse "$folder has WAL without its base: begin a new FOLDER"
+        mkdir -p "$folder"
+        pg_receivewal --dbname "$url" --slot "$slot" --create-slot ||
+            refuse "if the slot is that of another FOLDER, give this one another SLOT"
+        mkdir -m 700 "$folder/base.new"
+    fi
+    pg_receivewal --dbname "$url" --slot "$slot" --drop-slot 2> /dev/null || true
+    rm -rf "$folder/wal"
+    find "$folder/base.new" -mindepth 1 -delete
+    mkdir "$folder/wal"
+    pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast \
+        --create-slot --slot "$slot"
+    mv "$folder/base.new" "$folder/base"
 }
 [ $# -ge 2 ] || usage
 PATH=$PATH:$(printf '%s:' /usr/lib/postgresql/*/bin)
@@ -37,14 +61,7 @@ case $what in
 run)
     url=${DOORBUSTER__POSTGRES__URL:?which database?}
     if [ ! -d "$folder/base" ]; then
-        # The slot is made with the base and keeps all that is written from its beginning on. Only a
-        # new base may begin with a new one: what was written between two slots would be missing.
-        pg_receivewal --dbname "$url" --slot "$slot" --drop-slot 2> /dev/null || true
-        rm -rf "$folder/base.new" "$folder/wal"
-        mkdir -p "$folder/wal"
-        pg_basebackup --dbname "$url" --pgdata "$folder/base.new" --checkpoint=fast \
-            --create-slot --slot "$slot"
-        mv "$folder/base.new" "$folder/base"
+        copy
     fi
     # It ends when the server, the slot or the room is gone, so that somebody notices.
     exec pg_receivewal --dbname "$url" --slot "$slot" --directory "$folder/wal" --synchronous --no-loop
@@ -52,10 +69,7 @@ run)
 restore)
     [ $# -ge 3 ] || usage
     data=$3 time=${4:-}
-    if [ -e "$data" ]; then
-        echo "$data is there already: restore into a new folder" >&2
-        exit 1
-    fi
+    [ ! -e "$data" ] || refuse "$data is there already: restore into a new folder"
     pg_verifybackup --quiet "$folder/base"
     [ -n "$time" ] || assert_whole      # it ends with an error if it does not reach its time
     cp -a "$folder/base" "$data"
