@@ -18,9 +18,10 @@ impl Balancer {
     pub fn nginx(instances: [&str; 2]) -> Self {
         Self::start("nginx", "nginx.conf", instances, |file, folder| {
             // Where users may write who are not root.
+            let text = std::fs::read_to_string(file).unwrap();
+            let text = text.replace("/var/log/nginx", folder.to_str().unwrap());
             let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
             let paths = temporary.map(|kind| format!("{kind}_temp_path {};", folder.display()));
-            let text = std::fs::read_to_string(file).unwrap();
             let text = text.replace("http {", &format!("http {{\n{}", paths.join("\n")));
             std::fs::write(file, text).unwrap();
             let own = folder.display();
@@ -60,7 +61,7 @@ impl Balancer {
         let file = folder.join(config);
         std::fs::write(&file, text).unwrap();
         let child = command(&file, &folder).stdin(Stdio::null()).spawn();
-        let child = child.expect("nginx and haproxy are needed: make services");
+        let child = child.expect("nginx and haproxy are needed: make proxies");
         until_listening(port, name);
         Self { name, url: format!("http://127.0.0.1:{port}"), child, folder }
     }
