@@ -78,10 +78,10 @@ async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention
     let mut walks: Vec<Walk> = sweeps.into_iter().map(Walk::new).collect();
     loop {
         let failed = match postgres.connect().await {
-            Ok(mut client) => walk(&mut client, &mut walks, &settings).await,
+            Ok(mut client) => describe(&walk(&mut client, &mut walks, &settings).await),
             Err(error) => error,
         };
-        tracing::warn!(error = %describe(&failed), "retention lost its connection; it goes on");
+        tracing::warn!(error = failed, "retention lost its connection; it goes on");
         tokio::time::sleep(RETRY).await;
     }
 }

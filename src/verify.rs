@@ -45,9 +45,7 @@ const EXAMPLES_MAX: i64 = 5;
 
 /// Runs all checks; an error is a sentence that says why it could not.
 pub async fn run(postgres: &Postgres) -> Result<Report, String> {
-    let client = postgres.connect().await;
-    let client =
-        client.map_err(|e| format!("the database cannot be reached: {}", describe(&e)))?;
+    let client = postgres.connect().await?;
     let mut checks: Vec<Finding> = Vec::new();
     let lists = [
         catalog::store::CHECKS,

@@ -50,7 +50,7 @@ const MAY_HOLD_SQL: &[&str] = &[
     "src/idempotency.rs",
     "src/journal/transaction.rs",
     "src/migrate.rs",
-    "src/postgres.rs",
+    "src/postgres/mod.rs",
     "src/retention.rs",
     "src/verify.rs",
 ];

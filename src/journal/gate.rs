@@ -31,6 +31,8 @@ struct Limit {
     now: usize,
     since: Instant,
     committed: u32,
+    /// … and those that came to nothing, after a while.
+    failed: u32,
     /// How long they took together.
     took: Duration,
     /// How many waited for their commit at the most.
@@ -42,20 +44,26 @@ struct Limit {
 impl Limit {
     /// As many as may be.
     fn new(bounds: Bounds, since: Instant) -> Self {
-        let (committed, took) = (0, Duration::ZERO);
-        Self { bounds, now: bounds.most, since, committed, took, peak: 0, elsewhere: 0 }
+        let (now, took) = (bounds.most, Duration::ZERO);
+        Self { bounds, now, since, committed: 0, failed: 0, took, peak: 0, elsewhere: 0 }
     }
 
-    /// A change took so long; so many waited for their commit, and so many for something else.
-    /// Whether the limit was set anew: is it time, and has somebody been refused meanwhile?
+    /// A change ended in this way, after so long; so many waited for their commit, and so many for
+    /// something else. Whether the limit was set anew: is it time, and has somebody been refused
+    /// meanwhile?
     fn learn(
         &mut self,
-        took: Duration,
+        (end, took): (End, Duration),
         (waiting, elsewhere): (usize, usize),
         at: Instant,
         was_refused: impl FnOnce() -> bool,
     ) -> bool {
-        self.committed += 1;
+        match end {
+            End::Committed => self.committed += 1,
+            // What is refused at once says nothing of how long a commit takes.
+            End::Failed if took <= self.bounds.target => return false,
+            End::Failed => self.failed += 1,
+        }
         self.took += took;
         self.peak = self.peak.max(waiting);
         self.elsewhere = self.elsewhere.max(elsewhere);
@@ -64,7 +72,7 @@ impl Limit {
             return false;
         }
         let Bounds { fewest, most, target } = self.bounds;
-        let is_slow = self.took / self.committed > target;
+        let is_slow = self.took / (self.committed + self.failed) > target;
         let next = if is_slow && self.peak > fewest {
             let fit = f64::from(self.committed) * target.div_duration_f64(watched);
             // One window may have seen a disk that hiccups.
@@ -77,6 +85,13 @@ impl Limit {
         *self = Self { now: next.clamp(fewest.min(most), most), ..Self::new(self.bounds, at) };
         true
     }
+}
+
+/// What came of waiting for a commit.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Committed,
+    Failed,
 }
 
 /// Counts what is in flight, and lets in what is committed in time. Cheap to clone.
@@ -136,11 +151,11 @@ impl Gate {
         self.0.in_flight.load(Ordering::Acquire)
     }
 
-    fn learn(&self, took: Duration, waiting: usize) {
+    fn learn(&self, end: End, took: Duration, waiting: usize) {
         let elsewhere = self.in_flight().saturating_sub(waiting);
         let was_refused = || self.0.was_refused.swap(false, Ordering::Relaxed);
         let mut rule = self.0.rule.lock().unwrap_or_else(PoisonError::into_inner);
-        if rule.learn(took, (waiting, elsewhere), Instant::now(), was_refused) {
+        if rule.learn((end, took), (waiting, elsewhere), Instant::now(), was_refused) {
             metrics::in_flight_limit(self.0.name, rule.now);
             // Closed is closed.
             let open = |limit: usize| (limit > 0).then_some(rule.now);
@@ -168,10 +183,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// It was committed.
-    pub(super) fn ends(self) {
+    /// It is over.
+    pub(super) fn ends(self, end: End) {
         let waiting = self.gate.0.waiting.load(Ordering::Relaxed);
-        self.gate.learn(self.since.elapsed(), waiting);
+        self.gate.learn(end, self.since.elapsed(), waiting);
     }
 }
 
@@ -207,7 +222,7 @@ mod tests {
             let begun = limit.since;
             for n in 1..=committed {
                 let at = begun + WINDOW * n / committed;
-                limit.learn(took, (in_flight, 0), at, || true);
+                limit.learn((End::Committed, took), (in_flight, 0), at, || true);
             }
         }
         limit.now
@@ -225,12 +240,28 @@ mod tests {
     }
 
     #[test]
+    fn while_nothing_is_committed_hardly_anybody_is_let_in_to_wait() {
+        let mut limit = Limit::new(BOUNDS, Instant::now());
+        let fails_after = |took: Duration, limit: &mut Limit| {
+            for n in 1..50 {
+                let at = limit.since + WINDOW * n;
+                limit.learn((End::Failed, took), (limit.now, 0), at, || true);
+            }
+        };
+        fails_after(Duration::from_millis(1), &mut limit);
+        assert_eq!(limit.now, 10_000, "refused at once");
+        fails_after(Duration::from_secs(6), &mut limit);
+        assert_eq!(limit.now, 600);
+        assert!(after(40, 8_000, &mut limit) > 3_500, "it comes back by itself");
+    }
+
+    #[test]
     fn a_slow_commit_without_a_crowd_is_no_reason_to_refuse_the_next_crowd() {
         let mut limit = Limit::new(BOUNDS, Instant::now());
         for n in 1..50 {
             let at = limit.since + WINDOW * n;
             // Many wait, but for a slow provider.
-            limit.learn(Duration::from_secs(3), (40, 5_000), at, || false);
+            limit.learn((End::Committed, Duration::from_secs(3)), (40, 5_000), at, || false);
         }
         assert_eq!(limit.now, 10_000);
     }
@@ -241,7 +272,7 @@ mod tests {
         assert_eq!(after(20, 100, &mut limit), 600);
         for n in 1..50 {
             let at = limit.since + WINDOW * n;
-            limit.learn(Duration::from_millis(5), (3, 0), at, || false);
+            limit.learn((End::Committed, Duration::from_millis(5)), (3, 0), at, || false);
         }
         assert_eq!(limit.now, 10_000);
     }
@@ -257,7 +288,7 @@ mod tests {
         drop(pass);
         assert!(drained.now_or_never().is_some());
         std::thread::sleep(WINDOW);
-        gate.wait().ends();
+        gate.wait().ends(End::Committed);
         assert!(gate.enter().is_none(), "what is learnt late opens nothing");
     }
 }

@@ -17,6 +17,7 @@ mod transaction;
 mod work;
 
 pub use attempt::{Attempt, BEGINS_WITHIN, Doubt, Next, refused};
+use gate::End;
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
 pub use transaction::{Line, Reading, Transaction};
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -122,14 +123,12 @@ impl<E> Journal<E> {
         let waiting = self.gate.wait();
         let deadline = Instant::now() + patience;
         self.submit(entry(deadline, answer)).map_err(|(_, problem)| problem)?;
-        match timeout_at((deadline + GRACE).into(), answered).await {
-            Ok(Ok(Ok(outcome))) => {
-                waiting.ends();
-                Ok(outcome)
-            }
-            Ok(Ok(Err(problem))) => Err(problem),
+        let outcome = match timeout_at((deadline + GRACE).into(), answered).await {
+            Ok(Ok(outcome)) => outcome,
             _ => Err(Problem::unknown_outcome()),
-        }
+        };
+        waiting.ends(if outcome.is_ok() { End::Committed } else { End::Failed });
+        outcome
     }
 
     /// Queues an entry, or gives it back with the reason: the queue is full (`overloaded`) or
@@ -381,18 +380,20 @@ impl<W: Work> Runner<W> {
         }
         self.connection = None;
         let opened = async {
-            let line = Line::open(&self.lane.postgres).await?;
-            let statements = self.lane.work.prepare(&line.client).await?;
-            Ok::<_, Error>((line, statements))
+            let client = self.lane.postgres.connect().await?;
+            let prepared = async {
+                let line = Line::on(client).await?;
+                let statements = self.lane.work.prepare(&line.client).await?;
+                Ok((line, statements))
+            };
+            prepared.await.map_err(|error| describe(&error))
         };
-        match tokio::time::timeout(CONNECT_MAX, opened).await {
+        match timeout(CONNECT_MAX, opened).await {
             Ok(Ok((line, statements))) => {
                 let _up = Up::new(&self.lane.connected, self.lane.limits.name);
                 self.connection = Some(Connection { line, statements, _up });
             }
-            Ok(Err(error)) => {
-                tracing::warn!(error = %describe(&error), "the journal cannot connect");
-            }
+            Ok(Err(error)) => tracing::warn!(error, "the journal cannot connect"),
             Err(_) => tracing::warn!("the journal cannot connect: the database does not answer"),
         }
         self.connection.is_some()

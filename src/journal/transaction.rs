@@ -1,7 +1,6 @@
 //! A transaction that writes BEGIN and COMMIT itself.
 
 use super::attempt::{BEGINS_WITHIN, Doubt};
-use crate::postgres::Postgres;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -35,9 +34,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Opens the connection of a lane.
-    pub async fn open(postgres: &Postgres) -> Result<Self, Error> {
-        let client = postgres.connect().await?;
+    /// A connection that becomes that of a lane.
+    pub(super) async fn on(client: Client) -> Result<Self, Error> {
         client.batch_execute(SETTINGS).await?;
         let (mark, unmark) = tokio::try_join!(client.prepare(MARK), client.prepare(UNMARK))?;
         Ok(Self { client, mark, unmark })

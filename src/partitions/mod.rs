@@ -9,7 +9,7 @@
 mod store;
 
 use crate::config::{self, Retention};
-use crate::postgres::{Postgres, describe};
+use crate::postgres::Postgres;
 use crate::query::first_id;
 use std::time::Duration;
 use store::Part;
@@ -299,9 +299,7 @@ impl Run {
 }
 
 async fn connect(postgres: &Postgres) -> Result<Client, String> {
-    let connected = postgres.connect().await;
-    let mut client = connected
-        .map_err(|error| format!("the database cannot be reached: {}", describe(&error)))?;
+    let mut client = postgres.connect().await?;
     store::begin(&mut client).await?;
     Ok(client)
 }

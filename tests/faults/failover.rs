@@ -41,6 +41,37 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
 }
 
 #[tokio::test]
+async fn a_primary_that_hangs_with_its_connections_open_is_left_when_another_takes_over() {
+    let mut pair = Pair::start("frozen");
+    let database = Database::on(&pair.services).await;
+    let standby = pair.synchronous_standby().await;
+    let (both, alone) = standby.urls(&database);
+    let apps = [App::reaching(&both, &alone, &[]).await, App::reaching(&both, &alone, &[]).await];
+    let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 32);
+    sale.offer(1, 1_000_000).await;
+    sale.let_shoppers_in(&apps[0]).await;
+    sale.hang_up_after(Duration::from_secs(1));
+    let strikes = sale.strikes.clone();
+    let failover = async {
+        sleep(Duration::from_secs(1)).await;
+        let _outage = strikes.begins();
+        pair.freeze_postgres();
+        sleep(Duration::from_secs(1)).await;
+        standby.promote().await;
+    };
+    tokio::join!(sale.sell(600, Arrivals::Rate(100.0)), failover);
+    let met = sale.met();
+    assert!(met > 50, "only {met} buyers met the failover");
+    let fault = "failover from a primary whose processes stand still";
+    let checked = sale.settled(fault, 1, &apps[1]).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    // Also what is asked seldom, and what works by itself.
+    apps[0].admin_get("/v1/admin/staff").await.ok(200);
+    let elsewhere = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'doorbuster'";
+    assert!(alone.number(elsewhere).await >= 8, "some connections are at the old one still");
+}
+
+#[tokio::test]
 async fn an_order_that_no_standby_has_is_not_acknowledged_when_its_time_is_over() {
     let pair = Pair::start("no-standby");
     let database = Database::on(&pair.services).await;

@@ -18,6 +18,19 @@ impl Pair {
         self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
     }
 
+    /// All its processes stand still from now on, while their connections stay open, as on a host
+    /// that hangs.
+    pub fn freeze_postgres(&mut self) {
+        let first = self.services.postgres_pid.to_string();
+        succeeds(Command::new("kill").args(["-s", "STOP", &first]));
+        let others = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
+        let others = others.unwrap();
+        succeeds(Command::new("kill").args(["-s", "STOP"]).args(others.split_whitespace()));
+        let mut stop = Command::new("kill");
+        stop.args(["-s", "KILL", &first]).args(others.split_whitespace());
+        self.stops.push(stop);
+    }
+
     /// Whether its first process lives, working or not.
     pub fn is_postgres_there(&self) -> bool {
         self.pg_ctl(&["status"]).status().unwrap().success()
@@ -38,7 +51,7 @@ impl Pair {
     /// Sends a signal to Redis.
     pub fn signal_redis(&self, name: &str) {
         let pid = self.services.redis_pid.expect("redis-server is needed").to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        succeeds(Command::new("kill").args(["-s", name, &pid]));
     }
 
     /// Removes everything that Redis holds.
@@ -66,6 +79,10 @@ impl Pair {
         stop.args(["-s", "KILL", &child.id().to_string()]);
         self.stops.push(stop);
     }
+}
+
+fn succeeds(command: &mut Command) {
+    assert!(command.status().unwrap().success());
 }
 
 async fn succeed(command: Command) {

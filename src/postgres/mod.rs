@@ -4,14 +4,18 @@
 //! A connection's task lives on the runtime that opened it. Opened from an HTTP worker it would
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.
 
+mod pulse;
+
 use crate::error::{Code, Problem};
 use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
-use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Transaction};
+use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Status, Transaction};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use pulse::Pulse;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls};
@@ -40,7 +44,8 @@ pub struct Options {
 #[derive(Clone)]
 pub struct Postgres {
     config: Config,
-    runtime: Handle,
+    connect: OnRuntime,
+    connect_max: Duration,
     /// For queries that change nothing.
     pub readers: Pool,
     /// For transactions outside the journal; only ever through `client.transaction()`.
@@ -59,28 +64,42 @@ impl Postgres {
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let readers = pool(&config, options, &runtime, Role::Reads)?;
-        let writers = pool(&config, options, &runtime, Role::Writes)?;
+        let connect = OnRuntime { runtime, pulse: Pulse::new() };
+        let readers = pool(&config, options, &connect, Role::Reads)?;
+        let writers = pool(&config, options, &connect, Role::Writes)?;
         let replicas = match options.replica_url.as_str() {
             "" => None,
             url => {
                 let mut config = self::config(url, "postgres.replica_url", options)?;
                 config.target_session_attrs(TargetSessionAttrs::ReadOnly);
-                Some(pool(&config, options, &runtime, Role::Reads)?)
+                Some(pool(&config, options, &connect, Role::Replica)?)
             }
         };
-        Ok(Self { config, runtime, readers, writers, replicas })
+        let connect_max = options.connect;
+        Ok(Self { config, connect, connect_max, readers, writers, replicas })
     }
 
-    /// A connection outside the pools.
-    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
-        let (client, _) = OnRuntime(self.runtime.clone()).connect(&self.config).await?;
-        Ok(client)
+    /// From now on a server that says nothing is left ([`pulse`]). It takes a connection.
+    pub fn feel_pulse(&self) {
+        let Self { config, connect, connect_max, .. } = self.clone();
+        let OnRuntime { runtime, pulse } = connect.clone();
+        runtime.spawn(pulse.feel(config, connect, connect_max));
+    }
+
+    /// A connection outside the pools; errors are sentences.
+    pub async fn connect(&self) -> Result<Client, String> {
+        match timeout(self.connect_max, self.connect.connect(&self.config)).await {
+            Ok(Ok((client, _))) => Ok(client),
+            Ok(Err(error)) => {
+                Err(format!("the database cannot be reached: {}", describe(&error)))
+            }
+            Err(_) => Err("the database does not answer".to_owned()),
+        }
     }
 
     /// The runtime that the connections live on.
     pub fn runtime(&self) -> &Handle {
-        &self.runtime
+        &self.connect.runtime
     }
 
     /// Works on the runtime of the connections, without anybody waiting for it. If it fails,
@@ -90,7 +109,7 @@ impl Postgres {
         failure: &'static str,
         work: impl Future<Output = Result<(), Problem>> + Send + 'static,
     ) {
-        self.runtime.spawn(async move {
+        self.runtime().spawn(async move {
             if let Err(problem) = work.await {
                 tracing::warn!(%problem, "{failure}");
             }
@@ -124,32 +143,36 @@ fn config(url: &str, setting: &str, options: &Options) -> Result<Config, String>
 enum Role {
     Reads,
     Writes,
+    /// Reads of one of several servers, which may hang alone: a connection is asked before its next
+    /// use, because somebody may have waited for it in vain.
+    Replica,
 }
 
 fn pool(
     config: &Config,
     options: &Options,
-    runtime: &Handle,
+    open: &OnRuntime,
     role: Role,
 ) -> Result<Pool, String> {
     let connect = options.connect;
     let (size, settings) = match role {
-        Role::Reads => {
+        Role::Reads | Role::Replica => {
             let read_max = options.read_max.as_millis();
             (options.read_connections, Some(format!("SET statement_timeout = {read_max}")))
         }
         Role::Writes => (options.write_connections, None),
     };
-    let manager = Manager::from_connect(
-        config.clone(),
-        OnRuntime(runtime.clone()),
-        ManagerConfig { recycling_method: RecyclingMethod::Fast },
-    );
+    let (recycling_method, recycle) = match role {
+        Role::Replica => (RecyclingMethod::Verified, RECYCLE_MAX),
+        Role::Reads | Role::Writes => (RecyclingMethod::Fast, connect),
+    };
+    let manager =
+        Manager::from_connect(config.clone(), open.clone(), ManagerConfig { recycling_method });
     let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
         let settings = settings.clone();
         async move {
             let Some(settings) = settings else { return Ok(()) };
-            let set = tokio::time::timeout(connect, client.batch_execute(&settings));
+            let set = timeout(connect, client.batch_execute(&settings));
             let silent = |_| HookError::message("the database does not answer");
             set.await.map_err(silent)?.map_err(HookError::Backend)
         }
@@ -162,7 +185,7 @@ fn pool(
         .timeouts(deadpool_postgres::Timeouts {
             wait: Some(options.wait),
             create: Some(options.connect),
-            recycle: Some(options.connect),
+            recycle: Some(recycle),
         })
         .build()
         .map_err(|error| error.to_string())
@@ -172,32 +195,61 @@ fn pool(
 /// neither locks, for which orders may wait, nor a snapshot, behind which no vacuum cleans.
 const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '3s'";
 
-/// Opens connections whose tasks run on a runtime of our choice.
-struct OnRuntime(Handle);
+/// A replica that needs longer than this to say that it is there is asked for nothing.
+const RECYCLE_MAX: Duration = Duration::from_millis(500);
+
+/// Opens connections whose tasks run on a runtime of our choice, until their server is given up.
+#[derive(Clone)]
+struct OnRuntime {
+    runtime: Handle,
+    pulse: Pulse,
+}
 
 type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
 
 impl Connect for OnRuntime {
     fn connect(&self, config: &Config) -> BoxFuture<'_, Connected> {
-        let (config, runtime) = (config.clone(), self.0.clone());
-        let opened = self.0.spawn(async move {
+        let (config, runtime, stops) = (config.clone(), &self.runtime, self.pulse.stops());
+        let tasks = runtime.clone();
+        let open = async move {
             let (client, connection) = config.connect(NoTls).await?;
-            let task = runtime.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::warn!(%error, "a database connection was lost");
+            let task = tasks.spawn(async move {
+                tokio::select! {
+                    ended = connection => if let Err(error) = ended {
+                        tracing::warn!(%error, "a database connection was lost");
+                    },
+                    () = stops => {}
                 }
             });
-            Ok((client, task))
-        });
-        async move {
-            // If it fails, the runtime has stopped, so the process is about to end.
-            let Ok(connected) = opened.await else { return std::future::pending().await };
-            let (client, task) = connected?;
             client.batch_execute(IDLE_MAX).await?;
             Ok((client, task))
+        };
+        async move {
+            // Whoever waits no longer for a server that says nothing takes the attempt along.
+            let mut opening = JoinSet::new();
+            opening.spawn_on(open, runtime);
+            match opening.join_next().await {
+                Some(Ok(connected)) => connected,
+                // The runtime has stopped, so the process is about to end.
+                _ => std::future::pending().await,
+            }
         }
         .boxed()
     }
+}
+
+/// For each connection of a pool so many may wait who ask for themselves. A turn takes about a
+/// millisecond.
+const TURNS_MAX: usize = 50;
+
+/// A connection for whoever asks for themselves: refused at once if too many wait. Those on the way
+/// of an order gather, so they are few, and wait for a connection behind these.
+pub async fn reader(readers: &Pool) -> Result<Object, Problem> {
+    let Status { max_size, waiting, .. } = readers.status();
+    if waiting >= TURNS_MAX * max_size {
+        return Err(Problem::new(Code::Overloaded, "Too many reads are waiting."));
+    }
+    Ok(readers.get().await?)
 }
 
 /// A transaction that reads everything in one snapshot.
