@@ -6,7 +6,10 @@
 
 use crate::postgres::{Postgres, describe};
 use refinery::{Migration, Runner, Target};
+use std::time::Duration;
+use tokio::time::sleep;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// Every migration, in order. A merged one never changes; `tests/tidy.rs` holds the checksums.
 pub const MIGRATIONS: &[(&str, &str)] = &[
@@ -25,32 +28,47 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
 /// The key of the advisory lock ("doorbust" in ASCII).
 const LOCK: i64 = 0x646f_6f72_6275_7374;
 
+/// How often a migration may meet somebody who keeps a lock, and how long sellers have between.
+const ATTEMPTS_MAX: u32 = 60;
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The newest migration that this binary knows.
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 
 /// Brings the schema up to this binary's version; returns how many migrations were applied. A
-/// newer schema is left alone.
+/// newer schema is left alone. Nobody who sells waits behind a migration that itself waits for a
+/// lock: after half a second it lets go, and is tried again.
 ///
 /// Errors are sentences for the operator: the database is not reachable, its schema is too new
 /// for this binary, or a migration that was applied has another checksum.
 pub async fn run(postgres: &Postgres) -> Result<usize, String> {
-    let mut client = connect(postgres).await?;
+    let mut client = postgres.connect().await?;
     // The lock goes with this connection, so a killed instance does not keep it.
     let lock = format!("SELECT pg_advisory_lock({LOCK})");
     client.batch_execute(&lock).await.map_err(|error| describe(&error))?;
     if suits(&client, version(&client).await?).await? {
         return Ok(0);
     }
-    let report = runner()?
-        .run_async(&mut client)
-        .await
-        .map_err(|error| format!("the migrations cannot be applied: {error}"))?;
-    Ok(report.applied_migrations().len())
+    client.batch_execute("SET lock_timeout = '500ms'").await.map_err(|error| describe(&error))?;
+    let before = version(&client).await?;
+    for _ in 0..ATTEMPTS_MAX {
+        match runner()?.run_async(&mut client).await {
+            Ok(_) => return Ok((KNOWN - before.unwrap_or(0)).unsigned_abs() as usize),
+            Err(error) if waited_for_a_lock(&error) => sleep(PAUSE).await,
+            Err(error) => return Err(format!("the migrations cannot be applied: {error}")),
+        }
+    }
+    Err("the migrations cannot be applied: somebody keeps a lock on the tables".to_owned())
+}
+
+fn waited_for_a_lock(error: &(dyn std::error::Error + 'static)) -> bool {
+    let code = error.downcast_ref().and_then(tokio_postgres::Error::code);
+    code == Some(&SqlState::LOCK_NOT_AVAILABLE) || error.source().is_some_and(waited_for_a_lock)
 }
 
 /// Fails unless the schema is the one this binary was built for, or a newer one that suits it.
 pub async fn check(postgres: &Postgres) -> Result<(), String> {
-    let client = connect(postgres).await?;
+    let client = postgres.connect().await?;
     let found = version(&client).await?;
     if found == Some(KNOWN) || suits(&client, found).await? {
         return Ok(());
@@ -66,7 +84,7 @@ pub async fn check(postgres: &Postgres) -> Result<(), String> {
 ///
 /// Errors are sentences for the operator: the role does not exist or may do more than that.
 pub async fn grant(postgres: &Postgres, role: &str) -> Result<(), String> {
-    let mut client = connect(postgres).await?;
+    let mut client = postgres.connect().await?;
     let refused = |error: tokio_postgres::Error| format!("the role {role}: {}", describe(&error));
     let transaction = client.transaction().await.map_err(refused)?;
     let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
@@ -81,11 +99,6 @@ pub async fn grant(postgres: &Postgres, role: &str) -> Result<(), String> {
         None => transaction.commit().await.map_err(refused),
         Some(excess) => Err(format!("the role {role} may do more than serve: {excess}")),
     }
-}
-
-async fn connect(postgres: &Postgres) -> Result<Client, String> {
-    let connected = postgres.connect().await;
-    connected.map_err(|error| format!("the database cannot be reached: {}", describe(&error)))
 }
 
 fn runner() -> Result<Runner, String> {

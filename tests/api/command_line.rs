@@ -2,6 +2,7 @@
 
 use crate::harness::{App, Database, order_of};
 use std::process::{Command, Output};
+use tokio::task::spawn_blocking;
 
 fn doorbuster(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorbuster"));
@@ -79,11 +80,11 @@ async fn two_instances_may_start_on_an_empty_database_together() {
         .await
         .unwrap();
     let (one, two) = tokio::join!(
-        tokio::task::spawn_blocking({
+        spawn_blocking({
             let url = database.url.clone();
             move || doorbuster(&["migrate", "--database", &url])
         }),
-        tokio::task::spawn_blocking({
+        spawn_blocking({
             let url = database.url.clone();
             move || doorbuster(&["migrate", "--database", &url])
         }),
@@ -91,6 +92,28 @@ async fn two_instances_may_start_on_an_empty_database_together() {
     assert!(one.unwrap().status.success() && two.unwrap().status.success());
     let app = App::with(&database, &[]).await;
     app.stocked("A", 100, 1).await;
+}
+
+#[tokio::test]
+async fn a_migration_that_meets_a_lock_lets_go_and_is_tried_again() {
+    let database = Database::new().await;
+    // As in an empty database, when somebody has looked at it before.
+    let history = "CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY,
+        name varchar(255), applied_on varchar(255), checksum varchar(255))";
+    database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    database.execute(history).await;
+    let somebody = database.connect().await;
+    let lock = "BEGIN; LOCK TABLE refinery_schema_history IN SHARE MODE";
+    somebody.batch_execute(lock).await.unwrap();
+    let url = database.url.clone();
+    let migrating = spawn_blocking(move || doorbuster(&["migrate", "--database", &url]));
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
+    database.until_at_least(waits, 1).await;
+    // Whoever else wants the table is not behind it for long.
+    database.until(waits, 0).await;
+    somebody.batch_execute("COMMIT").await.unwrap();
+    assert!(migrating.await.unwrap().status.success());
+    App::with(&database, &[]).await.stocked("A", 100, 1).await;
 }
 
 #[tokio::test]

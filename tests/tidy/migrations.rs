@@ -88,12 +88,23 @@ fn statements(text: &str) -> Vec<String> {
     folded.to_lowercase().split(';').map(|statement| statement.trim().to_owned()).collect()
 }
 
-fn takes_away(statement: &str) -> bool {
+/// `new` are the tables that the migration itself makes.
+fn takes_away(statement: &str, new: &[&str]) -> bool {
     let refuses = statement.contains(" not null") && !statement.contains(" default ");
-    match statement.split(' ').next() {
-        Some("drop" | "revoke") => true,
-        Some("alter") => refuses || CHANGES.iter().any(|change| statement.contains(change)),
-        _ => statement.starts_with("create or replace "),
+    let words: Vec<&str> = statement.split([' ', '(']).filter(|word| !word.is_empty()).collect();
+    let behind = |word: &str| {
+        let table = words.iter().position(|other| *other == word).map(|at| words.get(at + 1));
+        table.flatten().is_some_and(|table| *table != "oldest_binary" && !new.contains(table))
+    };
+    match words[..] {
+        ["drop" | "revoke" | "do", ..] | ["create", "or", "replace", ..] => true,
+        ["alter", ..] => refuses || CHANGES.iter().any(|change| statement.contains(change)),
+        // An index that is built keeps everybody from writing, and a unique one or a trigger may
+        // refuse what older binaries write.
+        ["create", "unique" | "index" | "trigger" | "constraint" | "rule", ..] => behind("on"),
+        ["update", ..] => behind("update"),
+        ["delete", ..] => behind("from"),
+        _ => false,
     }
 }
 
@@ -112,11 +123,17 @@ fn taking_away(migrations: &[File]) -> Vec<Finding> {
         if number < ROLLED_OUT_SINCE || is_raised {
             continue;
         }
-        for statement in statements.iter().filter(|statement| takes_away(statement)) {
+        let made = |statement: &String| {
+            let name = statement.strip_prefix("create table ")?.split([' ', '(']).next()?;
+            Some(name.to_owned())
+        };
+        let made: Vec<String> = statements.iter().filter_map(made).collect();
+        let new: Vec<&str> = made.iter().map(String::as_str).collect();
+        for statement in statements.iter().filter(|statement| takes_away(statement, &new)) {
             let what = format!(
-                "`{statement}` takes away what older binaries use: let a later release do it, with \
-                 `UPDATE oldest_binary SET migration = …;`: the newest one that the first \
-                 binary without that use knows"
+                "`{statement}` takes away what older binaries use, or holds them up: let a later \
+                 release do it, with `UPDATE oldest_binary SET migration = …;`: the newest one \
+                 that the first binary without that use knows"
             );
             findings.push(Finding::new(path, 1, what));
         }
@@ -166,6 +183,12 @@ fn a_planted_migration_that_takes_away_is_found() {
         "ALTER TABLE a ADD CHECK (b > 0);",
         "DROP INDEX a_b;",
         "CREATE OR REPLACE VIEW a AS SELECT 1;",
+        "CREATE UNIQUE INDEX a_b ON a (b);",
+        "CREATE INDEX a_b ON a(b);",
+        "CREATE TRIGGER a_b BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION c();",
+        "DO $$ BEGIN PERFORM 1 END $$;",
+        "UPDATE a SET b = 1 WHERE b = 2;",
+        "DELETE FROM a WHERE b = 2;",
     ] {
         assert_eq!(found(11, taken), 1, "{taken}");
         assert_eq!(found(8, taken), 0, "{taken}: before rollouts");
@@ -181,6 +204,7 @@ fn a_planted_migration_that_takes_away_is_found() {
         "ALTER TABLE a ADD b text; -- DROP TABLE a;",
         "ALTER TABLE a ADD b text NOT NULL DEFAULT '';",
         "CREATE TABLE a (\n    type text NOT NULL CHECK (type <> '')\n);",
+        "CREATE TABLE a (b text); CREATE UNIQUE INDEX a_b ON a (b); UPDATE a SET b = '';",
     ] {
         assert_eq!(found(11, added), 0, "{added}");
     }
