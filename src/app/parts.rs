@@ -5,7 +5,7 @@ use crate::auth::{Secrets, hex, shared_secret};
 use crate::cache::Shared;
 use crate::cart::store::CartCommits;
 use crate::cart::{self, Carts};
-use crate::catalog::{Offers, Storefront, StorefrontSettings};
+use crate::catalog::{KEPT_FORMAT, Offers, Storefront, StorefrontSettings};
 use crate::config::Config;
 use crate::customer::{self, Passwords};
 use crate::export::Exports;
@@ -113,7 +113,7 @@ pub(super) async fn storefront(
             // Several shops may share one Redis; all instances of one shop agree on its name.
             let name = shared_secret(postgres, "cache").await;
             let name = name.map_err(|error| error.to_string())?;
-            Some(Shared::new(redis, &hex(&name[..8])))
+            Some(Shared::new(redis, &hex(&name[..8]), KEPT_FORMAT))
         }
         None => None,
     };

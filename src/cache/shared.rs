@@ -58,6 +58,7 @@ static OUTDATE: LazyLock<Script> = LazyLock::new(|| {
 pub struct Shared {
     redis: Redis,
     shop: Arc<str>,
+    format: u32,
     /// Whoever hears its own words does nothing.
     instance: Arc<str>,
 }
@@ -83,15 +84,21 @@ pub(super) enum Invalid {
 }
 
 impl Shared {
-    /// `shop` names the database: several may share a Redis.
-    pub fn new(redis: Redis, shop: &str) -> Self {
+    /// `shop` names the database: several may share a Redis. Releases that keep values in another
+    /// `format` do not see each other's, but hear of each other's changes.
+    pub fn new(redis: Redis, shop: &str, format: u32) -> Self {
         let instance = format!("{:016x}", rand::random::<u64>());
-        Self { redis, shop: shop.into(), instance: instance.into() }
+        Self { redis, shop: shop.into(), format, instance: instance.into() }
     }
 
-    /// The braces keep all keys of a shop in one slot of a cluster.
-    fn prefix(&self, cache: &str) -> String {
+    /// Where changes are told. The braces keep all keys of a shop in one slot of a cluster.
+    fn channel(&self, cache: &str) -> String {
         format!("doorbuster:{{{}}}:{cache}", self.shop)
+    }
+
+    /// Where the value of that name is kept.
+    fn key(&self, cache: &str, name: &str) -> String {
+        format!("{}:{}:{name}", self.channel(cache), self.format)
     }
 
     /// What there is of the keys, in their order, and a time that has passed.
@@ -100,11 +107,10 @@ impl Shared {
         cache: &str,
         names: &[String],
     ) -> Option<(RedisTime, Vec<Option<Held>>)> {
-        let prefix = self.prefix(cache);
         let mut question = pipe();
         question.cmd("TIME").cmd("MGET");
         for name in names {
-            question.arg(format!("{prefix}:{name}"));
+            question.arg(self.key(cache, name));
         }
         let asked_at = Moment::now();
         let ask = |mut connection| async move { question.query_async(&mut connection).await };
@@ -123,11 +129,10 @@ impl Shared {
         time: RedisTime,
         values: Vec<(String, Option<Bytes>, Order)>,
     ) {
-        let prefix = self.prefix(cache);
         let mut put = PUT.prepare_invoke();
         for (name, body, order) in values {
             let kept = if body.is_some() { kept } else { ABSENT_KEPT };
-            put.key(format!("{prefix}:{name}"));
+            put.key(self.key(cache, &name));
             put.arg(encode(body.as_deref(), order, time)).arg(kept.as_millis() as u64);
         }
         let put = |mut connection| async move { put.invoke_async::<()>(&mut connection).await };
@@ -136,14 +141,14 @@ impl Shared {
 
     /// Outdates what Redis holds and tells the other instances.
     pub(super) async fn invalidate(&self, cache: &str, names: Vec<String>, invalid: Invalid) {
-        let prefix = self.prefix(cache);
-        let message = self.message(&invalid);
+        let keys: Vec<String> = names.iter().map(|name| self.key(cache, name)).collect();
+        let (channel, message) = (self.channel(cache), self.message(&invalid));
         let outdate = |mut connection| async move {
             let mut outdate = OUTDATE.prepare_invoke();
-            for name in names {
-                outdate.key(format!("{prefix}:{name}"));
+            for key in keys {
+                outdate.key(key);
             }
-            outdate.arg(prefix).arg(message);
+            outdate.arg(channel).arg(message);
             outdate.invoke_async::<()>(&mut connection).await
         };
         self.redis.ask(outdate).await;
@@ -156,7 +161,7 @@ impl Shared {
         heard: impl Fn(Invalid) + Send + Sync + 'static,
     ) -> Subscription {
         let instance = self.instance.clone();
-        self.redis.subscribe(self.prefix(cache), move |said| match said {
+        self.redis.subscribe(self.channel(cache), move |said| match said {
             Heard::Connected => heard(Invalid::All),
             Heard::Message(message) => {
                 if let Some(invalid) = parse(message, &instance) {

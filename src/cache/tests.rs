@@ -61,7 +61,7 @@ impl Database {
             read_max: Duration::from_secs(2),
         };
         let database = self.clone();
-        let shared = redis.map(|redis| Shared::new(redis.clone(), "shop"));
+        let shared = redis.map(|redis| Shared::new(redis.clone(), "shop", 1));
         Cache::start(&Handle::current(), options, shared, move |keys| {
             database.clone().load(keys).boxed()
         })
@@ -183,9 +183,21 @@ async fn instances_share_reads_and_hear_of_changes_over_redis() {
 }
 
 #[tokio::test]
+async fn releases_of_two_formats_share_a_redis_but_no_values() {
+    let servers = redis("formats").await;
+    let [old, new] = [1, 2].map(|format| Shared::new(servers.redis.clone(), "shop", format));
+    let name = ["1".to_owned()];
+    let (now, _) = old.get("things", &name).await.unwrap();
+    let value = (name[0].clone(), Some(Bytes::from_static(b"old")), Order(1));
+    old.put("things", LASTING, now, vec![value]).await;
+    assert!(old.get("things", &name).await.unwrap().1[0].is_some());
+    assert_eq!(new.get("things", &name).await.unwrap().1, [None]);
+}
+
+#[tokio::test]
 async fn in_redis_a_value_is_set_only_over_an_older_one() {
     let servers = redis("order").await;
-    let shared = Shared::new(servers.redis.clone(), "shop");
+    let shared = Shared::new(servers.redis.clone(), "shop", 1);
     let put = async |order, text: &'static str, time| {
         let value = ("1".to_owned(), Some(Bytes::from_static(text.as_bytes())), Order(order));
         shared.put("things", LASTING, time, vec![value]).await;

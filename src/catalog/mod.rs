@@ -28,4 +28,4 @@ mod tests;
 pub use demo::load_demo;
 pub use import::{ImportOptions, Report, import_file};
 pub use offers::{Name, Offer, Offers};
-pub use storefront::{Settings as StorefrontSettings, Storefront};
+pub use storefront::{KEPT_FORMAT, Settings as StorefrontSettings, Storefront};

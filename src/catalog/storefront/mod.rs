@@ -31,6 +31,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The form of what is kept in Redis, products as they are shown and what listings find: whoever
+/// changes one counts on, because binaries of several releases share a Redis.
+pub const KEPT_FORMAT: u32 = 1;
+
 /// For how long Redis keeps products, so that they can be shown while PostgreSQL is away.
 const PRODUCTS_KEPT: Duration = Duration::from_secs(60 * 60);
 

@@ -2,8 +2,8 @@
 
 use super::Shop;
 use crate::catalog::store::Key;
-use crate::catalog::store::shown::Snapshot;
-use crate::catalog::{Offers, Storefront, StorefrontSettings, load_demo};
+use crate::catalog::store::shown::{Found, Snapshot};
+use crate::catalog::{KEPT_FORMAT, Offers, Storefront, StorefrontSettings, load_demo};
 use crate::id::VariantId;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -38,6 +38,15 @@ async fn a_version_of_a_product_is_serialised_once_and_its_counts_are_written_in
     assert_eq!(shown().await, (title, available - 1));
     shop.execute("UPDATE products SET version = version + 1 WHERE slug = 'enamel-mug'").await;
     assert_eq!(shown().await, ("Cup".to_owned(), available - 1));
+}
+
+#[test]
+fn what_other_releases_read_in_redis_has_its_form_or_another_number() {
+    let ids = vec![Uuid::nil().into()];
+    let found = Found { ids, next_cursor: Some("c".to_owned()), facets: Some("f".to_owned()) };
+    let kept = (KEPT_FORMAT, serde_json::to_string(&found).unwrap());
+    let form = r#"{"ids":["prod_00000000000000000000000000"],"next_cursor":"c","facets":"f"}"#;
+    assert_eq!(kept, (1, form.to_owned()));
 }
 
 #[tokio::test]
