@@ -7,7 +7,7 @@ use crate::auth::Admin;
 use crate::error::Problem;
 use crate::export::{Cell, PAGE_ROWS, Page};
 use crate::id::AuditId;
-use crate::postgres::{begin, commit};
+use crate::postgres::{begin, commit, reader};
 use crate::query::Period;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ pub async fn list(
                ORDER BY at DESC, id DESC LIMIT $8";
     let Filter { actor, action, target, at } = filter;
     let (last_at, last_id) = before.map(|Position(at, id)| (at, id)).unzip();
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let values: [&(dyn ToSql + Sync); 8] =
         [actor, action, target, &at.from, &at.to, &last_at, &last_id, &limit];

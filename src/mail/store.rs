@@ -3,6 +3,7 @@
 use crate::contact::Email;
 use crate::error::Problem;
 use crate::id::MailId;
+use crate::postgres::reader;
 use crate::retention::Sweep;
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
@@ -125,7 +126,7 @@ pub struct Held {
 pub async fn held(readers: &Pool, person: Uuid) -> Result<Vec<Held>, Problem> {
     let sql = "SELECT id, kind, recipient, payload, created_at, sent_at FROM mails
                WHERE person_id = $1 ORDER BY id";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let rows = client.query(sql, &[&person]).await?;
     let held = rows.iter().map(|row| Held {
         id: row.get::<_, Uuid>(0).into(),

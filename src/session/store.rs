@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::auth::{Token, TokenHash, read_hash};
 use crate::error::Problem;
 use crate::id::{CustomerId, SessionId};
+use crate::postgres::reader;
 use deadpool_postgres::{Pool, Transaction};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -158,7 +159,7 @@ pub async fn list(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, 
     let sql = "SELECT id, created_at, expires_at, customer_id FROM sessions
                WHERE customer_id = $1 AND expires_at > now()
                ORDER BY created_at DESC, id DESC LIMIT 100";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&customer.uuid()]).await?;
     Ok(rows.iter().map(session).collect())
@@ -212,7 +213,7 @@ pub async fn erase(
 pub async fn held(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, Problem> {
     let sql = "SELECT id, created_at, expires_at, customer_id FROM sessions
                WHERE customer_id = $1 ORDER BY id";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let rows = client.query(sql, &[&customer.uuid()]).await?;
     Ok(rows.iter().map(session).collect())
 }

@@ -12,7 +12,7 @@ use crate::id::CategoryId;
 use crate::idempotency::{Claim, Reply};
 use crate::json::Json;
 use crate::page::{List, PageQuery};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::version::IfMatch;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -34,7 +34,7 @@ pub async fn list_categories(
     request: HttpRequest,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let all = store::all(&postgres.readers.get().await?).await?;
+    let all = store::all(&reader(&postgres.readers).await?).await?;
     let list = List { items: tree(all, None), next_cursor: None };
     Ok(fresh(&request, to_bytes(&list)))
 }
@@ -59,7 +59,7 @@ pub async fn get_category(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let slug = request.match_info().query("slug");
-    let all = store::all(&postgres.readers.get().await?).await?;
+    let all = store::all(&reader(&postgres.readers).await?).await?;
     let found = all.iter().find(|category| category.slug == slug);
     let found = found.cloned().ok_or_else(unknown)?;
     let Category { id, slug, title, description, .. } = found;

@@ -13,7 +13,7 @@ use crate::id::{CollectionId, ProductId};
 use crate::idempotency::{Claim, Reply};
 use crate::json::Json;
 use crate::page::{List, PageQuery};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::version::IfMatch;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -144,7 +144,7 @@ pub async fn get_admin_collection(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "collection")?;
-    let found = store::find(&postgres.readers.get().await?, id).await?.ok_or_else(unknown)?;
+    let found = store::find(&reader(&postgres.readers).await?, id).await?.ok_or_else(unknown)?;
     Ok(show(found.collection.version, &found))
 }
 

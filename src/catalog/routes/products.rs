@@ -16,7 +16,7 @@ use crate::id::{CategoryId, ProductId, VariantId};
 use crate::idempotency::{Claim, Reply};
 use crate::json::{Field, Json};
 use crate::page::{List, PageQuery};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::version::IfMatch;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -132,7 +132,7 @@ pub async fn get_admin_product(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "product")?;
-    let product = admin::find(&postgres.readers.get().await?, id).await?;
+    let product = admin::find(&reader(&postgres.readers).await?, id).await?;
     let product = product.ok_or_else(|| Problem::not_found("product"))?;
     Ok(show(product.version, &product))
 }

@@ -13,7 +13,7 @@ use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::idempotency::{Claim, Reply};
 use crate::json::{Field, Json};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::version::IfMatch;
 use actix_web::{HttpRequest, HttpResponse, web};
 use deadpool_postgres::{GenericClient, Transaction};
@@ -70,7 +70,7 @@ pub async fn get_variant(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, "variant")?;
-    let client = postgres.readers.get().await?;
+    let client = reader(&postgres.readers).await?;
     let product = admin::find(&client, product_of(&client, id).await?).await?;
     let variant = owned(&product.ok_or_else(unknown)?, id)?;
     Ok(show(variant.version, &variant))

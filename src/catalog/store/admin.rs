@@ -7,6 +7,7 @@ use super::{COLUMNS, read_json, read_prices, read_product};
 use crate::error::Problem;
 use crate::id::{CategoryId, ProductId, VariantId};
 use crate::page::Page;
+use crate::postgres::reader;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -36,7 +37,7 @@ pub async fn list(
     status: Option<Status>,
     page: Page,
 ) -> Result<Vec<AdminProduct>, Problem> {
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let (status, after) = (status.map(Status::as_str), page.after.unwrap_or_default());
     let condition = "id > $1 AND ($2::text IS NULL OR status = $2) ORDER BY id LIMIT $3";
     select(&client, condition, &[&after, &status, &page.fetch()]).await

@@ -4,6 +4,7 @@ use super::super::category::Category;
 use crate::error::Problem;
 use crate::id::{CategoryId, ProductId};
 use crate::page::Page;
+use crate::postgres::reader;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 use std::collections::HashSet;
 use tokio_postgres::types::ToSql;
@@ -24,14 +25,14 @@ pub async fn lock_all(transaction: &Transaction<'_>) -> Result<Vec<Category>, Er
 
 /// Categories by id: one more than the page holds.
 pub async fn list(readers: &Pool, page: Page) -> Result<Vec<Category>, Problem> {
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let after = page.after.unwrap_or_default();
     Ok(select(&client, "id > $1 ORDER BY id LIMIT $2", &[&after, &page.fetch()]).await?)
 }
 
 /// A category.
 pub async fn find(readers: &Pool, id: CategoryId) -> Result<Option<Category>, Problem> {
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     Ok(select(&client, "id = $1", &[&id.uuid()]).await?.pop())
 }
 

@@ -6,6 +6,7 @@ use super::write::lock_search;
 use crate::error::Problem;
 use crate::id::{CollectionId, ProductId};
 use crate::page::Page;
+use crate::postgres::reader;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
 use std::collections::HashSet;
 use tokio_postgres::types::ToSql;
@@ -17,14 +18,14 @@ const ATTEMPTS_MAX: u32 = 100;
 
 /// Collections by id: one more than the page holds.
 pub async fn list(readers: &Pool, page: Page) -> Result<Vec<Collection>, Problem> {
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let after = page.after.unwrap_or_default();
     Ok(select(&client, "id > $1 ORDER BY id LIMIT $2", &[&after, &page.fetch()]).await?)
 }
 
 /// The collection of a slug.
 pub async fn find_slug(readers: &Pool, slug: &str) -> Result<Option<Collection>, Problem> {
-    Ok(select(&readers.get().await?, "slug = $1", &[&slug]).await?.pop())
+    Ok(select(&reader(readers).await?, "slug = $1", &[&slug]).await?.pop())
 }
 
 /// A collection with its products.

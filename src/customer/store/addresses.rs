@@ -3,7 +3,7 @@
 use crate::contact::Address;
 use crate::error::{Code, Problem};
 use crate::id::{AddressId, CustomerId};
-use crate::postgres::{begin, commit};
+use crate::postgres::{begin, commit, reader};
 use crate::session;
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -38,7 +38,7 @@ fn unknown() -> Problem {
 pub async fn list(readers: &Pool, of: CustomerId) -> Result<Vec<SavedAddress>, Problem> {
     let sql = "SELECT id, address, is_default FROM customer_addresses
                WHERE customer_id = $1 ORDER BY id";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     client.query(&statement, &[&of.uuid()]).await?.iter().map(read).collect()
 }
@@ -51,7 +51,7 @@ pub async fn find(
 ) -> Result<SavedAddress, Problem> {
     let sql = "SELECT id, address, is_default FROM customer_addresses
                WHERE customer_id = $1 AND id = $2";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&of.uuid(), &id.uuid()]).await?;
     read(&row.ok_or_else(unknown)?)

@@ -11,7 +11,7 @@ use crate::error::{Code, Problem};
 use crate::id::{CustomerId, OrderId, ShopperId};
 use crate::idempotency;
 use crate::order;
-use crate::postgres::{Postgres, begin, commit};
+use crate::postgres::{Postgres, begin, commit, reader};
 use crate::retention::Sweep;
 use crate::session::{self, NewSession, Periods, Session};
 use crate::session::{customer_scope, guest_scope};
@@ -92,7 +92,7 @@ fn taken() -> Problem {
 /// The customer.
 pub async fn find(readers: &Pool, id: CustomerId) -> Result<Customer, Problem> {
     let sql = format!("SELECT {COLUMNS} FROM customers WHERE id = $1");
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(&sql).await?;
     let row = client.query_opt(&statement, &[&id.uuid()]).await?;
     // The session is believed for a moment longer than the account exists.
@@ -140,7 +140,7 @@ fn read_login(row: &Row) -> Login {
 /// The account with this address.
 pub async fn login_of(readers: &Pool, email: &str) -> Result<Option<Login>, Problem> {
     let sql = "SELECT id, password_hash, email FROM customers WHERE email_key = $1";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&email_key(email)]).await?;
     Ok(row.as_ref().map(read_login))
@@ -149,7 +149,7 @@ pub async fn login_of(readers: &Pool, email: &str) -> Result<Option<Login>, Prob
 /// The account of this customer.
 pub async fn own_login(readers: &Pool, id: CustomerId) -> Result<Login, Problem> {
     let sql = "SELECT id, password_hash, email FROM customers WHERE id = $1";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&id.uuid()]).await?;
     row.as_ref().map(read_login).ok_or_else(session::unauthorized)

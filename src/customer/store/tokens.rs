@@ -8,7 +8,7 @@ use crate::contact::Email;
 use crate::error::{FieldError, Problem};
 use crate::id::{CustomerId, MailId, SessionId};
 use crate::mail::{self, NewMail, Template};
-use crate::postgres::{begin, commit};
+use crate::postgres::{begin, commit, reader};
 use crate::session::{self, Which};
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
@@ -166,7 +166,7 @@ pub async fn find(
     let sql = "SELECT customer_id, email FROM customer_tokens
                WHERE token_hash = $1 AND purpose = $2 AND customer_id IS NOT NULL
                    AND expires_at > now()";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&&token[..], &purpose.as_str()]).await?;
     Ok(row.map(|row| (row.get::<_, Uuid>(0).into(), row.get(1))))
@@ -317,7 +317,7 @@ pub struct Held {
 pub async fn held(readers: &Pool, customer: CustomerId) -> Result<Vec<Held>, Problem> {
     let sql = "SELECT purpose, email, created_at, expires_at FROM customer_tokens
                WHERE customer_id = $1 ORDER BY created_at, token_hash";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let rows = client.query(sql, &[&customer.uuid()]).await?;
     let held = rows.iter().map(|row| Held {
         purpose: row.get(0),

@@ -4,6 +4,7 @@ use super::super::stock::{Cause, StockKey};
 use super::key;
 use crate::error::Problem;
 use crate::id::{AdjustmentId, OrderId, VariantId};
+use crate::postgres::reader;
 use deadpool_postgres::Pool;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -96,7 +97,7 @@ async fn select(
     sql: &str,
     params: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<LedgerEntry>, Problem> {
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, params).await?;
     Ok(rows.iter().map(entry).collect())

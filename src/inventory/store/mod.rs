@@ -9,6 +9,7 @@ use super::stock::{Cause, Level, StockKey};
 use crate::error::Problem;
 use crate::id::{AdjustmentId, LocationId, VariantId};
 use crate::partitions::{Archival, By, End, Growth};
+use crate::postgres::reader;
 use crate::verify::Check;
 use deadpool_postgres::{Pool, Transaction};
 use time::OffsetDateTime;
@@ -64,7 +65,7 @@ pub async fn levels(
                WHERE ($1::text IS NULL OR v.sku = $1)
                  AND (s.variant_id, s.location_id) > ($2, $3)
                ORDER BY s.variant_id, s.location_id LIMIT $4";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let (variant, location) = after.map_or((Uuid::nil(), Uuid::nil()), |after| {
         (after.variant.uuid(), after.location.uuid())
@@ -132,7 +133,7 @@ pub async fn find_adjustment(
 ) -> Result<Option<Adjusted>, Problem> {
     let sql = "SELECT variant_id, location_id, quantity, reason, created_at
                FROM stock_adjustments WHERE id = $1";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let row = client.query_opt(&statement, &[&id.uuid()]).await?;
     Ok(row.map(|row| Adjusted {

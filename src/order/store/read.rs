@@ -11,6 +11,7 @@ use crate::id::{OrderId, ShopperId};
 use crate::inventory::StockKey;
 use crate::money::Currency;
 use crate::page::Page;
+use crate::postgres::reader;
 use crate::pricing::Totals;
 use deadpool_postgres::Pool;
 use std::collections::HashMap;
@@ -44,7 +45,7 @@ pub async fn list_of_shopper(
     let sql = "SELECT id FROM orders
                WHERE shopper_id = $1 AND ($2::uuid IS NULL OR id < $2)
                ORDER BY id DESC LIMIT $3";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&shopper.uuid(), &page.after, &page.fetch()]).await?;
     drop(client);
@@ -87,7 +88,7 @@ async fn that_fit(readers: &Pool, ids: &[Uuid]) -> Result<usize, Problem> {
                    SELECT sum((SELECT count(*) FROM order_lines l WHERE l.order_id = o.id))
                        OVER (ORDER BY o.at) AS lines
                    FROM unnest($1::uuid[]) WITH ORDINALITY AS o (id, at)) AS counted";
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     let fit: i64 = client.query_one(&statement, &[&ids, &PAGE_LINES_MAX]).await?.get(0);
     usize::try_from(fit).map_err(Problem::internal)
@@ -126,7 +127,7 @@ pub async fn load(
         SELECT order_id, id, provider, status, amount, created_at
         FROM payments WHERE order_id = ANY($1) AND order_id BETWEEN $2 AND $3
         ORDER BY order_id, id";
-    let mut client = readers.get().await?;
+    let mut client = reader(readers).await?;
     // One snapshot, so that status and payments belong together.
     let snapshot = client.build_transaction().read_only(true);
     let isolation = tokio_postgres::IsolationLevel::RepeatableRead;
@@ -218,7 +219,7 @@ fn order(
 pub async fn candidates_for_expiry(
     readers: &Pool,
     processing_max: Duration,
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<OrderId>, Problem> {
     let sql = "SELECT id FROM orders
                WHERE status = 'pending_payment' AND pay_by <= now()
@@ -226,7 +227,7 @@ pub async fn candidates_for_expiry(
                       OR pay_by + make_interval(secs => $1) <= now())
                ORDER BY pay_by LIMIT $2";
     let client = readers.get().await?;
-    let rows = client.query(sql, &[&processing_max.as_secs_f64(), &limit]).await?;
+    let rows = client.query(sql, &[&processing_max.as_secs_f64(), &(limit as i64)]).await?;
     Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
 }
 
@@ -235,7 +236,7 @@ pub async fn candidates_for_expiry(
 pub async fn take_unsettled(
     writers: &Pool,
     after: Duration,
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<Unsettled>, Problem> {
     let sql = "WITH taken AS MATERIALIZED (
                    SELECT order_id, id FROM payments
@@ -248,7 +249,7 @@ pub async fn take_unsettled(
                RETURNING p.order_id, p.id, p.provider, p.token, p.key_scope, p.key,
                    p.created_at = o.created_at";
     let client = writers.get().await?;
-    let rows = client.query(sql, &[&after.as_secs_f64(), &limit]).await?;
+    let rows = client.query(sql, &[&after.as_secs_f64(), &(limit as i64)]).await?;
     let unsettled = rows.iter().map(|row| Unsettled {
         order: row.get::<_, Uuid>(0).into(),
         payment: row.get::<_, Uuid>(1).into(),

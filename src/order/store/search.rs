@@ -9,6 +9,7 @@ use super::read::load_page;
 use crate::error::Problem;
 use crate::id::OrderId;
 use crate::page::Page;
+use crate::postgres::reader;
 use crate::query::Period;
 use deadpool_postgres::Pool;
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ async fn look(
     let statuses: Vec<&str> = filter.statuses.iter().map(|status| status.as_str()).collect();
     let payment_status = filter.payment_status.map(PaymentStatus::as_str);
     let Filter { email, sku, created: Period { from, to }, .. } = filter;
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
     #[rustfmt::skip]
     let params: &[&(dyn ToSql + Sync)] = &[

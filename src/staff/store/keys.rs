@@ -4,7 +4,7 @@ use crate::auth::{Principal, TokenHash, parse_scopes, read_hash, scope_names};
 use crate::error::Problem;
 use crate::id::ApiKeyId;
 use crate::page::Page;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::staff::credentials::Credential;
 use crate::staff::key::{Key, Kind};
 use deadpool_postgres::{GenericClient, Pool, Transaction};
@@ -91,7 +91,7 @@ pub async fn list(readers: &Pool, page: Page) -> Result<Vec<Key>, Problem> {
         "SELECT {COLUMNS} FROM api_keys WHERE ($1::uuid IS NULL OR id < $1)
          ORDER BY id DESC LIMIT $2"
     );
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(&sql).await?;
     let rows = client.query(&statement, &[&page.after, &page.fetch()]).await?;
     Ok(rows.iter().map(read).collect())
@@ -100,7 +100,7 @@ pub async fn list(readers: &Pool, page: Page) -> Result<Vec<Key>, Problem> {
 /// A key.
 pub async fn find(readers: &Pool, id: ApiKeyId) -> Result<Option<Key>, Problem> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1");
-    let client = readers.get().await?;
+    let client = reader(readers).await?;
     let statement = client.prepare_cached(&sql).await?;
     Ok(client.query_opt(&statement, &[&id.uuid()]).await?.map(|row| read(&row)))
 }

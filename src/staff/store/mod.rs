@@ -11,6 +11,7 @@ use crate::customer::email_key;
 use crate::error::{Code, Problem};
 use crate::id::StaffId;
 use crate::page::Page;
+use crate::postgres::reader;
 use deadpool_postgres::{Pool, Transaction};
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -40,14 +41,14 @@ pub async fn list(readers: &Pool, page: Page) -> Result<Vec<Staff>, Problem> {
         "SELECT {COLUMNS} FROM staff WHERE ($1::uuid IS NULL OR id < $1)
          ORDER BY id DESC LIMIT $2"
     );
-    let rows = readers.get().await?.query(&sql, &[&page.after, &page.fetch()]).await?;
+    let rows = reader(readers).await?.query(&sql, &[&page.after, &page.fetch()]).await?;
     Ok(rows.iter().map(read).collect())
 }
 
 /// One of them.
 pub async fn find(readers: &Pool, id: StaffId) -> Result<Option<Staff>, Problem> {
     let sql = format!("SELECT {COLUMNS} FROM staff WHERE id = $1");
-    Ok(readers.get().await?.query_opt(&sql, &[&id.uuid()]).await?.map(|row| read(&row)))
+    Ok(reader(readers).await?.query_opt(&sql, &[&id.uuid()]).await?.map(|row| read(&row)))
 }
 
 /// One of them, locked.
@@ -178,14 +179,14 @@ fn read_login(row: &Row) -> Login {
 pub async fn login_of(readers: &Pool, email: &str) -> Result<Option<Login>, Problem> {
     let sql =
         format!("SELECT {LOGIN} FROM staff WHERE email_key = $1 AND password_hash IS NOT NULL");
-    let row = readers.get().await?.query_opt(&sql, &[&email_key(email)]).await?;
+    let row = reader(readers).await?.query_opt(&sql, &[&email_key(email)]).await?;
     Ok(row.map(|row| read_login(&row)))
 }
 
 /// What one of the staff logs in with.
 pub async fn own_login(readers: &Pool, id: StaffId) -> Result<Option<Login>, Problem> {
     let sql = format!("SELECT {LOGIN} FROM staff WHERE id = $1 AND password_hash IS NOT NULL");
-    let row = readers.get().await?.query_opt(&sql, &[&id.uuid()]).await?;
+    let row = reader(readers).await?.query_opt(&sql, &[&id.uuid()]).await?;
     Ok(row.map(|row| read_login(&row)))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::auth::{parse_scopes, scope_names};
 use crate::error::{Code, Problem};
+use crate::postgres::reader;
 use crate::staff::role::{Role, find_built_in};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -25,7 +26,7 @@ fn read(row: &Row) -> Role {
 /// The shop's own roles, by name.
 pub async fn list(readers: &Pool) -> Result<Vec<Role>, Problem> {
     let sql = format!("SELECT {COLUMNS} FROM staff_roles ORDER BY name LIMIT {ROLES_MAX}");
-    let rows = readers.get().await?.query(&sql, &[]).await?;
+    let rows = reader(readers).await?.query(&sql, &[]).await?;
     Ok(rows.iter().map(read).collect())
 }
 
@@ -35,7 +36,7 @@ pub async fn find(readers: &Pool, name: &str) -> Result<Option<Role>, Problem> {
         return Ok(Some(role));
     }
     let sql = format!("SELECT {COLUMNS} FROM staff_roles WHERE name = $1");
-    Ok(readers.get().await?.query_opt(&sql, &[&name]).await?.map(|row| read(&row)))
+    Ok(reader(readers).await?.query_opt(&sql, &[&name]).await?.map(|row| read(&row)))
 }
 
 /// The same, kept as it is until the transaction ends.
