@@ -1,7 +1,10 @@
 //! More is asked than can be done: who is refused, how, and that it passes.
 
-use crate::harness::{Answer, App, order_of};
+use crate::harness::{Answer, App, order_of, until};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use reqwest::Method;
 use std::time::{Duration, Instant};
 
 const LIMIT: &str = "doorbuster_in_flight_limit{journal=\"orders\"}";
@@ -67,6 +70,31 @@ async fn while_threads_are_late_browsing_gives_way_and_orders_and_health_do_not(
     assert!(refused.header("retry-after").is_some());
     assert!(app.metric("doorbuster_gave_way_total").await >= 1.0);
     app.until("/v1/products", |answer| answer.status == 200).await;
+}
+
+#[tokio::test]
+async fn who_reads_for_themselves_is_refused_at_once_when_too_many_wait() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let order = app.place(&order_of(&[("A", 1)])).await.ok(201);
+    let locker = app.database.connect().await;
+    locker.batch_execute("BEGIN; LOCK TABLE order_lines").await.unwrap();
+    // Two connections are taken, and for each of them fifty may wait.
+    let path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
+    let token = order["access_token"].as_str().unwrap();
+    let look = || Answer::of(app.request(Method::GET, &path).header("X-Order-Token", token));
+    let mut answers: FuturesUnordered<_> = (0..150).map(|_| look()).collect();
+    for _ in 0..40 {
+        let problem = answers.next().await.unwrap().problem(503, "overloaded");
+        assert_eq!(problem["detail"], "Too many reads are waiting.");
+    }
+    drop(answers);
+    locker.batch_execute("COMMIT").await.unwrap();
+    until(async || match look().await.status {
+        200 => Ok(()),
+        status => Err(status),
+    })
+    .await;
 }
 
 #[tokio::test]

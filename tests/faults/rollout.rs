@@ -1,6 +1,6 @@
 //! Instances are restarted one after the other behind a balancer, and nobody notices.
 
-use crate::harness::{Answer, App, Balancer, Database, fresh_key};
+use crate::harness::{Answer, App, Balancer, Database, fresh_key, services};
 use crate::sale::Sale;
 use crate::strikes::Strikes;
 use crate::times;
@@ -44,14 +44,18 @@ async fn assert_closed(balancer: &Balancer) {
     }
 }
 
-/// Sells and fills carts behind the balancer as long as instances are restarted; no request may
-/// fail, though nobody tries again.
-async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
+/// Where no instance is.
+const GONE: &str = "http://127.0.0.1:1";
+
+/// Sells and fills carts behind the balancer as long as instances are restarted, while another one
+/// is gone; no request may fail, though nobody tries again.
+async fn sell_through_a_rollout(balancer: fn([&str; 3]) -> Balancer) {
     let database = Database::new().await;
-    let apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
-    let balancer = balancer([&apps[0].url, &apps[1].url]);
+    let redis = [("REDIS__URL", services().redis())];
+    let apps = [App::with(&database, &redis).await, App::with(&database, &redis).await];
+    let balancer = balancer([&apps[0].url, GONE, &apps[1].url]);
     assert_closed(&balancer).await;
-    let mut sale = Sale::at(&[&apps[0]], Provider::Manual, 64);
+    let mut sale = Sale::at(&[&apps[0]], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&apps[0]).await;
     sale.settings.bases = vec![balancer.url.parse().unwrap()];
@@ -75,13 +79,15 @@ async fn sell_through_a_rollout(balancer: fn([&str; 2]) -> Balancer) {
                 changes += 1;
             }
         };
-        tokio::join!(sale.sell(100, Arrivals::Rate(100.0)), filling);
+        // Many at once, so that batches and payments are in the midst of it.
+        tokio::join!(sale.sell(450, Arrivals::Rate(150.0)), filling);
     }
     let apps = rolling.await.unwrap();
     let sent = sale.run.records.len() as u64;
     println!("{rounds} rollouts, {sent} orders and {changes} changes of a cart");
     sale.assert_nobody_noticed();
-    let fault = format!("restarts behind {}, nobody tries again", balancer.name);
+    let name = balancer.name;
+    let fault = format!("restarts behind {name}, a third instance gone, nobody tries again");
     let checked = sale.settled(&fault, rounds * 2, &apps[1]).await;
     assert_eq!(checked.acknowledged, sent);
     assert_eq!(apps[1].cart(&token).await["items"][0]["quantity"], changes);

@@ -189,9 +189,11 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     // What is there from now on was written to the one that took over.
     redis.flush();
     sale.sell(100, Arrivals::Rate(50.0)).await;
-    app.get("/v1/products").await.ok(200);
-    sleep(Duration::from_millis(200)).await;
-    assert!(redis.products() > 0, "nobody asks the Redis that took over");
+    until(async || {
+        app.get("/v1/products").await.ok(200);
+        (redis.products() > 0).then_some(()).ok_or("nobody asks the Redis that took over")
+    })
+    .await;
     assert_limits_are_shared(&app, &other).await;
     sale.assert_nobody_noticed();
     let checked = sale.settled(fault, 1, &app).await;

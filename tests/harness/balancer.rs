@@ -1,4 +1,4 @@
-//! The balancers whose configurations are in the repository, in front of two instances.
+//! The balancers whose configurations are in the repository, in front of three instances.
 
 use super::{free_port, until_listening};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// nginx with `config/nginx.conf`, but for the addresses.
-    pub fn nginx(instances: [&str; 2]) -> Self {
+    pub fn nginx(instances: [&str; 3]) -> Self {
         Self::start("nginx", "nginx.conf", instances, |file, folder| {
             // Where users may write who are not root.
             let text = std::fs::read_to_string(file).unwrap();
@@ -33,7 +33,7 @@ impl Balancer {
     }
 
     /// HAProxy with `config/haproxy.cfg`, but for the addresses.
-    pub fn haproxy(instances: [&str; 2]) -> Self {
+    pub fn haproxy(instances: [&str; 3]) -> Self {
         Self::start("HAProxy", "haproxy.cfg", instances, |file, _| {
             let mut command = Command::new("haproxy");
             command.args(["-db", "-q", "-f"]).arg(file);
@@ -44,13 +44,18 @@ impl Balancer {
     fn start(
         name: &'static str,
         config: &str,
-        instances: [&str; 2],
+        [first, second, third]: [&str; 3],
         command: impl FnOnce(&Path, &Path) -> Command,
     ) -> Self {
         let port = free_port();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(config);
         let mut text = std::fs::read_to_string(shipped).unwrap();
-        for (example, instance) in ["10.0.0.11:8080", "10.0.0.12:8080"].iter().zip(instances) {
+        // One more, as whoever has more than two would write it.
+        let line = text.lines().find(|line| line.contains("10.0.0.12:8080")).unwrap();
+        let more = line.replace("10.0.0.12", "10.0.0.13").replace("server b", "server c");
+        text = text.replace(line, &format!("{line}\n{more}"));
+        let examples = ["10.0.0.11:8080", "10.0.0.12:8080", "10.0.0.13:8080"];
+        for (example, instance) in examples.iter().zip([first, second, third]) {
             assert!(text.contains(example));
             text = text.replace(example, instance.strip_prefix("http://").unwrap());
         }
