@@ -41,8 +41,11 @@ REDIS, TRIPS = 0.001, 1.9
 WAL = (3_350, 770)
 TABLES = (3_500, 480)
 # Orders that a transaction holds at most, and how long one takes beside its orders.
-BATCH_MAX, LANES = 200, 2
+BATCH_MAX = 200
 TRANSACTION_SECONDS = 0.008
+# Lanes of an instance, at least; while one is on its way, the next waits for so many, but no longer.
+LANES = 2
+GATHER_MIN, GATHER_SECONDS = 32, 0.010
 # A core is planned to be this busy at the peak, so that p99 stays where it is.
 BUSY = 0.6
 
@@ -75,13 +78,18 @@ def fit():
 
 def row(rate, o):
     more, beside = o.lines - 1, besides(o)
-    # While a transaction is on its way the next gathers.
-    batch = max(1, min(BATCH_MAX, rate * TRANSACTION_SECONDS / LANES))
-    postgres = rate * (cost(POSTGRES, batch, more) + beside.postgres / 1e6) / BUSY
-    server = rate * (cost(SERVER, batch, more) + beside.server / 1e6) / BUSY
-    instances = max(2, -(-server // o.cores_per_instance))
-    # A backend runs one transaction at a time.
-    lanes = max(LANES, -(-postgres // 1))
+    instances, lanes = 2, LANES
+    # More instances make smaller batches, which need more instances: it settles soon.
+    for _ in range(100):
+        each = rate / instances
+        gathered = min(GATHER_MIN, each * GATHER_SECONDS)
+        batch = max(1, min(BATCH_MAX, max(each * TRANSACTION_SECONDS / lanes, gathered)))
+        orders = rate * cost(POSTGRES, batch, more) / BUSY
+        postgres = orders + rate * beside.postgres / 1e6 / BUSY
+        server = rate * (cost(SERVER, batch, more) + beside.server / 1e6) / BUSY
+        instances = max(instances, -(-server // o.cores_per_instance))
+        # A lane's backend runs one transaction at a time.
+        lanes = max(lanes, -(-orders // instances))
     wal = rate * (size(WAL, more) + beside.wal) / 1e6
     orders_a_day = rate * 3_600 * o.peak_hours
     stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
@@ -112,7 +120,7 @@ def main():
         return fit()
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
-        "busy backends", "flushes/s of orders", "round trips/s",
+        "lanes of each", "flushes/s of orders", "round trips/s",
         "WAL, MB/s", "Redis, commands/s", "GB a day", "a month, in the prices' currency",
     ]
     print("| " + " | ".join(header) + " |")

@@ -203,7 +203,8 @@ wait_for() {
         "$@" && return
         sleep 0.2
     done
-    echo "$what: not ready after $seconds seconds; see $data" >&2
+    echo "$what: not ready after $seconds seconds; the last words of each host:" >&2
+    tail -n 3 "$data"/*/*.log >&2
     exit 1
 }
 
@@ -241,6 +242,18 @@ instances_are_ready() {
     done
 }
 
+usage() {
+    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+    exit 2
+}
+
+case ${1:-all} in
+kill | start | cut | join)
+    case " $databases $redises $instances $balancer " in *" ${2:-none} "*) ;; *) usage ;; esac
+    ;;
+esac
+[ "$(id -u)" = 0 ] || { echo 'It makes network namespaces: run it as root.' >&2; exit 1; }
+
 case ${1:-all} in
 all)
     bring_up
@@ -264,5 +277,5 @@ kill) kill_host "$2" ;;
 start) start "$2" ;;
 cut) ip link set "door-$2" down ;;
 join) ip link set "door-$2" up ;;
-*) sed -n '2,/^set/{/^#/p}' "$0" >&2; exit 2 ;;
+*) usage ;;
 esac

@@ -11,6 +11,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs/guarantees.md"
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 log, commit = sys.argv[1:]
 ran = re.findall(r"^test (?:\S+::)?(\w+) \.\.\. (\w+)$", Path(log).read_text(), re.M)
 results = {}

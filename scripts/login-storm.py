@@ -13,6 +13,8 @@ import urllib.parse
 ACCOUNTS = 20
 PASSWORD = "difference engine"
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 server = urllib.parse.urlparse(sys.argv[1])
 clients = int(sys.argv[2])
 over = threading.Event()

@@ -82,6 +82,8 @@ async def main(url, count, dribbling):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 4):
+        sys.exit(__doc__)
     url, *counts = sys.argv[1:]
     count, dribbling = map(int, counts or (5000, 500))
     try:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # An earlier binary and this one, side by side: scripts/upgrade.sh [COMMIT]
 # The earlier one (of HEAD~1, or COMMIT) makes its schema and sells, while this one migrates the schema
-# and begins to serve. Both sell the same units, which a provider charges, and take the same carts from
-# session to order; in the midst of a last sale the earlier one is asked to stop. Then the database is
-# judged.
+# and begins to serve. Both sell the same units, which a provider charges, take the same carts from
+# session to order, and show the same products while these change, with one Redis; in the midst of a
+# last sale the earlier one is asked to stop. Then the database is judged.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --short "${1:-HEAD~1}")
@@ -38,6 +38,7 @@ both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
 echo "== both"
 rush "$1" --units 400 --provider test $both
 "$1/loadtests" run checkout --set options.sessions=200 $both
+"$1/loadtests" browse --readers 20 --rate 300 --seconds 6 --changes 60 --hot 2 $both
 echo "== both, and the earlier one stops"
 rush "$1" --units 2900 --ramp-seconds 8 $both &
 sold=$!

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # Runs a command beside N instances that share one private PostgreSQL and Redis:
 #   scripts/with-instances.sh N COMMAND…
-# The command finds DOORBUSTER__POSTGRES__URL and DOORBUSTER__ADMIN__SECRET_KEY in its environment
-# and the instances in URL_1 … URL_N and PID_1 … PID_N.  Afterwards the invariants are verified.
+# The command finds DOORBUSTER__POSTGRES__URL, DOORBUSTER__REDIS__URL and
+# DOORBUSTER__ADMIN__SECRET_KEY in its environment, and the instances in URL_1 … URL_N and
+# PID_1 … PID_N. Afterwards the invariants are verified.
 # PROFILE names the folder of the binaries below the target folder (default: debug); PROGRAM is another
 # doorbuster than the one in there, which only judges then.
 set -euo pipefail
+if [ $# -lt 2 ]; then
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
 instances=$1
 shift
 target=${CARGO_TARGET_DIR:-target}/${PROFILE:-debug}
@@ -22,10 +27,12 @@ finish() {
 }
 trap finish EXIT
 for _ in $(seq 100); do [ -s "$data/services.json" ] && break; sleep 0.1; done
-url_of() { sed -E "s/.*\"$1\":\"([^\"]*)\".*/\1/" "$data/services.json"; }
+url_of() { sed -nE "s/.*\"$1\":\"([^\"]*)\".*/\1/p" "$data/services.json"; }
+[ -s "$data/services.json" ] || { echo 'PostgreSQL and Redis did not start' >&2; exit 1; }
 DOORBUSTER__POSTGRES__URL=$(url_of postgres_url)
+DOORBUSTER__REDIS__URL=$(url_of redis_url)
 DOORBUSTER__ADMIN__SECRET_KEY="sk_$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
-export DOORBUSTER__POSTGRES__URL DOORBUSTER__ADMIN__SECRET_KEY
+export DOORBUSTER__POSTGRES__URL DOORBUSTER__REDIS__URL DOORBUSTER__ADMIN__SECRET_KEY
 export DOORBUSTER__LOG__FILTER=${DOORBUSTER__LOG__FILTER:-warn}
 # All clients come from this machine: as wide as limits can be, but counted as ever.
 wide='1000000/second burst 1000000'
@@ -39,6 +46,7 @@ for n in $(seq "$instances"); do
     pids+=($!)
     export "PID_$n=$!"
     for _ in $(seq 100); do [ -s "$data/serve.$n" ] && break; sleep 0.1; done
+    [ -s "$data/serve.$n" ] || { echo "instance $n did not start" >&2; exit 1; }
     export "URL_$n=$(sed 's/doorbuster: serving //' "$data/serve.$n")"
 done
 "$@"

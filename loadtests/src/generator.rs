@@ -10,9 +10,10 @@ use crate::kill::KillSwitch;
 use crate::live::Feed;
 use crate::record::{Answer, Record, Timing};
 use indicatif::ProgressBar;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -38,7 +39,7 @@ pub struct Settings {
     /// A request that found no free connection for so long does not leave at all; `None` leaves
     /// however late.
     pub patience: Option<Duration>,
-    /// Decides when requests leave, where that is left to chance.
+    /// Decides when requests leave, and when they are tried again, where that is left to chance.
     pub seed: u64,
     /// Kills an instance on the way.
     pub kill: Option<Arc<KillSwitch>>,
@@ -80,6 +81,14 @@ impl Settings {
         let result = connection.send(request, self.attempt_timeout).await;
         kill.returns(lane, result.as_ref().is_ok_and(Answer::acknowledges));
         result
+    }
+
+    /// What is left to chance in the wait after so many attempts: the seed and the key decide, so
+    /// that it does not matter who is answered first.
+    fn jitter(&self, key: &str, attempts: u32) -> f64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, key, attempts).hash(&mut hasher);
+        StdRng::seed_from_u64(hasher.finish()).random()
     }
 
     /// How long to wait before the next attempt; `None` if this result is final.
@@ -269,7 +278,8 @@ async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
             continue;
         }
         let result = attempt(&shared, &mut connection, &mut job).await;
-        let wait = shared.settings.wait_after(&result, job.attempts, rand::random());
+        let jitter = shared.settings.jitter(&job.record.key, job.attempts);
+        let wait = shared.settings.wait_after(&result, job.attempts, jitter);
         match result {
             Ok(answer) => job.record.answers.push(answer),
             Err(failure) => {
