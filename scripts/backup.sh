@@ -12,7 +12,7 @@
 # SLOT (doorbuster_backup if none is given), and then drop the slot of the old one.
 set -euo pipefail
 refuse() {
-    echo "$1" >&2
+    echo "$*" >&2
     exit 1
 }
 usage() {
@@ -41,7 +41,8 @@ copy() {
         [ ! -e "$folder/wal" ] || refuse "$folder has WAL without its base: begin a new FOLDER"
         mkdir -p "$folder"
         pg_receivewal --dbname "$url" --slot "$slot" --create-slot ||
-            refuse "if the slot is that of another FOLDER, give this one another SLOT"
+            refuse "if the slot is that of another FOLDER, give this one another SLOT; if it is nobody's" \
+                "(an attempt was cut off at once), drop it: pg_receivewal --slot $slot --drop-slot"
         mkdir -m 700 "$folder/base.new"
     fi
     pg_receivewal --dbname "$url" --slot "$slot" --drop-slot 2> /dev/null || true

@@ -36,8 +36,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 
 /// Brings the schema up to this binary's version; returns how many migrations were applied. A
-/// newer schema is left alone. Nobody who sells waits behind a migration that itself waits for a
-/// lock: after half a second it lets go, and is tried again.
+/// newer schema is left alone. Nobody who sells waits long behind a migration that itself waits for
+/// a lock: after half a second it lets go, and is tried again.
 ///
 /// Errors are sentences for the operator: the database is not reachable, its schema is too new
 /// for this binary, or a migration that was applied has another checksum.
@@ -46,11 +46,11 @@ pub async fn run(postgres: &Postgres) -> Result<usize, String> {
     // The lock goes with this connection, so a killed instance does not keep it.
     let lock = format!("SELECT pg_advisory_lock({LOCK})");
     client.batch_execute(&lock).await.map_err(|error| describe(&error))?;
-    if suits(&client, version(&client).await?).await? {
+    let before = version(&client).await?;
+    if suits(&client, before).await? {
         return Ok(0);
     }
     client.batch_execute("SET lock_timeout = '500ms'").await.map_err(|error| describe(&error))?;
-    let before = version(&client).await?;
     for _ in 0..ATTEMPTS_MAX {
         match runner()?.run_async(&mut client).await {
             Ok(_) => return Ok((KNOWN - before.unwrap_or(0)).unsigned_abs() as usize),

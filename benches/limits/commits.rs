@@ -153,7 +153,8 @@ impl Run<'_> {
             let (work, postgres, ready) = (work.clone(), self.postgres.clone(), ready.clone());
             let (warm_up, batches) = (warm_up.clone(), batches.clone());
             let lane = async move {
-                let line = Line::open(&postgres).await?;
+                let client = postgres.connect().await.map_err(anyhow::Error::msg)?;
+                let line = Line::on(client).await?;
                 let statements = work.prepare(&line.client).await?;
                 let run = async |batch: &[W::Entry], form| {
                     let transaction = Transaction::new(&line, Uuid::nil(), DEADLINE, Doubt::None);
@@ -168,7 +169,7 @@ impl Run<'_> {
                 while let Some(batch) = next(&batches) {
                     run(&batch, form).await?;
                 }
-                Ok::<_, tokio_postgres::Error>(())
+                anyhow::Ok(())
             };
             tasks.spawn_on(lane, &self.runtime);
         }

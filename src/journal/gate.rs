@@ -33,7 +33,7 @@ struct Limit {
     committed: u32,
     /// … and those that came to nothing, after a while.
     failed: u32,
-    /// How long they took together.
+    /// How long both took together.
     took: Duration,
     /// How many waited for their commit at the most.
     peak: usize,
@@ -74,6 +74,7 @@ impl Limit {
         let Bounds { fewest, most, target } = self.bounds;
         let is_slow = self.took / (self.committed + self.failed) > target;
         let next = if is_slow && self.peak > fewest {
+            // Nobody fits in who is not committed.
             let fit = f64::from(self.committed) * target.div_duration_f64(watched);
             // One window may have seen a disk that hiccups.
             (fit as usize + self.elsewhere).max(self.now / 2).min(self.now)

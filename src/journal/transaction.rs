@@ -35,7 +35,7 @@ pub struct Line {
 
 impl Line {
     /// A connection that becomes that of a lane.
-    pub(super) async fn on(client: Client) -> Result<Self, Error> {
+    pub async fn on(client: Client) -> Result<Self, Error> {
         client.batch_execute(SETTINGS).await?;
         let (mark, unmark) = tokio::try_join!(client.prepare(MARK), client.prepare(UNMARK))?;
         Ok(Self { client, mark, unmark })

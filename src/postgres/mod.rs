@@ -64,7 +64,7 @@ impl Postgres {
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let connect = OnRuntime { runtime, pulse: Pulse::new() };
+        let connect = OnRuntime { runtime: runtime.clone(), pulse: Pulse::new() };
         let readers = pool(&config, options, &connect, Role::Reads)?;
         let writers = pool(&config, options, &connect, Role::Writes)?;
         let replicas = match options.replica_url.as_str() {
@@ -72,10 +72,13 @@ impl Postgres {
             url => {
                 let mut config = self::config(url, "postgres.replica_url", options)?;
                 config.target_session_attrs(TargetSessionAttrs::ReadOnly);
+                // They answer also while the primary does not.
+                let connect = OnRuntime { runtime, pulse: Pulse::new() };
                 Some(pool(&config, options, &connect, Role::Replica)?)
             }
         };
-        let connect_max = options.connect;
+        // One host that says nothing takes all the time of its attempt.
+        let connect_max = options.connect * config.get_hosts().len().max(1) as u32;
         Ok(Self { config, connect, connect_max, readers, writers, replicas })
     }
 

@@ -107,7 +107,8 @@ async fn a_migration_that_meets_a_lock_lets_go_and_is_tried_again() {
     somebody.batch_execute(lock).await.unwrap();
     let url = database.url.clone();
     let migrating = spawn_blocking(move || doorbuster(&["migrate", "--database", &url]));
-    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     database.until_at_least(waits, 1).await;
     // Whoever else wants the table is not behind it for long.
     database.until(waits, 0).await;

@@ -206,7 +206,7 @@ async fn expiring(readers: &Pool, periods: Periods, now: OffsetDateTime) -> Hash
     let ids = readers.get().await.unwrap().query("SELECT id FROM orders", &[]).await.unwrap();
     let mut expiring = HashSet::new();
     for id in ids.iter().map(|row| OrderId::from(row.get::<_, uuid::Uuid>(0))) {
-        let order = store::find(readers, id).await.unwrap().unwrap();
+        let order = store::find(readers.get().await.unwrap(), id).await.unwrap().unwrap();
         let (state, order) = (order.state.clone(), Known::from(order));
         let command = Command::Expire { order };
         let mut world = World::presumed(&[&command], now, 1, periods);

@@ -43,7 +43,7 @@ pub async fn claim_order(
         return Err(unknown());
     }
     let shopper = ShopperId::from(me.customer.uuid());
-    let order = find_of_shopper(&postgres.readers, order, shopper).await;
-    let order = order.map_err(|_| Problem::unknown_outcome())?;
+    let found = async { find_of_shopper(postgres.readers.get().await?, order, shopper).await };
+    let order = found.await.map_err(|_: Problem| Problem::unknown_outcome())?;
     Ok(HttpResponse::Ok().json(order.ok_or_else(unknown)?.body()))
 }

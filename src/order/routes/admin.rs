@@ -8,7 +8,7 @@ use crate::auth::Admin;
 use crate::error::Problem;
 use crate::id::OrderId;
 use crate::page::{List, PageQuery};
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::query::Params;
 use actix_web::{HttpResponse, web};
 use time::OffsetDateTime;
@@ -100,6 +100,6 @@ pub async fn get_admin_order(
 ) -> Result<HttpResponse, Problem> {
     let unknown = || Problem::not_found("order");
     let id: OrderId = id.parse().map_err(|_| unknown())?;
-    let order = store::find(&postgres.readers, id).await?.ok_or_else(unknown)?;
+    let order = store::find(reader(&postgres.readers).await?, id).await?.ok_or_else(unknown)?;
     Ok(shown(&order.body()))
 }

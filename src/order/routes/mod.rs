@@ -19,10 +19,11 @@ use crate::json::{Json, JsonOrEmpty};
 use crate::money::{Currency, Money};
 use crate::page::{List, PageQuery};
 use crate::payment::Providers;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, reader};
 use crate::session::routes::{MaybeShopper, Shopper};
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use deadpool_postgres::Object;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -271,7 +272,7 @@ pub async fn get_order(
     shopper: MaybeShopper,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let order = found(&postgres, &access, &shopper).await?;
+    let order = found(reader(&postgres.readers).await?, &access, &shopper).await?;
     Ok(shown(&order.body()))
 }
 
@@ -295,7 +296,7 @@ pub async fn pay_order(
 ) -> Result<HttpResponse, Problem> {
     let claim = Claim::of(&request, scope(&shopper), &body.hash)?;
     let payment = body.value.payment(&providers, "")?;
-    let order = Known::from(found(&postgres, &access, &shopper).await?);
+    let order = Known::from(found(postgres.readers.get().await?, &access, &shopper).await?);
     Ok(orders.pay(claim, order, payment).await?.into())
 }
 
@@ -322,7 +323,7 @@ pub async fn cancel_order(
     let is_short = reason.as_ref().is_none_or(|reason| reason.chars().count() <= TEXT_MAX);
     violations.require(is_short, "/reason", "must have at most 200 characters");
     violations.finish()?;
-    let order = Known::from(found(&postgres, &access, &shopper).await?);
+    let order = Known::from(found(postgres.readers.get().await?, &access, &shopper).await?);
     Ok(orders.cancel(claim, order, reason).await?.into())
 }
 
@@ -334,14 +335,14 @@ fn shown_page(orders: &[Order], next: Option<OrderId>) -> HttpResponse {
 /// The order, for whoever holds its secret and for the shopper that placed it. To everybody else
 /// it looks unknown.
 async fn found(
-    postgres: &Postgres,
+    reader: Object,
     access: &OrderAccess,
     shopper: &MaybeShopper,
 ) -> Result<Order, Problem> {
     let order = match (access.is_opened, &shopper.0) {
-        (true, _) => store::find(&postgres.readers, access.order).await?,
+        (true, _) => store::find(reader, access.order).await?,
         (false, Some(Shopper { id, .. })) => {
-            store::find_of_shopper(&postgres.readers, access.order, *id).await?
+            store::find_of_shopper(reader, access.order, *id).await?
         }
         (false, None) => None,
     };

@@ -13,7 +13,7 @@ use crate::money::Currency;
 use crate::page::Page;
 use crate::postgres::reader;
 use crate::pricing::Totals;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +22,17 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// The order, if there is one.
-pub async fn find(readers: &Pool, id: OrderId) -> Result<Option<Order>, Problem> {
-    Ok(load(readers, &[id.uuid()], None).await?.pop())
+pub async fn find(reader: Object, id: OrderId) -> Result<Option<Order>, Problem> {
+    Ok(load(reader, &[id.uuid()], None).await?.pop())
 }
 
 /// The order, if the shopper placed it.
 pub async fn find_of_shopper(
-    readers: &Pool,
+    reader: Object,
     id: OrderId,
     shopper: ShopperId,
 ) -> Result<Option<Order>, Problem> {
-    Ok(load(readers, &[id.uuid()], Some(shopper)).await?.pop())
+    Ok(load(reader, &[id.uuid()], Some(shopper)).await?.pop())
 }
 
 /// The shopper's newest orders after the page's position, newest first, and the position of the
@@ -77,7 +77,7 @@ pub async fn load_page(
             next = ids.last().copied().map(OrderId::from);
         }
     }
-    let mut orders = load(readers, &ids, shopper).await?;
+    let mut orders = load(reader(readers).await?, &ids, shopper).await?;
     orders.reverse();
     Ok((orders, next))
 }
@@ -97,7 +97,8 @@ async fn that_fit(readers: &Pool, ids: &[Uuid]) -> Result<usize, Problem> {
 /// What never changes of an order, as its commands carry it.
 pub async fn known(readers: &Pool, ids: &[OrderId]) -> Result<Vec<Known>, Problem> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    Ok(load(readers, &ids, None).await?.into_iter().map(Known::from).collect())
+    let orders = load(readers.get().await?, &ids, None).await?;
+    Ok(orders.into_iter().map(Known::from).collect())
 }
 
 impl From<Order> for Known {
@@ -108,7 +109,7 @@ impl From<Order> for Known {
 
 /// The orders of these ids that exist, in the order of their ids; those of one shopper, or all.
 pub async fn load(
-    readers: &Pool,
+    mut reader: Object,
     ids: &[Uuid],
     shopper: Option<ShopperId>,
 ) -> Result<Vec<Order>, Problem> {
@@ -127,9 +128,8 @@ pub async fn load(
         SELECT order_id, id, provider, status, amount, created_at
         FROM payments WHERE order_id = ANY($1) AND order_id BETWEEN $2 AND $3
         ORDER BY order_id, id";
-    let mut client = reader(readers).await?;
     // One snapshot, so that status and payments belong together.
-    let snapshot = client.build_transaction().read_only(true);
+    let snapshot = reader.build_transaction().read_only(true);
     let isolation = tokio_postgres::IsolationLevel::RepeatableRead;
     let transaction = snapshot.isolation_level(isolation).start().await?;
     let (orders, lines, payments) = tokio::try_join!(
