@@ -16,7 +16,7 @@ refuse() {
     exit 1
 }
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 # Fails if WAL is missing between the base and the last segment: PostgreSQL would take the gap for the

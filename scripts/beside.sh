@@ -5,10 +5,7 @@
 # Says how long orders took before, meanwhile and afterwards, and what the instance holds in memory
 # and open files. LOG names a file for what the crowd says.
 set -euo pipefail
-if [ $# -lt 2 ]; then
-    sed -n '2,6s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
+[ $# -ge 2 ] || exec "$(dirname "$0")/usage.sh" "$0"
 here=$(dirname "$0")
 crowd=$1
 if [ -z "${URL_1:-}" ]; then

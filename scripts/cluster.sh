@@ -242,10 +242,7 @@ instances_are_ready() {
     done
 }
 
-usage() {
-    sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2
-    exit 2
-}
+usage() { exec scripts/usage.sh scripts/cluster.sh; }
 
 case ${1:-all} in
 kill | start | cut | join)

@@ -38,7 +38,7 @@ if [ "$1" = nginx ]; then
     sed -e "/server 10.0.0.12:8080/d" -e "s|server 10.0.0.11:8080 max_fails=0;|$servers|" \
         -e "s/listen 8000/listen 127.0.0.1:8007/" -e "s|/var/log/nginx/doorbuster.log|$3.log|" \
         config/nginx.conf > "$3.nginx"
-    nginx -e "$3.log" -g "daemon off; pid $3.pid; error_log $3.log error;" -c "$3.nginx" &
+    nginx -e "$3.errors" -g "daemon off; pid $3.pid; error_log $3.errors error;" -c "$3.nginx" &
     trap "kill $!" EXIT
     sleep 0.5
     urls=http://127.0.0.1:8007

@@ -3,10 +3,7 @@
 #   scripts/slow-flush.sh 4000 cargo bench --profile release --bench limits
 # The first argument is what each flush takes longer, in microseconds.  Needs a C compiler.
 set -eu
-if [ $# -lt 2 ]; then
-    sed -n '2,4s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
+[ $# -ge 2 ] || exec "$(dirname "$0")/usage.sh" "$0"
 us=$1
 shift
 folder=$(mktemp -d)

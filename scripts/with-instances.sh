@@ -7,10 +7,7 @@
 # PROFILE names the folder of the binaries below the target folder (default: debug); PROGRAM is another
 # doorbuster than the one in there, which only judges then.
 set -euo pipefail
-if [ $# -lt 2 ]; then
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-fi
+[ $# -ge 2 ] || exec "$(dirname "$0")/usage.sh" "$0"
 instances=$1
 shift
 target=${CARGO_TARGET_DIR:-target}/${PROFILE:-debug}
