@@ -272,3 +272,32 @@ pub struct Write {
     /// The event for the outbox.
     pub event: &'static str,
 }
+
+/// How one stock row moves.
+#[derive(Debug, Clone, Copy)]
+pub struct Move {
+    /// Which.
+    pub stock: StockKey,
+    /// What is added to its counts.
+    pub delta: Level,
+    /// Why.
+    pub cause: Cause,
+    /// The version that its offer must have; 0 if any will do.
+    pub offer_version: i64,
+}
+
+impl Write {
+    /// How the stock rows of the order's lines move. Prices are judged when an order is placed, and
+    /// never again: what becomes of it later has nothing to do with the offers of that time.
+    pub fn moves(&self, placement: &Placement) -> impl Iterator<Item = Move> {
+        let is_sold_now = matches!(self.order, OrderWrite::Insert(_));
+        self.movement.into_iter().flat_map(move |(movement, cause)| {
+            placement.lines.iter().map(move |line| Move {
+                stock: line.stock,
+                delta: movement.delta(line.quantity),
+                cause,
+                offer_version: if is_sold_now { line.offer_version } else { 0 },
+            })
+        })
+    }
+}

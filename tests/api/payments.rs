@@ -1,4 +1,4 @@
-use crate::harness::{Answer, App, fresh_key, order_of, paid_with, until};
+use crate::harness::{Answer, App, fresh_key, gbp, order_of, paid_with, until};
 use deadpool_postgres::Pool;
 use doorbuster::id::OrderId;
 use doorbuster::order::{Command, Known, Periods, World, decide, store};
@@ -49,6 +49,28 @@ async fn a_payment_without_an_answer_is_resolved_later_and_its_replay_stays_the_
     let again = app.place_as(&key, &order).await;
     assert_eq!((again.status, &again.bytes), (201, &first.bytes));
     assert_eq!(app.level("A").await, [10, 9, 0, 1]);
+    app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn whoever_pays_while_the_price_changes_has_bought_at_the_old_one() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let pending = "SELECT count(*) FROM orders WHERE payment_status = 'processing'";
+    let change = async {
+        app.database.until_at_least(pending, 1).await;
+        let product = app.get("/v1/products/product-a").await.ok(200);
+        let variant = product["variants"][0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/admin/variants/{variant}");
+        app.admin_patch(&path, &json!({"prices": [gbp(200)]})).await.ok(200);
+        assert_eq!(app.database.number(pending).await, 1, "it is paid already");
+    };
+    let order = paid_with("delay_2s", &[("A", 1)]);
+    let (placed, ()) = tokio::join!(app.place(&order), change);
+    let placed = placed.ok(201);
+    assert_eq!((&placed["status"], &placed["subtotal"]), (&json!("paid"), &json!(100)));
+    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
+    assert!(!metrics.contains("doorbuster_journal_retries_total"), "{metrics}");
     app.database.assert_clean();
 }
 

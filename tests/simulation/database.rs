@@ -261,8 +261,16 @@ impl Database {
 
     /// COMMIT, whose guards may say no.
     pub fn commit(&mut self, transaction: Transaction) -> Result<Vec<Decision>, Class> {
-        if transaction.form == Form::Optimistic && self.plant != Some(Plant::NoGuards) {
-            self.guard(&transaction)?;
+        if self.plant != Some(Plant::NoGuards)
+            && let Err(class) = self.guard(&transaction)
+        {
+            if transaction.form == Form::Exact {
+                self.find(format!(
+                    "guards refuse what locks allowed: {:?}",
+                    transaction.commands
+                ));
+            }
+            return Err(class);
         }
         let Transaction { commands, decisions, .. } = transaction;
         if is_idle(&commands, &decisions) {
@@ -310,26 +318,29 @@ impl Database {
         }
     }
 
-    /// Unique keys, versions and CHECKs.
+    /// Unique keys, versions and CHECKs. The exact form has taken its keys and locked its carts.
     fn guard(&self, transaction: &Transaction) -> Result<(), Class> {
-        let mut sums: HashMap<StockKey, i64> = HashMap::new();
-        for command in &transaction.commands {
+        let mut levels: HashMap<StockKey, Level> = HashMap::new();
+        let is_locked = transaction.form == Form::Exact;
+        for (command, decision) in transaction.commands.iter().zip(&transaction.decisions) {
             let is_taken = command.new_claim().is_some_and(|c| self.keys.contains_key(&c.id()));
-            let lines = &command.placement().lines;
-            let is_old = lines.iter().any(|line| {
-                self.stock.get(&line.stock).map(|row| row.offer_version)
-                    != Some(line.offer_version)
-            });
             let is_changed = command.cart().is_some_and(|(shopper, version)| {
                 self.carts.get(&shopper).map(|cart| cart.version) != Some(version)
             });
-            if is_taken || is_old || is_changed {
+            if !is_locked && (is_taken || is_changed) {
                 return Err(Class::Guard);
             }
-            lines.iter().for_each(|line| *sums.entry(line.stock).or_default() += line.quantity);
+            let writes = decision.write.iter();
+            for to in writes.flat_map(|write| write.moves(command.placement())) {
+                let row = self.stock.get(&to.stock).ok_or(Class::Guard)?;
+                let level = levels.entry(to.stock).or_insert(row.level);
+                *level = level.after(to.delta).ok_or(Class::Guard)?;
+                if to.offer_version != 0 && to.offer_version != row.offer_version {
+                    return Err(Class::Guard);
+                }
+            }
         }
-        let fits = |(key, sum): (&StockKey, &i64)| self.stock[key].level.available >= *sum;
-        if sums.iter().all(fits) { Ok(()) } else { Err(Class::Guard) }
+        Ok(())
     }
 
     fn write(&mut self, command: &Command, decision: &Decision) {

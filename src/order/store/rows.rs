@@ -1,10 +1,11 @@
 //! The rows that a decided batch writes, column by column, as `unnest` takes them.
 
-use super::super::command::{Command, KeyWrite, NewPayment, OrderWrite, PaymentWrite, Write};
+use super::super::command::Write;
+use super::super::command::{Command, KeyWrite, Move, NewPayment, OrderWrite, PaymentWrite};
 use super::super::decide::Decision;
 use super::super::order::{PaymentStatus, State};
 use crate::idempotency::{Claim, Reply};
-use crate::inventory::{Cause, Level, Movement, StockKey};
+use crate::inventory::{Cause, Level, StockKey};
 use serde_json::json;
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -153,8 +154,13 @@ impl<'d> Rows<'d> {
             }
             None => {}
         }
-        if let Some((movement, cause)) = write.movement {
-            self.shift(command, movement, cause);
+        for Move { stock, delta, cause, offer_version } in write.moves(placement) {
+            let (sum, version) = self.stock.entry(stock).or_insert((Level::default(), 0));
+            sum.available += delta.available;
+            sum.held += delta.held;
+            sum.sold += delta.sold;
+            *version = (*version).max(offer_version);
+            self.ledger.push(stock, cause, order, delta);
         }
         self.outbox.aggregate.push(order);
         self.outbox.kind.push(write.event);
@@ -166,19 +172,6 @@ impl<'d> Rows<'d> {
             "total": placement.total(),
         });
         self.outbox.payload.push(payload.to_string());
-    }
-
-    fn shift(&mut self, command: &'d Command, movement: Movement, cause: Cause) {
-        let placement = command.placement();
-        for line in &placement.lines {
-            let delta = movement.delta(line.quantity);
-            let (sum, version) = self.stock.entry(line.stock).or_insert((Level::default(), 0));
-            sum.available += delta.available;
-            sum.held += delta.held;
-            sum.sold += delta.sold;
-            *version = (*version).max(line.offer_version);
-            self.ledger.push(line.stock, cause, placement.id.uuid(), delta);
-        }
     }
 }
 
