@@ -2,8 +2,8 @@
 //! leave with the next, without a timer. So a key is read once for all who want it, and many keys
 //! share a round trip. Whoever would wait too long for the reads before theirs is refused at once.
 
-use crate::error::{Code, Problem};
-use crate::postgres::unavailable;
+use crate::error::Problem;
+use crate::postgres::{too_many_reads, unavailable};
 use futures_util::FutureExt;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -99,16 +99,15 @@ where
     /// What there is of the keys. It was read after this was called.
     pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
         let (answer, answered) = oneshot::channel();
-        let full = || Problem::new(Code::Overloaded, "Too many reads are waiting.");
         let waiting = self.waiting.load(Ordering::Relaxed);
         if self.pace.of(waiting / self.keys_max) > WAIT_MAX {
-            return Err(full());
+            return Err(too_many_reads());
         }
         let count = keys.len();
         self.waiting.fetch_add(count, Ordering::Relaxed);
         if self.queue.try_send(Asked { keys, answer }).is_err() {
             self.waiting.fetch_sub(count, Ordering::Relaxed);
-            return Err(full());
+            return Err(too_many_reads());
         }
         answered.await.unwrap_or_else(|_| Err(Problem::internal("a read was lost")))
     }
@@ -169,6 +168,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Code;
     use std::sync::{Arc, Mutex};
 
     const LIMITS: Limits =

@@ -153,6 +153,7 @@ pub fn journal_retry(journal: &'static str, class: Class) {
         Class::Guard => "guard",
         Class::Retry => "retry",
         Class::Culprit => "culprit",
+        Class::Held => "held",
         Class::Lost => "lost",
     };
     counter!(JOURNAL_RETRIES, "journal" => journal, "class" => class).increment(1);

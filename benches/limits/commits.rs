@@ -15,7 +15,7 @@ use doorbuster::config::Config;
 use doorbuster::id::{ItemId, LineId, OrderId, PaymentId, ShopperId};
 use doorbuster::idempotency::{ANONYMOUS, Claim};
 use doorbuster::inventory::{self, Inventory};
-use doorbuster::journal::{Bounds, Doubt, Form, Gate, Line, Transaction, Work};
+use doorbuster::journal::{Bounds, Doubt, Form, Gate, Line, Transaction, Waits, Work};
 use doorbuster::order::store::{Clock, Entry, Numbers, OrderCommits};
 use doorbuster::order::{Command, Draft, DraftItem, NewPayment, Periods};
 use doorbuster::payment;
@@ -156,8 +156,9 @@ impl Run<'_> {
                 let client = postgres.connect().await.map_err(anyhow::Error::msg)?;
                 let line = Line::on(client).await?;
                 let statements = work.prepare(&line.client).await?;
+                let waits = Waits { statement: DEADLINE, lock: DEADLINE };
                 let run = async |batch: &[W::Entry], form| {
-                    let transaction = Transaction::new(&line, Uuid::nil(), DEADLINE, Doubt::None);
+                    let transaction = Transaction::new(&line, Uuid::nil(), waits, Doubt::None);
                     work.run(&transaction, &statements, batch, form).await
                 };
                 let mut warm_form = Form::Exact;

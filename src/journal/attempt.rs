@@ -34,6 +34,12 @@ impl Doubt {
     }
 }
 
+/// How long a batch waits for a lock.
+const LOCK_MAX: Duration = Duration::from_secs(2);
+/// The same for a part of one that has waited so long: somewhere in it is who waits for longer, and
+/// behind it are others, who need not.
+const LOCK_MAX_HELD: Duration = Duration::from_millis(100);
+
 /// A batch that is not answered yet.
 #[derive(Debug, Clone)]
 pub struct Attempt<E> {
@@ -43,6 +49,8 @@ pub struct Attempt<E> {
     pub form: Form,
     /// How often it was run so far, as it is.
     pub runs: u32,
+    /// Whether it has waited for a lock in vain.
+    pub is_held: bool,
     /// What will not be known of the run that is on its way, if its answers are lost.
     pub leaves: Doubt,
     /// What is not known of earlier ones.
@@ -54,6 +62,8 @@ pub struct Attempt<E> {
 pub enum Next<E> {
     /// Run it again on this connection.
     Again(Attempt<E>),
+    /// The same between other batches: somebody else keeps what it needs.
+    Later(Attempt<E>),
     /// The outcome may be unknown: run the same again, with the same ids and keys, on another
     /// connection. The unique index waits for the transaction in doubt and then tells.
     Reconnect(Attempt<E>),
@@ -66,7 +76,7 @@ pub enum Next<E> {
 /// Why an entry cannot be committed; `cause` is for the log.
 pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
     match class {
-        Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
+        Class::Retry | Class::Held => Problem::new(Code::Overloaded, "It met others too often."),
         _ => Problem::internal(cause),
     }
 }
@@ -74,7 +84,8 @@ pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
 impl<E> Attempt<E> {
     /// A batch that was never run.
     pub fn new(batch: Vec<E>, form: Form) -> Self {
-        Self { batch, form, runs: 0, leaves: Doubt::Lost, doubt: Doubt::None }
+        let (leaves, doubt) = (Doubt::Lost, Doubt::None);
+        Self { batch, form, runs: 0, is_held: false, leaves, doubt }
     }
 
     /// What follows a run that failed in this way; the next of several comes last.
@@ -88,6 +99,8 @@ impl<E> Attempt<E> {
             Class::Guard if self.form == Form::Optimistic => {
                 vec![Next::Again(Self { runs: 0, ..self.exact() })]
             }
+            Class::Held if self.batch.len() < 2 => vec![Next::Later(self.held())],
+            Class::Held => self.held().halved(),
             Class::Guard | Class::Retry if self.runs < attempts_max => vec![Next::Again(self)],
             _ => self.halved(),
         }
@@ -98,10 +111,20 @@ impl<E> Attempt<E> {
         Self { form: Form::Exact, ..self }
     }
 
-    /// Halves a batch that cannot be committed, until the culprit stands alone and is refused.
+    /// How long its next run waits for a lock.
+    pub fn lock_max(&self) -> Duration {
+        if self.is_held { LOCK_MAX_HELD } else { LOCK_MAX }
+    }
+
+    /// The same after a lock was not to be had.
+    fn held(self) -> Self {
+        Self { is_held: true, ..self.exact() }
+    }
+
+    /// Halves a batch that cannot be committed, until the culprit stands alone.
     fn halved(self) -> Vec<Next<E>> {
-        let Self { mut batch, form, doubt, .. } = self;
-        let again = |batch| Next::Again(Self { doubt, ..Self::new(batch, form) });
+        let Self { mut batch, form, is_held, doubt, .. } = self;
+        let again = |batch| Next::Again(Self { is_held, doubt, ..Self::new(batch, form) });
         if batch.len() > 1 {
             let later = batch.split_off(batch.len() / 2);
             return [later, batch].map(again).into();
@@ -139,11 +162,41 @@ mod tests {
                 match next {
                     Next::Again(attempt) => open.push(attempt),
                     Next::Refuse(entry) => refused.push(entry),
-                    Next::Reconnect(_) | Next::Unknown(_) => panic!("nothing was lost"),
+                    next => panic!("nothing was lost or held: {next:?}"),
                 }
             }
         }
         assert_eq!((refused, committed), (vec![5], vec![0, 1, 2, 3, 4, 6]));
+    }
+
+    #[test]
+    fn whoever_waits_for_a_lock_is_found_by_halves_and_the_others_do_not_wait_with_them() {
+        let (mut open, mut waited) = (vec![attempt(200, Form::Optimistic, 1)], Duration::ZERO);
+        let mut committed = 0;
+        let alone = loop {
+            let attempt = open.pop().unwrap();
+            if !attempt.batch.contains(&5) {
+                committed += attempt.batch.len();
+                continue;
+            }
+            if committed == 199 {
+                break attempt;
+            }
+            waited += attempt.lock_max();
+            for next in attempt.after(Class::Held, 3) {
+                match next {
+                    Next::Again(attempt) => open.push(attempt),
+                    Next::Later(attempt) => open.insert(0, attempt),
+                    next => panic!("{next:?}"),
+                }
+            }
+        };
+        assert_eq!((&alone.batch[..], open.len()), (&[5][..], 0));
+        assert!(waited < Duration::from_secs(3), "{waited:?}");
+        assert!(
+            matches!(alone.after(Class::Held, 3)[..], [Next::Later(_)]),
+            "until its deadline"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl<E> Intake<E> {
         lane: &Lane<W>,
         rested: Instant,
     ) -> Option<Vec<E>> {
-        let (work, limits) = (&lane.work, &lane.limits);
+        let limits = &lane.limits;
         let mut closing = lane.closing.clone();
         let first = match self.held_back.take() {
             Some(entry) => entry,
@@ -47,6 +47,17 @@ impl<E> Intake<E> {
         let waiting = || self.entries.len() + 1;
         lane.turns.rest(rested, limits.batch_max, waiting).await;
         lane.turns.gather(limits.gather_min, waiting).await;
+        Some(self.batch(first, lane))
+    }
+
+    /// The same without waiting; `None` if there is none.
+    pub fn ready<W: Work<Entry = E>>(&mut self, lane: &Lane<W>) -> Option<Vec<E>> {
+        let first = self.held_back.take().or_else(|| self.entries.try_recv().ok())?;
+        Some(self.batch(first, lane))
+    }
+
+    fn batch<W: Work<Entry = E>>(&mut self, first: E, lane: &Lane<W>) -> Vec<E> {
+        let (work, limits) = (&lane.work, &lane.limits);
         let mut total = work.weight(&first);
         let mut batch = vec![first];
         while batch.len() < limits.batch_max {
@@ -61,7 +72,7 @@ impl<E> Intake<E> {
             batch.push(entry);
         }
         metrics::journal_queue(limits.name, self.entries.len());
-        Some(batch)
+        batch
     }
 }
 

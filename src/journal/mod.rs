@@ -20,13 +20,14 @@ pub use attempt::{Attempt, BEGINS_WITHIN, Doubt, Next, refused};
 use gate::End;
 pub use gate::{Bounds, Gate, Pass};
 pub(crate) use statements::statements;
-pub use transaction::{Line, Reading, Transaction};
+pub use transaction::{Line, Reading, Transaction, Waits};
 pub use work::{Form, Weight, Work};
 
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Postgres, class, describe, unavailable};
 use intake::{Intake, Turns};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -235,11 +236,13 @@ struct Runner<W: Work> {
     id: Uuid,
     lane: Arc<Lane<W>>,
     connection: Option<Connection<W::Statements>>,
+    /// Those who wait for somebody else's lock; whoever has waited longest is first.
+    held: VecDeque<Attempt<W::Entry>>,
 }
 
 impl<W: Work> Runner<W> {
     fn new(lane: Arc<Lane<W>>) -> Self {
-        Self { id: Uuid::now_v7(), lane, connection: None }
+        Self { id: Uuid::now_v7(), lane, connection: None, held: VecDeque::new() }
     }
 
     async fn run(mut self) {
@@ -253,10 +256,17 @@ impl<W: Work> Runner<W> {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
                 continue;
             }
-            let mut intake = lane.intake.lock().await;
-            let Some(batch) = intake.next(&lane, rested.into()).await else { break };
+            let batch = match self.held.pop_front() {
+                None => lane.intake.lock().await.next(&lane, rested.into()).await,
+                Some(attempt) => {
+                    self.settle(attempt).await;
+                    // If another lane has the lock, it waits for a batch itself.
+                    let intake = lane.intake.try_lock();
+                    Some(intake.ok().and_then(|mut one| one.ready(&lane)).unwrap_or_default())
+                }
+            };
+            let Some(batch) = batch else { break };
             let _turn = lane.turns.leave();
-            drop(intake);
             let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
             let batch = self.in_time(batch, &late);
             if batch.is_empty() {
@@ -307,6 +317,7 @@ impl<W: Work> Runner<W> {
             for next in attempt.after(class, self.lane.limits.attempts_max) {
                 match next {
                     Next::Again(attempt) => open.push(attempt),
+                    Next::Later(attempt) => self.held.push_back(attempt),
                     Next::Reconnect(attempt) => {
                         self.connection = None;
                         open.extend(self.reconnect_for(attempt).await);
@@ -334,7 +345,8 @@ impl<W: Work> Runner<W> {
         let waited_for =
             last.map_or(Duration::ZERO, |last| last.saturating_duration_since(started));
         let (line, max) = (&connection.line, waited_for + GRACE);
-        let transaction = Transaction::new(line, self.id, max, attempt.doubt);
+        let waits = Waits { statement: max, lock: attempt.lock_max() };
+        let transaction = Transaction::new(line, self.id, waits, attempt.doubt);
         let run = self.lane.work.run(&transaction, &connection.statements, batch, form).await;
         attempt.leaves = transaction.leaves();
         let outcomes = run?;

@@ -9,17 +9,18 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
-/// What holds for every transaction of a lane. Nobody waits for locks for ever. Batches touch a few
+/// What holds for every transaction of a lane. Batches touch a few
 /// rows by their keys: planned on a fresh database, joins would scan whole tables until the next
 /// ANALYZE; and planned anew, which PostgreSQL thinks worth its while for short arrays, a small
 /// batch would cost a third more.
-const SETTINGS: &str = "SET lock_timeout = '2s';
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+const SETTINGS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";
 
 /// Marks a transaction, limits its statements and tells the time.
 const MARK: &str = "SELECT now(),
-    set_config('doorbuster.batch', $1, true), set_config('statement_timeout', $2, true)";
+    set_config('doorbuster.batch', $1, true),
+    set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true)";
 
 /// Takes the mark off if it is later than this.
 const UNMARK: &str =
@@ -51,6 +52,16 @@ pub struct Reading {
     pub heard_at: Instant,
 }
 
+/// How long PostgreSQL lets a transaction wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// A statement that takes longer is ended: nobody waits for it any more. It never ends a COMMIT
+    /// that waits for the disk or for a standby, because PostgreSQL counts no longer then.
+    pub statement: Duration,
+    /// Nobody waits for locks for ever.
+    pub lock: Duration,
+}
+
 /// A transaction of the journal; statements may be sent in one pipeline with BEGIN and COMMIT.
 pub struct Transaction<'c> {
     /// The connection, for statements between BEGIN and COMMIT.
@@ -63,10 +74,7 @@ pub struct Transaction<'c> {
     /// The lane that runs it. A lane settles its batch before it takes another one, so what it
     /// did before is known to the last entry.
     pub lane: Uuid,
-    /// A statement that takes longer is ended by PostgreSQL: nobody waits for it any more. It never
-    /// ends a COMMIT that waits for the disk or for a standby, because PostgreSQL counts no longer
-    /// then.
-    statement_max: Duration,
+    waits: Waits,
     /// What is not known of earlier runs of the same batch.
     pub doubt: Doubt,
     leaves: OnceLock<Doubt>,
@@ -76,17 +84,18 @@ pub struct Transaction<'c> {
 
 impl<'c> Transaction<'c> {
     /// One that is not begun yet.
-    pub fn new(line: &'c Line, lane: Uuid, statement_max: Duration, doubt: Doubt) -> Self {
+    pub fn new(line: &'c Line, lane: Uuid, waits: Waits, doubt: Doubt) -> Self {
         let mark = Uuid::now_v7().simple().to_string();
         let (began, ended) = (AtomicBool::new(false), AtomicBool::new(false));
         let (client, leaves) = (&line.client, OnceLock::new());
-        Self { client, line, mark, lane, statement_max, doubt, leaves, began, ended }
+        Self { client, line, mark, lane, waits, doubt, leaves, began, ended }
     }
 
     /// BEGIN, with the mark and the time.
     pub async fn begin(&self) -> Result<Reading, Error> {
-        let time = self.statement_max.as_millis().to_string();
-        let params: [&(dyn ToSql + Sync); 2] = [&self.mark, &time];
+        let [statement, lock] =
+            [self.waits.statement, self.waits.lock].map(|max| max.as_millis().to_string());
+        let params: [&(dyn ToSql + Sync); 3] = [&self.mark, &statement, &lock];
         // The rules wait for locks and then look again, whatever the database's default is.
         let (begun, marked) = tokio::join!(
             biased;

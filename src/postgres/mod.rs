@@ -84,9 +84,8 @@ impl Postgres {
 
     /// From now on a server that says nothing is left ([`pulse`]). It takes a connection.
     pub fn feel_pulse(&self) {
-        let Self { config, connect, connect_max, .. } = self.clone();
-        let OnRuntime { runtime, pulse } = connect.clone();
-        runtime.spawn(pulse.feel(config, connect, connect_max));
+        let pulse = self.connect.pulse.clone();
+        self.runtime().spawn(pulse.feel(self.clone()));
     }
 
     /// A connection outside the pools; errors are sentences.
@@ -250,7 +249,7 @@ const TURNS_MAX: usize = 50;
 pub async fn reader(readers: &Pool) -> Result<Object, Problem> {
     let Status { max_size, waiting, .. } = readers.status();
     if waiting >= TURNS_MAX * max_size {
-        return Err(Problem::new(Code::Overloaded, "Too many reads are waiting."));
+        return Err(too_many_reads());
     }
     Ok(readers.get().await?)
 }
@@ -299,6 +298,8 @@ pub enum Class {
     Guard,
     /// Deadlock or serialisation: the same again.
     Retry,
+    /// Somebody else keeps a lock for too long.
+    Held,
     /// Something in the statement's values.
     Culprit,
     /// The connection is gone or the server cannot work: the outcome may be unknown.
@@ -316,9 +317,10 @@ fn class_of(state: &str) -> Class {
         // that one's own error: what it was shows when the batch is decided again.
         "23514" | "23505" | "DB001" | "25P02" => Class::Guard,
         "40001" | "40P01" => Class::Retry,
-        // Somebody else keeps a lock, we were idle for too long, or this server is read-only since
-        // a failover: again on another connection, until the deadline.
-        "55P03" | "25P03" | "25006" => Class::Lost,
+        "55P03" => Class::Held,
+        // We were idle for too long, or this server is read-only since a failover: again on another
+        // connection, until the deadline.
+        "25P03" | "25006" => Class::Lost,
         code => match &code[..2] {
             "08" | "53" | "57" | "58" => Class::Lost,
             _ => Class::Culprit,
@@ -331,6 +333,11 @@ pub fn unavailable() -> Problem {
     Problem::new(Code::StorageUnavailable, "The storage is not available; try again.")
 }
 
+/// The answer to a read that would wait behind too many others.
+pub fn too_many_reads() -> Problem {
+    Problem::new(Code::Overloaded, "Too many reads are waiting.")
+}
+
 impl From<tokio_postgres::Error> for Problem {
     fn from(error: tokio_postgres::Error) -> Self {
         if error.code() == Some(&SqlState::QUERY_CANCELED) {
@@ -339,7 +346,7 @@ impl From<tokio_postgres::Error> for Problem {
             return Problem::new(Code::Overloaded, "It took too long; ask for less.");
         }
         match class(&error) {
-            Class::Lost | Class::Retry => {
+            Class::Lost | Class::Retry | Class::Held => {
                 tracing::warn!(error = %describe(&error), "the storage did not answer");
                 unavailable()
             }
@@ -378,6 +385,7 @@ mod tests {
     #[test]
     fn what_failed_only_because_something_before_it_did_is_no_culprit() {
         assert_eq!(class_of("25P02"), Class::Guard);
+        assert_eq!(class_of("55P03"), Class::Held);
         assert_eq!(class_of("25006"), Class::Lost, "read-only since a failover");
         assert_eq!(class_of("22003"), Class::Culprit);
     }

@@ -5,12 +5,11 @@
 //! asks it all the time, on a connection of their own, and if it says nothing for too long, all
 //! connections are closed, and those who need one find the server that answers.
 
-use super::OnRuntime;
-use deadpool_postgres::Connect;
+use super::Postgres;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 /// Between two questions.
 const BEAT: Duration = Duration::from_secs(1);
@@ -39,9 +38,9 @@ impl Pulse {
     }
 
     /// Asks the server for ever, and gives it up when it does not answer.
-    pub async fn feel(self, config: Config, connect: OnRuntime, connect_max: Duration) {
+    pub async fn feel(self, postgres: Postgres) {
         loop {
-            if let Ok(Ok((client, _))) = timeout(connect_max, connect.connect(&config)).await
+            if let Ok(client) = postgres.connect().await
                 && falls_silent(&client).await
             {
                 tracing::warn!("the database says nothing; its connections are given up");

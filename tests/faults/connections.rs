@@ -7,7 +7,8 @@ use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use serde_json::json;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Buyers of one round.
@@ -60,7 +61,7 @@ async fn sell_through(fault: Fault, count: usize, stock: Stock, provider: Provid
         Fault::HoldBegin | Fault::Late => "BEGIN is held back",
     };
     let words = format!("{words}, {stock:?}, {provider:?}");
-    let checked = sale.settled(&words, count, &app).await;
+    let checked = sale.settled(&words, &app).await;
     println!(
         "{fault:?} {} times, {} committed, {} pipelined",
         proxy.faults(),
@@ -122,7 +123,8 @@ async fn lost_answers_to_begin_lose_and_double_nothing_while_stock_is_scarce() {
 async fn a_commit_that_does_not_arrive_is_made_again() {
     let proxy = sell_through(Fault::DropCommit, 60, Stock::Plenty, Provider::Manual).await;
     assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
-    assert!(proxy.pipelined() > 30, "{} were optimistic", proxy.pipelined());
+    // As above.
+    assert!(proxy.pipelined() > 60 / 5, "{} were optimistic", proxy.pipelined());
     let proxy = sell_through(Fault::DropCommit, 60, Stock::Scarce, Provider::Test).await;
     assert_eq!((proxy.faults(), proxy.committed()), (60, 0));
 }
@@ -205,6 +207,43 @@ async fn an_order_waits_for_a_lock_as_long_as_its_deadline_allows() {
     let (placed, ()) = tokio::join!(app.place(&order), release);
     placed.ok(201);
     assert_eq!(app.level("A").await, [10, 9, 0, 1]);
+}
+
+#[tokio::test]
+async fn an_order_whose_key_is_locked_holds_nobody_else_up() {
+    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1"), ("ORDER__DEADLINE_SECONDS", "8")];
+    let app = App::configured(&settings).await;
+    app.stocked("A", 100, 1_000).await;
+    let order = order_of(&[("A", 1)]);
+    let client = app.database.connect().await;
+    // As whoever erases a customer.
+    app.place_as("locked", &order).await.ok(201);
+    client.batch_execute("BEGIN; DELETE FROM idempotency_keys").await.unwrap();
+    let is_over = AtomicBool::default();
+    let locked = async {
+        let placed = app.place_as("locked", &order).await;
+        is_over.store(true, Ordering::Relaxed);
+        placed
+    };
+    let others = async {
+        let mut slowest = Vec::new();
+        while slowest.len() < 20 {
+            sleep(Duration::from_millis(150)).await;
+            assert!(!is_over.load(Ordering::Relaxed), "it is not locked");
+            let asked = Instant::now();
+            app.place(&order).await.ok(201);
+            slowest.push(asked.elapsed());
+        }
+        client.batch_execute("ROLLBACK").await.unwrap();
+        slowest
+    };
+    let (placed, mut took) = tokio::join!(locked, others);
+    placed.ok(201);
+    took.sort_unstable();
+    // One of them may have waited with it for two seconds.
+    assert!(took[18] < Duration::from_secs(1), "{took:?}");
+    assert_eq!(app.level("A").await[3], 21);
+    app.database.assert_clean();
 }
 
 #[tokio::test]

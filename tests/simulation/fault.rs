@@ -10,6 +10,7 @@ pub enum Fault {
     LostCommit,
     Doubt,
     Deadlock,
+    Lock,
     Poison,
     Kill,
     HangUp,
@@ -24,12 +25,13 @@ pub enum Fault {
 }
 
 impl Faults {
-    pub const ALL: Self = Self((1 << 14) - 1);
+    pub const ALL: Self = Self((1 << 15) - 1);
     pub const NONE: Self = Self(0);
-    const EACH: [Fault; 14] = [
+    const EACH: [Fault; 15] = [
         Fault::LostCommit,
         Fault::Doubt,
         Fault::Deadlock,
+        Fault::Lock,
         Fault::Poison,
         Fault::Kill,
         Fault::HangUp,

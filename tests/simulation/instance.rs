@@ -140,6 +140,10 @@ impl Shop {
         if self.happens(Fault::Deadlock, 0.06) {
             return Err(Class::Retry);
         }
+        if self.happens(Fault::Lock, 0.03) {
+            self.count("locks that others kept");
+            return Err(Class::Held);
+        }
         let commands: Vec<Command> =
             attempt.batch.iter().map(|entry| entry.command.clone()).collect();
         let transaction = self.database.run(&mut self.dice, commands.clone(), attempt.form);
@@ -195,6 +199,7 @@ impl Shop {
                 Next::Again(attempt) | Next::Reconnect(attempt) => {
                     self.instances[at].lanes[lane].push(attempt);
                 }
+                Next::Later(attempt) => self.instances[at].lanes[lane].insert(0, attempt),
                 Next::Refuse(Entry { command, asker, is_poison }) => {
                     if class == Class::Culprit && !is_poison {
                         self.database.find(format!("{command:?} was refused for another's"));

@@ -262,16 +262,19 @@ impl Model for Protocol {
             Property::always("what is told is true, and the books agree", |_, state: &State| {
                 state.database.wrong.is_none()
             }),
-            Property::always("at rest the provider's books agree", |model: &Self, state| {
-                let mut actions = Vec::new();
-                model.actions(state, &mut actions);
-                if !actions.is_empty() {
-                    return true;
-                }
-                let mut database = state.database.clone();
-                database.judge_at_rest(&state.provider);
-                database.wrong.is_none()
-            }),
+            Property::always(
+                "at rest nobody waits, and the provider's books agree",
+                |model: &Self, state| {
+                    let mut actions = Vec::new();
+                    model.actions(state, &mut actions);
+                    if !actions.is_empty() {
+                        return true;
+                    }
+                    let mut database = state.database.clone();
+                    database.judge_at_rest(&state.provider);
+                    database.wrong.is_none() && state.is_quiet()
+                },
+            ),
             Property::always(
                 "who was refused, and did not come again, has nothing",
                 |_, state: &State| {

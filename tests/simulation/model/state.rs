@@ -71,6 +71,14 @@ impl State {
         (!self.database.is_held(&commands)).then_some(attempt)
     }
 
+    /// Whether nobody waits, and nothing is on its way.
+    pub fn is_quiet(&self) -> bool {
+        let is_idle =
+            |one: &Instance| one.queue.is_empty() && one.open.is_none() && one.charges.is_empty();
+        let waits = |client: &Client| client.waits_for.is_some();
+        self.instances.iter().all(is_idle) && !self.clients.iter().any(waits)
+    }
+
     pub fn is_asked_after(&self, payment: PaymentId) -> bool {
         self.instances.iter().any(|instance| {
             let settles = |entry: &Entry| {
@@ -101,6 +109,9 @@ impl State {
                 if before.body != reply.body {
                     self.database.find(format!("client {at} is told two things"));
                 }
+            }
+            Err(true) if client.reply.is_some() => {
+                self.database.find(format!("client {at} is refused what it was told it has"));
             }
             Err(is_final) => client.is_refused |= is_final,
         }
@@ -163,7 +174,9 @@ impl State {
             Err(class) => {
                 for next in attempt.after(class, 3) {
                     match next {
-                        Next::Again(attempt) | Next::Reconnect(attempt) => {
+                        Next::Again(attempt)
+                        | Next::Later(attempt)
+                        | Next::Reconnect(attempt) => {
                             self.instances[at].open = Some(attempt);
                         }
                         Next::Refuse(entry) | Next::Unknown(entry) => {
