@@ -31,7 +31,8 @@ pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
     let found = page(&transaction, customer, None).await?;
-    forget_keys(&transaction, customer, &found, Turn::IfFree).await?;
+    // Keys come first in the order of locks.
+    idempotency::erase(&transaction, &customer_scope(customer)).await?;
     let sql = "SELECT FROM customers WHERE id = $1 FOR UPDATE";
     let locked = transaction.query_opt(sql, &[&customer.uuid()]).await?;
     locked.ok_or_else(session::unauthorized)?;
@@ -45,8 +46,15 @@ pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash
     transaction.execute(sql, &[&customer.uuid()]).await?;
     commit(transaction).await?;
     drop(client);
-    if let Some(last) = found.last().filter(|_| is_full(&found)) {
-        scrub(writers, customer, Some(*last), false, Turn::IfFree).await?;
+    let others = async {
+        orders::redact(writers, &found, Turn::IfFree).await?;
+        match found.last().filter(|_| is_full(&found)) {
+            Some(last) => scrub(writers, customer, Some(*last), false, Turn::IfFree).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(problem) = others.await {
+        tracing::warn!(%problem, "the rest of an erasure is left to the eraser");
     }
     Ok(ended)
 }
@@ -92,9 +100,11 @@ async fn scrub(
         let mut client = writers.get().await?;
         let transaction = begin(&mut client).await?;
         let found = page(&transaction, customer, after).await?;
-        forget_keys(&transaction, customer, &found, turn).await?;
+        idempotency::erase(&transaction, &customer_scope(customer)).await?;
         orders::erase(&transaction, &found, is_last).await?;
         commit(transaction).await?;
+        drop(client);
+        orders::redact(writers, &found, turn).await?;
         if !is_full(&found) {
             return Ok(());
         }
@@ -116,19 +126,4 @@ async fn page(
     after: Option<OrderId>,
 ) -> Result<Vec<OrderId>, Problem> {
     orders::page_of_shopper(transaction, shopper(customer), after, PAGE).await
-}
-
-/// Keys come first in the order of locks. Those of others, which may show the customer's orders,
-/// are left to the eraser while somebody else looks through them.
-async fn forget_keys(
-    transaction: &Transaction<'_>,
-    customer: CustomerId,
-    found: &[OrderId],
-    turn: Turn,
-) -> Result<(), Problem> {
-    idempotency::erase(transaction, &customer_scope(customer)).await?;
-    if !found.is_empty() && turn.take(transaction).await? {
-        orders::redact(transaction, found).await?;
-    }
-    Ok(())
 }

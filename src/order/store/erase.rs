@@ -2,7 +2,9 @@
 
 use crate::error::Problem;
 use crate::id::{OrderId, ShopperId};
+use crate::postgres::{begin, commit};
 use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 /// What stands where an e-mail address stood.
@@ -25,10 +27,10 @@ pub async fn page_of_shopper(
     Ok(rows.iter().map(|row| row.get::<_, Uuid>(0).into()).collect())
 }
 
-/// Whose turn it is to look at all keys: one at a time, in the whole shop.
+/// Whose turn it is to look at all keys, a page of them: one at a time, in the whole shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Now or not at all.
+    /// Now or not at all: what is left is left to the eraser.
     IfFree,
     /// After whoever is at it.
     Waits,
@@ -36,7 +38,7 @@ pub enum Turn {
 
 impl Turn {
     /// Tells whether it is ours until the transaction ends.
-    pub async fn take(self, transaction: &Transaction<'_>) -> Result<bool, Problem> {
+    async fn take(self, transaction: &Transaction<'_>) -> Result<bool, Problem> {
         if self == Self::Waits {
             transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
             return Ok(true);
@@ -49,26 +51,62 @@ impl Turn {
 /// The advisory lock of those who look at all keys.
 const LOCK: i64 = 0x6b65_7973;
 
+/// Keys that are looked at in one transaction: about twenty milliseconds.
+const KEYS: i64 = 20_000;
+
 /// Takes the person out of the saved replies that show these orders, whoever holds the key. All
 /// keys are looked at: this is rare, and no reason for an index on what every order writes.
-pub async fn redact(transaction: &Transaction<'_>, orders: &[OrderId]) -> Result<(), Problem> {
+/// Transactions are short, because an order whose key is locked takes its whole batch along.
+pub async fn redact(writers: &Pool, orders: &[OrderId], turn: Turn) -> Result<(), Problem> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let mut after = Some((String::new(), String::new()));
+    while let Some((scope, key)) = after {
+        let mut client = writers.get().await?;
+        let transaction = begin(&mut client).await?;
+        if !turn.take(&transaction).await? {
+            return Ok(());
+        }
+        after = redact_page(&transaction, orders, &scope, &key).await?;
+        commit(transaction).await?;
+    }
+    Ok(())
+}
+
+/// The same for the keys behind this one; the last of them, if there are more.
+async fn redact_page(
+    transaction: &Transaction<'_>,
+    orders: &[OrderId],
+    scope: &str,
+    key: &str,
+) -> Result<Option<(String, String)>, Problem> {
     let beginnings: Vec<String> =
         orders.iter().map(|order| format!("{{\"id\":\"{order}\"")).collect();
     let length = beginnings.first().map_or(0, String::len);
     let length = i32::try_from(length).map_err(Problem::internal)?;
     let beginnings: Vec<&[u8]> = beginnings.iter().map(String::as_bytes).collect();
-    let sql = "WITH about AS MATERIALIZED (
-                   SELECT scope, key, convert_from(body, 'UTF8')::jsonb AS said
-                   FROM idempotency_keys WHERE substring(body FROM 1 FOR $2) = ANY($1)
-                   ORDER BY scope, key FOR UPDATE)
-               UPDATE idempotency_keys i
-               SET body = convert_to((said || jsonb_build_object('email', $3::text,
-                       'shipping_address', jsonb_build_object('name', $4::text, 'line1', $4::text,
-                           'city', $4::text, 'country', said->'shipping_address'->'country')
-                   ))::text, 'UTF8')
-               FROM about a WHERE i.scope = a.scope AND i.key = a.key";
-    transaction.execute(sql, &[&beginnings, &length, &EMAIL, &TEXT]).await?;
-    Ok(())
+    let sql = "WITH page AS MATERIALIZED (
+                   SELECT scope, key, substring(body FROM 1 FOR $2) = ANY($1) AS is_about
+                   FROM idempotency_keys WHERE (scope, key) > ($5, $6)
+                   ORDER BY scope, key LIMIT $7),
+               about AS MATERIALIZED (
+                   SELECT i.scope, i.key, convert_from(i.body, 'UTF8')::jsonb AS said
+                   FROM page p JOIN idempotency_keys i ON i.scope = p.scope AND i.key = p.key
+                   WHERE p.is_about ORDER BY i.scope, i.key FOR UPDATE OF i),
+               redacted AS (
+                   UPDATE idempotency_keys i
+                   SET body = convert_to((said || jsonb_build_object('email', $3::text,
+                           'shipping_address', jsonb_build_object('name', $4::text,
+                               'line1', $4::text, 'city', $4::text,
+                               'country', said->'shipping_address'->'country')
+                       ))::text, 'UTF8')
+                   FROM about a WHERE i.scope = a.scope AND i.key = a.key)
+               SELECT scope, key FROM page ORDER BY scope, key OFFSET $7 - 1";
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&beginnings, &length, &EMAIL, &TEXT, &scope, &key, &KEYS];
+    let last = transaction.query_opt(sql, &params).await?;
+    Ok(last.map(|row| (row.get(0), row.get(1))))
 }
 
 /// Whether a provider has still to answer about a payment of the shopper's orders.
