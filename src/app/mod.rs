@@ -115,8 +115,8 @@ impl App {
     ) -> Result<Self, String> {
         let database_runtime = DatabaseRuntime::start(config.server.workers.min(2))?;
         let postgres = Postgres::new(&postgres_options(&config), database_runtime.handle())?;
-        ready_schema(&config, &postgres).await?;
         postgres.feel_pulse();
+        ready_schema(&config, &postgres).await?;
         let secrets = Arc::new(secrets(&config, &postgres).await?);
         let redis = connect_redis(&config, database_runtime.handle()).await?;
         let offers = Offers::new(postgres.clone());

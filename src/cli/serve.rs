@@ -93,7 +93,11 @@ pub async fn serve(
 ) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let metrics = metrics::install().map_err(|error| error.to_string())?;
-    let app = App::start(config, Some(metrics)).await?;
+    // It may wait for long, say for another instance that migrates.
+    let app = tokio::select! {
+        started = App::start(config, Some(metrics)) => started?,
+        () = stop.requested() => return Ok(()),
+    };
     let server = app.serve(listener).map_err(|error| error.to_string())?;
     let handle = server.handle();
     let server = actix_web::rt::spawn(server);

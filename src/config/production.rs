@@ -7,40 +7,18 @@ use crate::rate_limit::Rule;
 
 /// Notes each setting that must not be so in production.
 pub(super) fn check(config: &Config, r: &mut Reader) {
-    let (admin_key, token_secret) = (&config.admin.secret_key, &config.order.token_secret);
-    for (keys, secret) in
-        [(["env", "admin.secret_key"], admin_key), (["env", "order.token_secret"], token_secret)]
-    {
-        // Without one, tokens are derived from what the database keeps, and nobody is staff.
-        if let Some(weakness) = strength::weakness(secret.expose()).filter(|_| !secret.is_empty())
-        {
-            r.together(&keys, false, &format!("in production {} {weakness}", keys[1]));
-        }
-    }
-    r.together(
-        &["env", "admin.secret_key"],
-        !admin_key.is_empty(),
-        "in production admin.secret_key must be set: it opens /v1/admin when no staff can",
-    );
-    r.together(
-        &["env", "admin.secret_key", "order.token_secret"],
-        admin_key.is_empty() || admin_key != token_secret,
-        "in production admin.secret_key and order.token_secret must differ",
-    );
-    let database = config.postgres.url.expose().parse::<tokio_postgres::Config>();
-    let is_guessable = |database: tokio_postgres::Config| {
-        let password = database.get_password();
-        password.is_some_and(|password| strength::is_first_tried(database.get_user(), password))
-    };
-    r.together(
-        &["env", "postgres.url"],
-        !database.is_ok_and(is_guessable),
-        "in production the password in postgres.url must not be one that everybody tries first",
-    );
+    check_secrets(config, r);
+    let payment = &config.payment;
     r.together(
         &["env", "payment.test_provider"],
-        !config.payment.test_provider,
+        !payment.test_provider,
         "in production payment.test_provider must be false: it takes no money",
+    );
+    r.together(
+        &["env", "payment.timeout_seconds", "payment.resolve_after_seconds"],
+        payment.timeout < payment.resolve_after,
+        "in production payment.timeout_seconds must be below payment.resolve_after_seconds, or a \
+         payment is asked about that is still being asked for",
     );
     r.together(
         &["env", "mail.url"],
@@ -71,5 +49,38 @@ pub(super) fn check(config: &Config, r: &mut Reader) {
         &["env", "limits.enabled"],
         config.limits.enabled,
         "in production limits.enabled must be true: it is off only to measure",
+    );
+}
+
+fn check_secrets(config: &Config, r: &mut Reader) {
+    let (admin_key, token_secret) = (&config.admin.secret_key, &config.order.token_secret);
+    for (keys, secret) in
+        [(["env", "admin.secret_key"], admin_key), (["env", "order.token_secret"], token_secret)]
+    {
+        // Without one, tokens are derived from what the database keeps, and nobody is staff.
+        if let Some(weakness) = strength::weakness(secret.expose()).filter(|_| !secret.is_empty())
+        {
+            r.together(&keys, false, &format!("in production {} {weakness}", keys[1]));
+        }
+    }
+    r.together(
+        &["env", "admin.secret_key"],
+        !admin_key.is_empty(),
+        "in production admin.secret_key must be set: it opens /v1/admin when no staff can",
+    );
+    r.together(
+        &["env", "admin.secret_key", "order.token_secret"],
+        admin_key.is_empty() || admin_key != token_secret,
+        "in production admin.secret_key and order.token_secret must differ",
+    );
+    let database = config.postgres.url.expose().parse::<tokio_postgres::Config>();
+    let is_guessable = |database: tokio_postgres::Config| {
+        let password = database.get_password();
+        password.is_some_and(|password| strength::is_first_tried(database.get_user(), password))
+    };
+    r.together(
+        &["env", "postgres.url"],
+        !database.is_ok_and(is_guessable),
+        "in production the password in postgres.url must not be one that everybody tries first",
     );
 }

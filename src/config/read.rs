@@ -397,7 +397,7 @@ fn log(r: &mut Reader) -> Log {
 
 /// What each setting for itself cannot tell.
 pub(super) fn check_together(config: &Config, r: &mut Reader) {
-    let Config { session, order, journal, payment, postgres, server, .. } = config;
+    let Config { session, cart, order, journal, payment, postgres, server, .. } = config;
     r.together(
         &["session.idle_seconds", "session.absolute_seconds"],
         session.idle <= session.absolute,
@@ -412,6 +412,11 @@ pub(super) fn check_together(config: &Config, r: &mut Reader) {
         &["journal.queue_max", "order.in_flight_max"],
         journal.queue_max >= order.in_flight_max,
         "journal.queue_max must be at least order.in_flight_max: every order in flight waits there",
+    );
+    r.together(
+        &["journal.queue_max", "cart.in_flight_max"],
+        journal.queue_max >= cart.in_flight_max,
+        "journal.queue_max must be at least cart.in_flight_max: every cart in use may wait there",
     );
     r.together(
         &["postgres.wait_seconds", "order.deadline_seconds"],

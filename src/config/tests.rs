@@ -246,6 +246,7 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
         ("DOORBUSTER__ORDER__TOKEN_SECRET", "change-me-change-me-change-me-change-me"),
         ("DOORBUSTER__POSTGRES__URL", "postgres://shop:postgres@db:5432/shop"),
         ("DOORBUSTER__PAYMENT__TEST_PROVIDER", "true"),
+        ("DOORBUSTER__PAYMENT__RESOLVE_AFTER_SECONDS", "4"),
         ("DOORBUSTER__SERVER__CORS_ORIGINS", "*"),
         ("DOORBUSTER__LIMITS__ENABLED", "false"),
         ("DOORBUSTER__MAIL__URL", "file:///tmp/mails"),
@@ -253,7 +254,7 @@ fn production_refuses_what_is_only_safe_on_a_desk() {
         ("DOORBUSTER__SERVER__TRUSTED_PROXIES", "10.0.0.0/8, ::/0"),
         ("DOORBUSTER__LIMITS__GUESSES_PER_ACCOUNT", "none"),
     ]);
-    assert_eq!(wrong.len(), 10, "{wrong:?}");
+    assert_eq!(wrong.len(), 11, "{wrong:?}");
     assert!(wrong.iter().all(|problem| problem.starts_with("in production ")));
     let said = wrong.concat();
     assert!(!["short", "change-me", "shop:postgres"].iter().any(|secret| said.contains(secret)));
@@ -321,7 +322,7 @@ fn settings_must_make_sense_together() {
         ("DOORBUSTER__SERVER__DRAIN_SECONDS", "1"),
         ("DOORBUSTER__POSTGRES__WAIT_SECONDS", "9"),
     ]);
-    assert_eq!(problems.len(), 4, "{problems:?}");
+    assert_eq!(problems.len(), 5, "{problems:?}");
     assert!(
         problems[0].contains(
             "(journal.queue_max = 100 from environment DOORBUSTER__JOURNAL__QUEUE_MAX; \

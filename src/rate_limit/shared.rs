@@ -25,7 +25,8 @@ static OWE: LazyLock<Script> = LazyLock::new(|| {
         for i, key in ipairs(KEYS) do
             local clear_at = tonumber(redis.call('GET', key) or '0')
             local cost, tolerance = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-            answer[i + 1] = math.max(clear_at - now, 0)
+            -- Another server's clock may have been ahead.
+            answer[i + 1] = math.min(math.max(clear_at - now, 0), tolerance)
             owed[i] = answer[i + 1] + cost
             if owed[i] > tolerance then
                 is_refused = is_refused or ARGV[1] == '1'

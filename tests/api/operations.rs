@@ -1,4 +1,4 @@
-use crate::harness::{Answer, App, order_of, services};
+use crate::harness::{Answer, App, Database, order_of, services, signal, succeed};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::Value;
@@ -144,6 +144,22 @@ async fn the_openapi_document_lists_what_is_served_with_examples_of_errors() {
         let answer = Answer::of(app.request(Method::PUT, &path)).await;
         answer.problem(405, "method_not_allowed");
     }
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_another_s_migrations_stops_when_it_is_asked_to() {
+    let database = Database::new().await;
+    let migrating = database.connect().await;
+    // `LOCK` in `src/migrate.rs`.
+    migrating
+        .batch_execute("SELECT pg_advisory_lock(x'646f6f7262757374'::bigint)")
+        .await
+        .unwrap();
+    let mut server = App::command(&database.url).spawn().unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    database.until_at_least(waiting, 1).await;
+    succeed(signal("TERM", [server.id()]));
+    assert_eq!(server.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]

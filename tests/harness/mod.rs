@@ -22,7 +22,7 @@ pub use database::{Database, Pair, Services, books, services};
 pub use mail::{Letterbox, Mail, MailServer};
 pub use partitions::month;
 pub use port::{free_port, until_listening};
-pub use process::{ADMIN_KEY, App};
+pub use process::{ADMIN_KEY, App, signal, succeed};
 pub use redis::RedisServers;
 pub use second::Second;
 pub use wait::{until, within};

@@ -1,6 +1,7 @@
 //! The servers of a pair go away and come back, with the same data at the same place.
 
 use super::Pair;
+use super::process::{signal, succeed};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,13 +9,13 @@ use std::process::{Command, Stdio};
 impl Pair {
     /// PostgreSQL dies without a word to its clients, as in a crash.
     pub async fn stop_postgres(&self) {
-        succeed(self.pg_ctl(&["stop", "-m", "immediate"])).await;
+        self.succeeds(&["stop", "-m", "immediate"]).await;
     }
 
     /// Starts it as it was started before, and waits until it has recovered.
     pub async fn start_postgres(&mut self) {
         // A restart takes the options of the last start, and only says that nothing was running.
-        succeed(self.pg_ctl(&["restart"])).await;
+        self.succeeds(&["restart"]).await;
         self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
     }
 
@@ -22,18 +23,22 @@ impl Pair {
     /// that hangs.
     pub fn freeze_postgres(&mut self) {
         let first = self.services.postgres_pid.to_string();
-        succeeds(Command::new("kill").args(["-s", "STOP", &first]));
+        succeed(signal("STOP", [&first]));
         let others = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children"));
         let others = others.unwrap();
-        succeeds(Command::new("kill").args(["-s", "STOP"]).args(others.split_whitespace()));
-        let mut stop = Command::new("kill");
-        stop.args(["-s", "KILL", &first]).args(others.split_whitespace());
-        self.stops.push(stop);
+        succeed(signal("STOP", others.split_whitespace()));
+        self.stops.push(signal("KILL", others.split_whitespace().chain([&*first])));
     }
 
     /// Whether its first process lives, working or not.
     pub fn is_postgres_there(&self) -> bool {
         self.pg_ctl(&["status"]).status().unwrap().success()
+    }
+
+    /// While this takes its time, buyers go on.
+    async fn succeeds(&self, arguments: &[&str]) {
+        let mut command = tokio::process::Command::from(self.pg_ctl(arguments));
+        assert!(command.status().await.unwrap().success());
     }
 
     fn pg_ctl(&self, arguments: &[&str]) -> Command {
@@ -50,8 +55,8 @@ impl Pair {
 
     /// Sends a signal to Redis.
     pub fn signal_redis(&self, name: &str) {
-        let pid = self.services.redis_pid.expect("redis-server is needed").to_string();
-        succeeds(Command::new("kill").args(["-s", name, &pid]));
+        let pid = self.services.redis_pid.expect("redis-server is needed");
+        succeed(signal(name, [pid]));
     }
 
     /// Removes everything that Redis holds.
@@ -75,16 +80,6 @@ impl Pair {
         command.arg("-").stdin(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(settings.as_bytes()).unwrap();
-        let mut stop = Command::new("kill");
-        stop.args(["-s", "KILL", &child.id().to_string()]);
-        self.stops.push(stop);
+        self.stops.push(signal("KILL", [child.id()]));
     }
-}
-
-fn succeeds(command: &mut Command) {
-    assert!(command.status().unwrap().success());
-}
-
-async fn succeed(command: Command) {
-    assert!(tokio::process::Command::from(command).status().await.unwrap().success());
 }

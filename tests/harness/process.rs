@@ -11,6 +11,18 @@ use std::time::Duration;
 /// The admin key of every test server.
 pub const ADMIN_KEY: &str = "sk_test_0123456789abcdef0123456789abcdef";
 
+/// The command that sends a signal to processes.
+pub fn signal<P: ToString>(name: &str, pids: impl IntoIterator<Item = P>) -> Command {
+    let mut command = Command::new("kill");
+    command.args(["-s", name]).args(pids.into_iter().map(|pid| pid.to_string()));
+    command
+}
+
+/// Runs a command that takes no time.
+pub fn succeed(mut command: Command) {
+    assert!(command.status().unwrap().success());
+}
+
 /// A running server.
 pub struct App {
     pub url: String,
@@ -126,8 +138,7 @@ impl App {
 
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
-        assert!(sent.unwrap().success());
+        succeed(signal(name, [self.pid()]));
     }
 
     /// SIGSTOP, and until none of its threads runs any more: one that waits for a processor would

@@ -1,6 +1,7 @@
 //! Several Redis: a primary that Sentinels watch, or a cluster. Each server at a port of its own.
 
 use super::free_port;
+use super::process::{signal, succeed};
 use redis::Client;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -81,8 +82,7 @@ impl RedisServers {
     /// The same, but it only stops, and so its connections stay open.
     pub fn stop_primary(&mut self) {
         let stop = |primary: &mut Child| {
-            let pid = primary.id().to_string();
-            assert!(Command::new("kill").args(["-s", "STOP", &pid]).status().unwrap().success());
+            succeed(signal("STOP", [primary.id()]));
         };
         let primary = self.lose_primary(stop);
         self.stopped.push(primary);

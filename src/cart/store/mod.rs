@@ -24,7 +24,7 @@ use super::cart::{Cart, Item, Shop};
 use super::decide::{Answer, Command, Decisions, Locked, World, decide};
 use crate::catalog::Offers;
 use crate::contact::Address;
-use crate::error::Problem;
+use crate::error::{Code, Problem};
 use crate::id::{ShopperId, VariantId};
 use crate::idempotency::{Claims, KeyId, Saved};
 use crate::journal::{Doubt, Form, Pass, Transaction, Weight, Work};
@@ -36,14 +36,19 @@ use serde_json::Value;
 use slot::Slot;
 use statements::{READ, Statements};
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row};
 use uuid::Uuid;
 
 type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
+
+/// Carts are locked while prices are looked up, nearly always in memory; checkouts of these carts
+/// wait for no slow reads.
+const PRICED_WITHIN: Duration = Duration::from_millis(500);
 
 /// One command on its way through the journal, with the sender of its answer.
 pub struct Entry {
@@ -145,9 +150,10 @@ impl Work for CartCommits {
                 return refuse(problem);
             }
         };
-        // Nearly always in memory: the carts are locked meanwhile.
         let present = stored.iter().map(|stored| &stored.cart);
-        let shop = match self.shop_for(&commands, present).await {
+        let late = || Problem::new(Code::Overloaded, "The prices are not known in time.");
+        let priced = timeout(PRICED_WITHIN, self.shop_for(&commands, present)).await;
+        let shop = match priced.unwrap_or_else(|_| Err(late())) {
             Ok(shop) => shop,
             Err(problem) => {
                 transaction.roll_back().await?;
