@@ -215,6 +215,10 @@ pub struct Thresholds {
     pub knee_per_second_min: Option<f64>,
     /// Of stairs that go on: what any later step must achieve of the best one, 0 to 1.
     pub achieved_of_best_min: Option<f64>,
+    /// Of stairs that go on: how many times the best step's rate the last one must offer.
+    pub offered_of_best_min: Option<f64>,
+    /// Of stairs that go on: requests that may have been done, for all that clients were told.
+    pub in_doubt_max: Option<u64>,
     /// Of stairs that go on: the 99th percentile of those that were told to come later.
     pub turned_away_p99_ms_max: Option<f64>,
     /// What an instance holds at most, MiB; missed if nobody knows.
@@ -373,6 +377,7 @@ impl Thresholds {
             ("p99_drift_max", self.p99_drift_max),
             ("knee_per_second_min", self.knee_per_second_min),
             ("turned_away_p99_ms_max", self.turned_away_p99_ms_max),
+            ("offered_of_best_min", self.offered_of_best_min),
             ("memory_mib_max", self.memory_mib_max),
         ] {
             limit.map_or(Ok(()), |limit| positive(&format!("thresholds.{name}"), limit))?;
@@ -393,11 +398,17 @@ impl Thresholds {
         ensure!(drift, "thresholds.p99_drift_max: for kind = \"soak\"");
         let knee = self.knee_per_second_min.is_none() || scenario.kind == Kind::Stairs;
         ensure!(knee, "thresholds.knee_per_second_min: for kind = \"stairs\"");
-        let of_overload = self.achieved_of_best_min.or(self.turned_away_p99_ms_max);
+        let of_overload = [
+            self.achieved_of_best_min,
+            self.offered_of_best_min,
+            self.turned_away_p99_ms_max,
+            self.in_doubt_max.map(|max| max as f64),
+        ];
         let goes_on = scenario.stairs.as_ref().is_some_and(|stairs| stairs.goes_on);
         ensure!(
-            goes_on || of_overload.is_none(),
-            "thresholds.achieved_of_best_min, turned_away_p99_ms_max: for stairs.goes_on = true"
+            goes_on || of_overload.iter().all(Option::is_none),
+            "thresholds.achieved_of_best_min, offered_of_best_min, turned_away_p99_ms_max, \
+             in_doubt_max: for stairs.goes_on = true"
         );
         let weights = scenario.mix().weights();
         for name in self.each.keys() {

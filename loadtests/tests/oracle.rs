@@ -192,13 +192,15 @@ async fn every_broken_promise_is_named() {
     }
     evidence_contradicts_itself(&database).await;
     an_unknown_order_may_be_there(&database).await;
+    who_is_misled_is_counted(&database).await;
 }
 
 async fn evidence_contradicts_itself(database: &str) {
     type Tamper = fn(&mut Vec<Record>);
-    let cases: [(Tamper, &[&str]); 6] = [
+    let cases: [(Tamper, &[&str]); 7] = [
         (|r| r[0].answers[1].body = told(1, 1).replace(':', ": ").into(), &["a replay differs"]),
         (|r| r[0].answers[1].status = 200, &["a replay differs"]),
+        (|r| r[0].answers[1].status = 404, &["key key-1: acknowledged, and then answered 404"]),
         (|r| r[0].answers[1].replayed = false, &["key key-1: 2 acknowledgements that are no"]),
         (
             |r| r[0].answers[1].body = told(2, 2).into(),
@@ -224,6 +226,21 @@ async fn an_unknown_order_may_be_there(database: &str) {
     let verdict = examine(&run, database).await.unwrap();
     expect(&verdict, &[], "an unknown order");
     assert_eq!((verdict.checked.unknown, verdict.checked.unknown_with_order), (2, 1));
+}
+
+/// Whoever was told that nothing was begun, and hears next that it had been, was told a lie.
+async fn who_is_misled_is_counted(database: &str) {
+    for (status, body, misled) in [
+        (503, r#"{"code":"overloaded"}"#, 1),
+        (503, r#"{"code":"storage_unavailable","detail":"It is not known whether"}"#, 0),
+    ] {
+        let mut run = honest_run();
+        run.records[0].answers[0] = Answer { status, body: body.into(), ..Answer::default() };
+        run.records[1].lost = 1;
+        let verdict = examine(&run, database).await.unwrap();
+        expect(&verdict, &[], "an order that was begun");
+        assert_eq!(verdict.checked.turned_away_with_order, misled, "{body}");
+    }
 }
 
 fn expect(verdict: &Verdict, expected: &[&str], deed: &str) {

@@ -212,6 +212,9 @@ fn judge_unknown(record: &Record, orders: &[&Order], verdict: &mut Verdict) {
 fn judge_acknowledged(record: &Record, sent: &NewOrder, stored: &Stored, verdict: &mut Verdict) {
     verdict.checked.acknowledged += 1;
     judge_replays(record, verdict);
+    // All earlier answers said that nothing was begun.
+    let is_misled = record.was_made_unanswered() && !record.was_left_open();
+    verdict.checked.turned_away_with_order += u64::from(is_misled);
     // Bodies that differ were found just now; each of them is a promise.
     let mut bodies: Vec<&[u8]> =
         acknowledgements(record).map(|answer| answer.body.as_ref()).collect();
@@ -242,6 +245,7 @@ fn judge_acknowledged(record: &Record, sent: &NewOrder, stored: &Stored, verdict
 }
 
 /// All acknowledgements of a key are the same bytes, and all but one call themselves replays.
+/// Nothing that came later takes one back.
 fn judge_replays(record: &Record, verdict: &mut Verdict) {
     let key = key_name(record);
     let mut answers = acknowledgements(record);
@@ -251,6 +255,13 @@ fn judge_replays(record: &Record, verdict: &mut Verdict) {
         if (answer.status, &answer.body) != (first.status, &first.body) {
             verdict.find(&key, format!("a replay differs: {}", difference(first, answer)));
         }
+    }
+    let later = record.answers.iter().skip_while(|answer| !answer.acknowledges());
+    let is_no = |answer: &&Answer| {
+        !answer.acknowledges() && !answer.asks_to_retry() && !answer.leaves_it_open()
+    };
+    for answer in later.filter(is_no) {
+        verdict.find(&key, format!("acknowledged, and then answered {}", answer.label()));
     }
     let fresh = acknowledgements(record).filter(|answer| !answer.replayed).count();
     if fresh > 1 {

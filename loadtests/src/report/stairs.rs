@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Step {
     /// Requests a second that were to leave.
     pub offered: f64,
-    /// Requests a second that were acknowledged in good time.
+    /// Requests a second that were acknowledged in good time, and before the step was over.
     pub achieved: f64,
     /// Percentiles of what was acknowledged.
     pub p50_ms: f64,
@@ -27,6 +27,9 @@ pub struct Step {
     /// How long 99 % of those waited for that, at most.
     #[serde(default)]
     pub turned_away_p99_ms: f64,
+    /// Requests that may have been done, for all that their clients were told.
+    #[serde(default)]
+    pub in_doubt: u64,
     /// Why it is over the knee, if it is.
     pub over: Option<String>,
 }

@@ -92,6 +92,15 @@ fn beyond(limits: &Thresholds, climb: &Climb, report: &mut Report) {
         let was_too_much = climb.steps.last().is_some_and(|step| step.over.is_some());
         report.limit(worst >= min && was_too_much, words);
     }
+    let last = climb.steps.last().map_or(0.0, |last| last.offered);
+    if let (Some(min), Some((best, _))) = (limits.offered_of_best_min, best) {
+        let times = last / best.achieved.max(0.001);
+        report.limit(times >= min, format!("{times:.1} times the best offered, {min} at least"));
+    }
+    if let Some(max) = limits.in_doubt_max {
+        let in_doubt: u64 = climb.steps.iter().map(|step| step.in_doubt).sum();
+        report.limit(in_doubt <= max, format!("{in_doubt} may have been done, {max} at most"));
+    }
     let turned_away = climb.turned_away_p99_ms();
     if limits.turned_away_p99_ms_max.is_some() && turned_away == 0.0 {
         report.limits_missed.push("nobody was turned away".to_owned());

@@ -9,25 +9,32 @@ use crate::scenario::Stairs;
 /// What became of a stage of stairs so far.
 pub struct Stage {
     seconds: f64,
-    /// What is answered by then is in good time.
-    in_time_us: u64,
+    /// What takes no longer is in good time.
+    latency_us_max: u64,
     in_time: u64,
+    /// In good time, and before the stage was over: what is answered behind it would count for more
+    /// seconds than the stage has.
+    achieved: u64,
+    in_doubt: u64,
     turned_away: Latencies,
 }
 
 impl Stage {
     /// Nothing yet.
     pub fn new(stairs: &Stairs) -> anyhow::Result<Self> {
-        let in_time_us = (stairs.p99_ms_max * 1_000.0 + stairs.seconds * 1e6) as u64;
+        let latency_us_max = (stairs.p99_ms_max * 1_000.0) as u64;
         let (seconds, turned_away) = (stairs.seconds, Latencies::new()?);
-        Ok(Self { seconds, in_time_us, in_time: 0, turned_away })
+        Ok(Self { seconds, latency_us_max, in_time: 0, achieved: 0, in_doubt: 0, turned_away })
     }
 
     /// Counts a record.
     pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
-        let is_in_time = record.timing.answered_at_us <= self.in_time_us;
-        let is_acknowledged = record.outcome() == Outcome::Acknowledged;
-        self.in_time += u64::from(is_acknowledged && is_in_time);
+        let is_in_time = record.outcome() == Outcome::Acknowledged
+            && record.timing.latency_us <= self.latency_us_max;
+        let is_within = record.timing.answered_at_us as f64 <= self.seconds * 1e6;
+        self.in_time += u64::from(is_in_time);
+        self.achieved += u64::from(is_in_time && is_within);
+        self.in_doubt += u64::from(record.is_in_doubt());
         match record.answers.last() {
             Some(last) if Answer::asks_to_retry(last) => {
                 self.turned_away.add(record.timing.latency_us)
@@ -43,7 +50,7 @@ impl Stage {
         let turned_away = self.turned_away.percentiles();
         Step {
             offered: count as f64 / self.seconds,
-            achieved: self.in_time as f64 / self.seconds,
+            achieved: self.achieved as f64 / self.seconds,
             p50_ms: latencies.quantile_ms(0.5),
             p99_ms: latencies.quantile_ms(0.99),
             p999_ms: latencies.quantile_ms(0.999),
@@ -51,6 +58,7 @@ impl Stage {
             goodput: self.in_time as f64 / count.max(1) as f64,
             turned_away: turned_away.count as f64 / self.seconds,
             turned_away_p99_ms: turned_away.p99_ms,
+            in_doubt: self.in_doubt,
             over: None,
         }
     }

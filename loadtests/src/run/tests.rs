@@ -214,6 +214,7 @@ fn stairs_that_go_on_say_what_is_left_of_the_best_step() {
         report.limits_missed
     };
     let step = |achieved: f64, goodput, turned_away_p99_ms| Step {
+        offered: achieved / goodput,
         achieved,
         goodput,
         turned_away_p99_ms,
