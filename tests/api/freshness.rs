@@ -98,15 +98,19 @@ impl Shop {
         })
     }
 
-    /// Prices change behind the instances' backs, stock through one of them, which then shows it.
-    async fn change(&self, changes: usize) {
+    /// Prices change behind the instances' backs, stock through one of them, which then shows it;
+    /// so often, and until it is over. How often that was.
+    async fn change(&self, changes: usize, is_over: &AtomicBool) -> usize {
         let client = self.database.connect().await;
         let price = "WITH variant AS (SELECT id, product_id FROM variants WHERE sku = $1),
             product AS (UPDATE products SET version = version + 1
                 WHERE id = (SELECT product_id FROM variant))
             UPDATE prices SET amount = amount + 1
             WHERE variant_id = (SELECT id FROM variant)";
-        for number in 0..changes {
+        for number in 0.. {
+            if number >= changes && is_over.load(Ordering::Relaxed) {
+                return number;
+            }
             let product = number % PRODUCTS;
             let (sku, log) = (format!("S{product}"), &self.log[product]);
             let mut seen = log.last();
@@ -125,6 +129,7 @@ impl Shop {
             }
             sleep(Duration::from_millis(8)).await;
         }
+        unreachable!("numbers do not end")
     }
 
     /// Reads products one by one and in lists, by turns, until the changes are over.
@@ -171,7 +176,12 @@ impl Shop {
         let begin = Instant::now();
         let readers: Vec<_> =
             (0..readers).map(|reader| tokio::spawn(self.clone().read(reader))).collect();
-        tokio::join!(self.change(changes), meanwhile);
+        let is_over = AtomicBool::default();
+        let meanwhile = async {
+            meanwhile.await;
+            is_over.store(true, Ordering::Relaxed);
+        };
+        let (changes, ()) = tokio::join!(self.change(changes, &is_over), meanwhile);
         let took = begin.elapsed();
         self.is_over.store(true, Ordering::Relaxed);
         let count = readers.len();
@@ -214,6 +224,7 @@ async fn while_redis_is_killed_nobody_sees_what_is_old_or_goes_back() {
         pair.kill_redis();
         sleep(Duration::from_secs(3)).await;
         pair.start_redis();
+        sleep(Duration::from_secs(1)).await;
     };
     shop.look("Redis killed", outage).await;
     let up = shop.apps[0].get("/readyz").await.ok(200);

@@ -52,11 +52,11 @@ async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
     let (keyed, bare): (Vec<Told>, Vec<Told>) =
         tokens.iter().map(|_| (Told::default(), Told::default())).unzip();
     let answered = AtomicI64::new(0);
-    let (url, pid) = (killed.url.clone(), killed.pid().to_string());
+    let url = &killed.url;
     let until = Instant::now() + Duration::from_secs(5);
     let shopper = |n: usize| {
         let (token, keyed, bare) = (&tokens[n % 4], &keyed[n % 4], &bare[n % 4]);
-        let (survivor, answered, url) = (&survivor, &answered, &url);
+        let (survivor, answered) = (&survivor, &answered);
         async move {
             for turn in 0.. {
                 if Instant::now() > until || answered.load(Ordering::Relaxed) > 2_500 {
@@ -92,8 +92,7 @@ async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
         while answered.load(Ordering::Relaxed) < 800 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let kill = std::process::Command::new("kill").args(["-s", "KILL", &pid]).status();
-        assert!(kill.unwrap().success());
+        killed.signal("KILL");
     };
     tokio::join!(join_all((0..32).map(shopper)), kill);
     killed.kill();

@@ -96,7 +96,7 @@ async fn clocks_that_jump_lose_and_double_nothing() {
         };
         tokio::join!(sale.sell(200, Arrivals::Rate(200.0)), step);
     }
-    let checked = sale.settled("steps of the clocks, 20 minutes either way", steps, &app).await;
+    let checked = sale.settled("steps of the clocks, 20 minutes either way", &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (200 * steps as u64, 0));
 }
 

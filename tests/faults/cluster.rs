@@ -122,6 +122,8 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     let failovers = times("FAILOVERS", 1);
     let mut sold = sale().await;
     sold.patience = Duration::from_secs(1);
+    // Whoever held the leader's key last keeps it until its time is over.
+    sold.silence_max = Duration::from_secs(60);
     for round in 0..failovers {
         // With only the network gone there are two for a while, and one is wrong: that comes first.
         let failover = lose_a_primary(round % 2 == 1, sold.strikes.clone());
@@ -130,8 +132,8 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     }
     let met = sold.met();
     assert!(met > 50 * failovers, "only {met} buyers met a failover");
-    let checked = sold.settled("failover by Patroni", failovers, shop).await;
-    assert!(sold.in_doubt > 0, "nobody was left without an answer");
+    let checked = sold.settled("failover by Patroni", shop).await;
+    assert!(sold.left_open > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900 * failovers as u64, 0));
 
     let mut sold = sale().await;
@@ -146,7 +148,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
         let outage = cut_an_instance_off(&host, sold.strikes.clone());
         tokio::join!(sold.sell(600, Arrivals::Rate(100.0)), outage);
     }
-    let checked = sold.settled("one of three instances is cut off", cuts, shop).await;
+    let checked = sold.settled("one of three instances is cut off", shop).await;
     assert_eq!((checked.acknowledged, checked.unknown), (600 * cuts as u64, 0));
 
     let mut sold = sale().await;
@@ -157,6 +159,6 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     }
     // Nobody needs Redis to buy.
     sold.assert_nobody_noticed();
-    let checked = sold.settled("the primary Redis is cut off", cuts_min, shop).await;
+    let checked = sold.settled("the primary Redis is cut off", shop).await;
     assert_eq!((checked.acknowledged, checked.unknown), (600 * cuts_min as u64, 0));
 }

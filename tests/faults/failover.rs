@@ -35,7 +35,7 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     tokio::join!(sale.sell(1_200, Arrivals::Rate(200.0)), failover);
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met the failover");
-    let checked = sale.settled("failover to a synchronous standby", 1, &second).await;
+    let checked = sale.settled("failover to a synchronous standby", &second).await;
     assert_eq!((checked.acknowledged, checked.unknown), (1_200, 0));
     assert!(sale.unanswered > 0, "no payment was on its way");
 }
@@ -63,7 +63,7 @@ async fn a_primary_that_hangs_with_its_connections_open_is_left_when_another_tak
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met the failover");
     let fault = "failover from a primary whose processes stand still";
-    let checked = sale.settled(fault, 1, &apps[1]).await;
+    let checked = sale.settled(fault, &apps[1]).await;
     assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
     // Also what is asked seldom, and what works by itself: retention, the pulse, and two lanes;
     // those of carts come when they are needed.

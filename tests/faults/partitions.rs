@@ -94,7 +94,9 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
     finish(database, &[]).await;
     let divided = "SELECT count(*) FROM pg_class WHERE relkind = 'p' AND relname = ANY($1)";
     assert_eq!(database.number_for(divided, &[&&TABLES[..]]).await, 5);
-    sale.settled("kill -9 of `doorbuster partitions`", kills, &app).await;
+    let checked = sale.settled("kill -9 of `doorbuster partitions`", &app).await;
+    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    assert!(kills > 0, "it was not killed");
 
     let orders = database.number("SELECT count(*) FROM orders").await;
     // In half a year; events stay, because `verify` wants those of the last day.

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What was counted, but for the fault and how often it struck.
+/// What was counted of a fault.
 #[derive(Debug, Default)]
 pub struct Row {
+    /// How often it struck while an order was under way, of how often it struck in all.
+    pub strikes: (usize, usize),
     /// Who wanted to buy.
     pub buyers: usize,
     /// What has reached an instance or may have, before everybody asked once more.
@@ -64,6 +66,10 @@ impl fmt::Display for Row {
         let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
         let back_after = self.back_after.map_or_else(|| "–".to_owned(), seconds);
         let (silence, wait) = (seconds(self.silence), seconds(self.wait));
+        match self.strikes {
+            (met, all) if met == all => write!(f, "| {met} ")?,
+            (met, all) => write!(f, "| {met} of {all} ")?,
+        }
         write!(f, "| {buyers} | {requests} | {acknowledged} | {refused} | {turned_away} ")?;
         write!(f, "| {in_doubt} | {left_open} | {unanswered} | {under_way} ")?;
         write!(f, "| {unknown_in_the_end} | {lost} | {doubled} | {oversold} | {looks} ")?;

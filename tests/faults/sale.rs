@@ -43,8 +43,8 @@ pub struct Sale {
     pub run: Run,
     /// What was known before everybody asked once more.
     pub open: Checked,
-    /// How many buyers did not know, before everybody asked once more.
-    pub in_doubt: usize,
+    /// How many buyers had no answer, or one that leaves it open, to what was under way at a strike.
+    pub left_open: usize,
     /// How many orders were made by attempts that nobody had answered by then.
     pub unanswered: usize,
     /// Whether a balancer asks another instance when one does not know, and shows its answer alone.
@@ -55,6 +55,8 @@ pub struct Sale {
     pub dice: StdRng,
     /// When the fault struck.
     pub strikes: Strikes,
+    /// The longest that nobody may be acknowledged, whatever strikes.
+    pub silence_max: Duration,
     shoppers: Vec<Shopper>,
     /// The longest time in which nobody was acknowledged.
     silence: Duration,
@@ -81,12 +83,13 @@ impl Sale {
             settings,
             run: Run::default(),
             open: Checked::default(),
-            in_doubt: 0,
+            left_open: 0,
             unanswered: 0,
             is_behind_a_balancer: false,
             all_may_know: false,
             dice: StdRng::seed_from_u64(seed),
             strikes: Strikes::default(),
+            silence_max: Duration::from_secs(20),
             shoppers: Vec::new(),
             silence: Duration::ZERO,
             periods: Vec::new(),
@@ -212,22 +215,34 @@ impl Sale {
         let mut replays: BTreeMap<String, _> =
             replays.into_iter().map(|record| (record.key, record.answers)).collect();
         for record in &mut records {
-            record.answers.extend(replays.remove(&record.key).unwrap());
+            let told = replays.remove(&record.key).unwrap();
+            let is_open = |last: &Answer| last.leaves_it_open() || last.asks_to_retry();
+            assert!(
+                told.last().is_some_and(|last| !is_open(last)),
+                "{} has no final answer",
+                record.key
+            );
+            record.answers.extend(told);
         }
     }
 
     /// Judges while some answers are unknown; then everybody asks once more, and it is judged
-    /// again. Adds what happened so often to the table of faults.
-    pub async fn settled(&mut self, fault: &str, times: usize, app: &App) -> Checked {
+    /// again. Adds what happened to the table of faults.
+    pub async fn settled(&mut self, fault: &str, app: &App) -> Checked {
         self.open = self.judged().await;
         self.unanswered = self.made_unanswered();
-        self.in_doubt = self.run.records.iter().filter(|one| one.is_in_doubt()).count();
-        let misled = self.open.turned_away_with_order;
-        assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told nothing was begun");
+        self.left_open = self.struck(Record::was_left_open);
         let looks = self.looks().unwrap();
         assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
         let mut row = Row { looks: looks.iter().sum(), ..self.row() };
-        assert!(row.under_way > 0, "no order was under way when it struck");
+        assert!(row.strikes.0 > 0, "no order was under way when it struck");
+        let is_back = self.strikes.are_over_for(&self.periods, &self.served());
+        assert!(is_back, "nobody was acknowledged after it had struck");
+        assert!(
+            self.silence < self.silence_max,
+            "nobody was acknowledged for {:?}",
+            self.silence
+        );
         let is_open = row.left_open > 0 || self.all_may_know || self.met() == 0;
         assert!(is_open, "it was met, and everybody was told what became of it");
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
@@ -237,11 +252,14 @@ impl Sale {
             shopper.look_once_more(&app.url).await;
         }
         let checked = self.judged().await;
+        for Checked { turned_away_with_order: misled, .. } in [self.open, checked] {
+            assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told a lie");
+        }
         row.unknown_in_the_end = checked.unknown;
         row.wrongs = self.wrongs().await;
         self.judge_books().await;
         assert!(row.wrongs.is_nothing(), "{:?}", row.wrongs);
-        println!("| {fault} | {times} {row}");
+        println!("| {fault} {row}");
         checked
     }
 
@@ -251,24 +269,38 @@ impl Sale {
         let requests =
             records.iter().map(|one| one.answers.len() as u64 + one.lost - one.unsent).sum();
         let Checked { acknowledged, refused, unknown, .. } = self.open;
-        let served = records.iter().zip(&self.periods);
-        let served = served.filter(|(one, _)| one.outcome() == Outcome::Acknowledged);
-        let served: Vec<Period> = served.map(|(_, period)| *period).collect();
+        let is_turned_away =
+            |one: &&Record| one.outcome() == Outcome::Unknown && !one.is_in_doubt();
+        let turned_away = records.iter().filter(is_turned_away).count();
         Row {
             buyers: records.len(),
             requests,
             acknowledged,
             refused,
-            turned_away: unknown as usize - self.in_doubt,
-            in_doubt: self.in_doubt,
-            left_open: records.iter().filter(|one| one.was_left_open()).count(),
+            strikes: (self.strikes.met_by(&self.periods), self.strikes.count()),
+            turned_away,
+            in_doubt: unknown as usize - turned_away,
+            left_open: self.left_open,
             unanswered: self.unanswered,
             under_way: self.strikes.under_way(&self.periods),
-            back_after: self.strikes.back_after(&served),
+            back_after: self.strikes.back_after(&self.served()),
             silence: self.silence,
             wait: self.longest_wait(),
             ..Row::default()
         }
+    }
+
+    /// How long the acknowledged orders were under way.
+    fn served(&self) -> Vec<Period> {
+        let served = self.run.records.iter().zip(&self.periods);
+        let served = served.filter(|(one, _)| one.outcome() == Outcome::Acknowledged);
+        served.map(|(_, period)| *period).collect()
+    }
+
+    /// How many buyers this is true of whose order was under way when it struck.
+    fn struck(&self, is_true: impl Fn(&Record) -> bool) -> usize {
+        let records = self.run.records.iter().zip(&self.periods);
+        records.filter(|(one, period)| is_true(one) && self.strikes.meet(period)).count()
     }
 
     /// What is wrong by the orders alone, counted in SQL beside the oracle.
@@ -294,10 +326,15 @@ impl Sale {
         }
     }
 
-    /// Fails if a buyer or a shopper had no answer, or was told to come again.
+    /// Fails unless the first answer to each buyer was the acknowledgement, and no shopper was
+    /// turned away.
     pub fn assert_nobody_noticed(&self) {
-        let noticed = (self.met(), self.turned_shoppers_away());
-        assert_eq!(noticed, (0, 0), "somebody was asked to come again");
+        let is_served = |record: &&Record| match &record.answers[..] {
+            [only] => record.lost == 0 && only.acknowledges(),
+            _ => false,
+        };
+        let served = self.run.records.iter().filter(is_served).count();
+        assert_eq!((served, self.turned_shoppers_away()), (self.run.records.len(), 0));
     }
 
     /// What the provider has collected by its own books, where asking again collects once, is what
@@ -323,11 +360,11 @@ impl Sale {
         Duration::from_micros(longest.unwrap_or(0))
     }
 
-    /// How many buyers met the fault: an attempt had no answer, or was told to come again.
+    /// How many buyers met the fault: an attempt had no answer, one that leaves it open, or was
+    /// told to come again.
     pub fn met(&self) -> usize {
-        let was_hit = |record: &&Record| {
-            record.lost > 0 || record.answers.iter().any(Answer::asks_to_retry)
-        };
+        let is_hit = |answer: &Answer| answer.asks_to_retry() || answer.leaves_it_open();
+        let was_hit = |record: &&Record| record.lost > 0 || record.answers.iter().any(is_hit);
         self.run.records.iter().filter(was_hit).count()
     }
 
@@ -402,11 +439,15 @@ fn period(record: &Record, begun: Instant) -> Period {
     (over - Duration::from_micros(left), over)
 }
 
-/// The longest time between two acknowledgements, or before the first one.
+/// The longest time between two acknowledgements, before the first one, or behind the last one
+/// until nobody wants anything any more.
 fn silence(records: &[Record]) -> Duration {
-    let acknowledged = records.iter().filter(|one| one.outcome() == Outcome::Acknowledged);
-    let mut times: Vec<u64> = acknowledged.map(|one| one.timing.answered_at_us).collect();
-    times.push(0);
+    let ended = |wanted: Outcome| {
+        let of_these = records.iter().filter(move |one| one.outcome() == wanted);
+        of_these.map(|one| one.timing.answered_at_us)
+    };
+    let mut times: Vec<u64> = ended(Outcome::Acknowledged).collect();
+    times.extend([0, ended(Outcome::Unknown).max().unwrap_or(0)]);
     times.sort_unstable();
     let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
     Duration::from_micros(gaps.max().unwrap_or(0))

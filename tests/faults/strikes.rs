@@ -13,8 +13,8 @@ pub struct Strikes(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     periods: Vec<Period>,
-    /// At strikes whose orders were counted when they happened.
-    counted: usize,
+    /// How many orders were under way, for each strike at which they were counted.
+    counted: Vec<usize>,
 }
 
 impl Strikes {
@@ -30,12 +30,36 @@ impl Strikes {
 
     /// It struck while so many orders were under way.
     pub fn counted(&self, under_way: usize) {
-        self.0.lock().unwrap().counted += under_way;
+        self.0.lock().unwrap().counted.push(under_way);
     }
 
     /// How often it has struck.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap().periods.len()
+        let seen = self.0.lock().unwrap();
+        seen.periods.len() + seen.counted.len()
+    }
+
+    /// Whether somebody was acknowledged behind each strike behind which somebody began to buy.
+    pub fn are_over_for(&self, orders: &[Period], acknowledged: &[Period]) -> bool {
+        let seen = self.0.lock().unwrap();
+        seen.periods.iter().all(|(_, until)| {
+            orders.iter().all(|(begun, _)| begun < until)
+                || acknowledged.iter().any(|(_, over)| over > until)
+        })
+    }
+
+    /// How many strikes met one of these orders, or more.
+    pub fn met_by(&self, orders: &[Period]) -> usize {
+        let seen = self.0.lock().unwrap();
+        let met =
+            seen.periods.iter().filter(|strike| orders.iter().any(|one| meets(one, strike)));
+        met.count() + seen.counted.iter().filter(|orders| **orders > 0).count()
+    }
+
+    /// Whether this order was under way at a strike; of those that were counted it is not known.
+    pub fn meet(&self, order: &Period) -> bool {
+        let seen = self.0.lock().unwrap();
+        !seen.counted.is_empty() || seen.periods.iter().any(|strike| meets(order, strike))
     }
 
     /// The longest from the end of a strike to the end of the next of these, with the pauses of
@@ -53,11 +77,13 @@ impl Strikes {
     /// How many of these orders were under way, at all strikes together.
     pub fn under_way(&self, orders: &[Period]) -> usize {
         let seen = self.0.lock().unwrap();
-        let at = |(from, until): &Period| {
-            orders.iter().filter(|(begun, over)| begun <= until && over >= from).count()
-        };
-        seen.counted + seen.periods.iter().map(at).sum::<usize>()
+        let at = |strike: &Period| orders.iter().filter(|order| meets(order, strike)).count();
+        seen.counted.iter().chain(&seen.periods.iter().map(at).collect::<Vec<_>>()).sum()
     }
+}
+
+fn meets((begun, over): &Period, (from, until): &Period) -> bool {
+    begun <= until && over >= from
 }
 
 /// A fault that is not over yet.

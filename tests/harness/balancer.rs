@@ -16,37 +16,38 @@ pub struct Balancer {
 impl Balancer {
     /// nginx with `config/nginx.conf`, but for the addresses.
     pub fn nginx(instances: [&str; 3]) -> Self {
-        Self::start("nginx", "nginx.conf", instances, |file, folder| {
-            // Where users may write who are not root.
-            let text = std::fs::read_to_string(file).unwrap();
-            let text = text.replace("/var/log/nginx", folder.to_str().unwrap());
-            let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-            let paths = temporary.map(|kind| format!("{kind}_temp_path {};", folder.display()));
-            let text = text.replace("http {", &format!("http {{\n{}", paths.join("\n")));
-            std::fs::write(file, text).unwrap();
-            let own = folder.display();
-            let globals = format!("daemon off; pid {own}/pid; error_log {own}/log error;");
-            let mut command = Command::new("nginx");
-            command.args(["-e", &format!("{own}/log"), "-g", &globals, "-c"]).arg(file);
-            command
-        })
+        let mut ground = Ground::new("nginx.conf", instances);
+        // Where users may write who are not root.
+        let own = ground.folder.display();
+        let text = ground.text.replace("/var/log/nginx", &own.to_string());
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let paths = temporary.map(|kind| format!("{kind}_temp_path {own};"));
+        let globals = format!("daemon off; pid {own}/pid; error_log {own}/log error;");
+        let mut command = Command::new("nginx");
+        command.args(["-e", &format!("{own}/log"), "-g", &globals, "-c"]);
+        ground.text = text.replace("http {", &format!("http {{\n{}", paths.join("\n")));
+        ground.start("nginx", command)
     }
 
     /// HAProxy with `config/haproxy.cfg`, but for the addresses.
     pub fn haproxy(instances: [&str; 3]) -> Self {
-        Self::start("HAProxy", "haproxy.cfg", instances, |file, _| {
-            let mut command = Command::new("haproxy");
-            command.args(["-db", "-q", "-f"]).arg(file);
-            command
-        })
+        let mut command = Command::new("haproxy");
+        command.args(["-db", "-q", "-f"]);
+        Ground::new("haproxy.cfg", instances).start("HAProxy", command)
     }
+}
 
-    fn start(
-        name: &'static str,
-        config: &str,
-        [first, second, third]: [&str; 3],
-        command: impl FnOnce(&Path, &Path) -> Command,
-    ) -> Self {
+/// What a balancer needs before it starts.
+struct Ground {
+    port: u16,
+    folder: PathBuf,
+    /// The configuration.
+    text: String,
+}
+
+impl Ground {
+    /// That of the repository, with these instances and a port of its own.
+    fn new(config: &str, [first, second, third]: [&str; 3]) -> Self {
         let port = free_port();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(config);
         let mut text = std::fs::read_to_string(shipped).unwrap();
@@ -63,12 +64,18 @@ impl Balancer {
         let text = text.replace("listen 8000", &format!("listen 127.0.0.1:{port}"));
         let folder = std::env::temp_dir().join(format!("balancer-{port}"));
         std::fs::create_dir(&folder).unwrap();
-        let file = folder.join(config);
+        Self { port, folder, text }
+    }
+
+    /// The configuration is the last argument of the command.
+    fn start(self, name: &'static str, mut command: Command) -> Balancer {
+        let Self { port, folder, text } = self;
+        let file = folder.join("config");
         std::fs::write(&file, text).unwrap();
-        let child = command(&file, &folder).stdin(Stdio::null()).spawn();
+        let child = command.arg(file).stdin(Stdio::null()).spawn();
         let child = child.expect("nginx and haproxy are needed: make proxies");
         until_listening(port, name);
-        Self { name, url: format!("http://127.0.0.1:{port}"), child, folder }
+        Balancer { name, url: format!("http://127.0.0.1:{port}"), child, folder }
     }
 }
 

@@ -108,6 +108,11 @@ fn takes_away(statement: &str, new: &[&str]) -> bool {
     }
 }
 
+/// The table that the statement makes.
+fn made(statement: &str) -> Option<&str> {
+    statement.strip_prefix("create table ")?.split([' ', '(']).next()
+}
+
 fn taking_away(migrations: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for File { path, text } in migrations {
@@ -123,12 +128,7 @@ fn taking_away(migrations: &[File]) -> Vec<Finding> {
         if number < ROLLED_OUT_SINCE || is_raised {
             continue;
         }
-        let made = |statement: &String| {
-            let name = statement.strip_prefix("create table ")?.split([' ', '(']).next()?;
-            Some(name.to_owned())
-        };
-        let made: Vec<String> = statements.iter().filter_map(made).collect();
-        let new: Vec<&str> = made.iter().map(String::as_str).collect();
+        let new: Vec<&str> = statements.iter().filter_map(|statement| made(statement)).collect();
         for statement in statements.iter().filter(|statement| takes_away(statement, &new)) {
             let what = format!(
                 "`{statement}` takes away what older binaries use, or holds them up: let a later \
