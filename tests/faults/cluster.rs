@@ -127,14 +127,14 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     for round in 0..failovers {
         // With only the network gone there are two for a while, and one is wrong: that comes first.
         let failover = lose_a_primary(round % 2 == 1, sold.strikes.clone());
-        tokio::join!(sold.sell(900, Arrivals::Rate(30.0)), failover);
+        tokio::join!(sold.sell(600, Arrivals::Rate(20.0)), failover);
         Cluster::until(&["ready"], "").await;
     }
     let met = sold.met();
     assert!(met > 50 * failovers, "only {met} buyers met a failover");
     let checked = sold.settled("failover by Patroni", shop).await;
     assert!(sold.left_open > 0, "nobody was left without an answer");
-    assert_eq!((checked.acknowledged, checked.unknown), (900 * failovers as u64, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (600 * failovers as u64, 0));
 
     let mut sold = sale().await;
     sold.patience = Duration::from_secs(1);
@@ -146,19 +146,19 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
         Cluster::until(&["ready"], "").await;
         let host = format!("app{}", sold.dice.random_range(1..=3));
         let outage = cut_an_instance_off(&host, sold.strikes.clone());
-        tokio::join!(sold.sell(600, Arrivals::Rate(100.0)), outage);
+        tokio::join!(sold.sell(360, Arrivals::Rate(60.0)), outage);
     }
     let checked = sold.settled("one of three instances is cut off", shop).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600 * cuts as u64, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (360 * cuts as u64, 0));
 
     let mut sold = sale().await;
     for _ in 0..cuts_min {
         Cluster::until(&["ready"], "").await;
         let outage = cut_redis_off(sold.strikes.clone());
-        tokio::join!(sold.sell(600, Arrivals::Rate(100.0)), outage);
+        tokio::join!(sold.sell(360, Arrivals::Rate(60.0)), outage);
     }
     // Nobody needs Redis to buy.
     sold.assert_nobody_noticed();
     let checked = sold.settled("the primary Redis is cut off", shop).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600 * cuts_min as u64, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (360 * cuts_min as u64, 0));
 }

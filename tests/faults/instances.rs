@@ -17,12 +17,12 @@ async fn kill_one_of_two(provider: Provider) {
     let killed = App::start().await;
     let survivor = App::with(&killed.database, &[]).await;
     let mut sale = Sale::at(&[&killed, &survivor], provider, 64);
-    sale.offer(1, 1_000).await;
+    sale.offer(1, 500).await;
     sale.let_shoppers_in(&survivor).await;
-    let after = sale.dice.random_range(50..300);
+    let after = sale.dice.random_range(50..150);
     let kill = Arc::new(KillSwitch::new(0, killed.pid() as u32, after, 20));
     sale.settings.kill = Some(kill.clone());
-    sale.sell(2_500, Arrivals::Unpaced).await;
+    sale.sell(1_250, Arrivals::Unpaced).await;
     let shot = kill.shot().unwrap();
     println!("{shot:?}");
     sale.strikes.counted(shot.in_flight);
@@ -32,13 +32,13 @@ async fn kill_one_of_two(provider: Provider) {
     assert!(cut.iter().any(|record| record.outcome() == Outcome::Acknowledged));
     let fault = format!("kill -9 while the last units go, {provider:?}");
     let checked = sale.settled(&fault, &survivor).await;
-    assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (1_000, 1_500, 0));
+    assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (500, 750, 0));
     assert!(sale.left_open > 0, "nobody was left without an answer");
     // Who is asked for money has an order already.
     assert!(provider == Provider::Manual || sale.unanswered > 0, "no payment was on its way");
     assert_eq!(sale.judged_by_the_api().await, checked);
     let sku = sale.run.supplied.keys().next().unwrap();
-    assert_eq!(survivor.level(sku).await, [1_000, 0, 0, 1_000]);
+    assert_eq!(survivor.level(sku).await, [500, 0, 0, 500]);
 }
 
 #[tokio::test]

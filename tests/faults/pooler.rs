@@ -91,10 +91,10 @@ async fn a_pooler_that_dies_takes_connections_with_it_and_nothing_else() {
             pooler.start_again();
         }
     };
-    tokio::join!(sale.sell(800, Arrivals::Rate(200.0)), deaths);
+    tokio::join!(sale.sell(400, Arrivals::Rate(100.0)), deaths);
     let met = sale.met();
     assert!(met > 10, "only {met} buyers met it");
     let checked = sale.settled("kill -9 of pgbouncer", &app).await;
     assert!(sale.left_open > 0, "nobody was left without an answer");
-    assert_eq!((checked.acknowledged, checked.unknown), (800, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (400, 0));
 }

@@ -80,7 +80,7 @@ async fn sell_through_a_rollout(balancer: fn([&str; 3]) -> Balancer) {
             }
         };
         // Many at once, so that batches and payments are in the midst of it.
-        tokio::join!(sale.sell(450, Arrivals::Rate(150.0)), filling);
+        tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), filling);
     }
     let apps = rolling.await.unwrap();
     let sent = sale.run.records.len() as u64;

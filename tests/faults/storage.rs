@@ -73,18 +73,18 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
             pair.start_postgres().await;
         }
     };
-    tokio::join!(sale.sell(3_600, Arrivals::Rate(400.0)), outage);
+    tokio::join!(sale.sell(900, Arrivals::Rate(100.0)), outage);
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met it: the disk was not full");
     assert!(sale.run.records.iter().any(Record::was_left_open), "no commit was on its way");
     let checked = sale.settled("full disk", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (3_600, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 
 #[tokio::test]
 async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() {
     // Connections that are ended have commits on their way.
-    let flush = SlowFlush::by("20000");
+    let flush = SlowFlush::by("40000");
     let pair = Pair::start_with("connections", &flush.environment());
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[]).await;
@@ -118,13 +118,13 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
         assert!(refused > 10, "only {refused} connections were refused");
         hoard.len()
     };
-    let (_, hoarded) = tokio::join!(sale.sell(1_800, Arrivals::Rate(200.0)), hoarding);
+    let (_, hoarded) = tokio::join!(sale.sell(900, Arrivals::Rate(100.0)), hoarding);
     let met = sale.met();
     println!("{hoarded} connections were taken away");
     assert!(met > 50, "only {met} buyers met it");
     let checked = sale.settled("no connection to be had", &app).await;
     assert!(sale.left_open > 0, "nobody was left without an answer");
-    assert_eq!((checked.acknowledged, checked.unknown), (1_800, 0));
+    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 
 #[tokio::test]
