@@ -36,9 +36,9 @@ impl Doubt {
 
 /// How long a batch waits for a lock.
 const LOCK_MAX: Duration = Duration::from_secs(2);
-/// The same for a part of one that has waited so long: somewhere in it is who waits for longer, and
-/// behind it are others, who need not.
-const LOCK_MAX_HELD: Duration = Duration::from_millis(100);
+/// The same for a part of one that has waited so long, and for the next ones as long as somebody
+/// waits: behind them are others, who need not.
+const LOCK_MAX_HELD: Duration = Duration::from_millis(250);
 
 /// A batch that is not answered yet.
 #[derive(Debug, Clone)]
@@ -99,6 +99,8 @@ impl<E> Attempt<E> {
             Class::Guard if self.form == Form::Optimistic => {
                 vec![Next::Again(Self { runs: 0, ..self.exact() })]
             }
+            // Nothing is done in between: what a lane did before is known to what it does next.
+            Class::Held if self.doubt != Doubt::None => vec![Next::Again(self)],
             Class::Held if self.batch.len() < 2 => vec![Next::Later(self.held())],
             Class::Held => self.held().halved(),
             Class::Guard | Class::Retry if self.runs < attempts_max => vec![Next::Again(self)],
@@ -192,10 +194,15 @@ mod tests {
             }
         };
         assert_eq!((&alone.batch[..], open.len()), (&[5][..], 0));
-        assert!(waited < Duration::from_secs(3), "{waited:?}");
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
+        let doubt = Attempt { doubt: Doubt::Lost, ..alone.clone() };
         assert!(
             matches!(alone.after(Class::Held, 3)[..], [Next::Later(_)]),
             "until its deadline"
+        );
+        assert!(
+            matches!(doubt.after(Class::Held, 3)[..], [Next::Again(_)]),
+            "nothing in between"
         );
     }
 

@@ -26,7 +26,7 @@ pub use work::{Form, Weight, Work};
 use crate::error::{Code, Problem};
 use crate::metrics;
 use crate::postgres::{Postgres, class, describe, unavailable};
-use intake::{Intake, Turns};
+use intake::{Intake, Turn, Turns};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -256,17 +256,7 @@ impl<W: Work> Runner<W> {
                 tokio::time::sleep(RECONNECT_PAUSE).await;
                 continue;
             }
-            let batch = match self.held.pop_front() {
-                None => lane.intake.lock().await.next(&lane, rested.into()).await,
-                Some(attempt) => {
-                    self.settle(attempt).await;
-                    // If another lane has the lock, it waits for a batch itself.
-                    let intake = lane.intake.try_lock();
-                    Some(intake.ok().and_then(|mut one| one.ready(&lane)).unwrap_or_default())
-                }
-            };
-            let Some(batch) = batch else { break };
-            let _turn = lane.turns.leave();
+            let Some((batch, _turn)) = self.next(rested).await else { break };
             let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
             let batch = self.in_time(batch, &late);
             if batch.is_empty() {
@@ -275,7 +265,8 @@ impl<W: Work> Runner<W> {
             if self.connect().await {
                 let (left, entries) = (Instant::now(), batch.len());
                 let form = lane.work.form(&batch);
-                self.settle(Attempt::new(batch, form)).await;
+                let is_held = !self.held.is_empty();
+                self.settle(Attempt { is_held, ..Attempt::new(batch, form) }).await;
                 rested = Instant::now() + lane.limits.rest(entries, left.elapsed());
             } else {
                 batch.into_iter().for_each(|entry| lane.work.answer(entry, Err(unavailable())));
@@ -283,11 +274,26 @@ impl<W: Work> Runner<W> {
         }
     }
 
-    /// Runs the batch until each of its entries is answered.
+    /// The next batch, which is on its way then; an empty one after another run of somebody who
+    /// waits for a lock, if nobody else waits. `None` once the journal is closed and empty.
+    async fn next(&mut self, rested: Instant) -> Option<(Vec<W::Entry>, Turn)> {
+        let lane = self.lane.clone();
+        let Some(attempt) = self.held.pop_front() else {
+            let mut intake = lane.intake.lock().await;
+            let batch = intake.next(&lane, rested.into()).await?;
+            return Some((batch, lane.turns.leave()));
+        };
+        self.settle(attempt).await;
+        // If another lane has the intake, it takes what comes.
+        let ready = lane.intake.try_lock().ok().and_then(|mut intake| intake.ready(&lane));
+        Some((ready.unwrap_or_default(), lane.turns.leave()))
+    }
+
+    /// Runs the batch until each of its entries is answered, or waits for a lock alone.
     async fn settle(&mut self, attempt: Attempt<W::Entry>) {
         let mut open = vec![attempt];
         while let Some(mut attempt) = open.pop() {
-            if attempt.runs > 0 {
+            if attempt.runs > 0 || attempt.is_held {
                 attempt.batch = self.in_time(attempt.batch, &Problem::unknown_outcome());
             }
             if attempt.batch.is_empty() {
@@ -412,7 +418,11 @@ impl<W: Work> Runner<W> {
     }
 
     /// While the database is away nothing waits in the queue; true when the journal is closed.
-    async fn refuse_waiting(&self) -> bool {
+    async fn refuse_waiting(&mut self) -> bool {
+        // None of them is in doubt.
+        for entry in self.held.drain(..).flat_map(|attempt| attempt.batch) {
+            self.lane.work.answer(entry, Err(unavailable()));
+        }
         // Another lane may sit in `next` with the lock: then it is connected and takes them.
         let Ok(mut intake) = self.lane.intake.try_lock() else { return false };
         if self.lane.connected.load(Ordering::Relaxed) > 0 {

@@ -9,10 +9,9 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
-/// What holds for every transaction of a lane. Batches touch a few
-/// rows by their keys: planned on a fresh database, joins would scan whole tables until the next
-/// ANALYZE; and planned anew, which PostgreSQL thinks worth its while for short arrays, a small
-/// batch would cost a third more.
+/// What holds for every transaction of a lane. Batches touch a few rows by their keys: planned on a
+/// fresh database, joins would scan whole tables until the next ANALYZE; and planned anew, which
+/// PostgreSQL thinks worth its while for short arrays, a small batch would cost a third more.
 const SETTINGS: &str =
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET plan_cache_mode = force_generic_plan";

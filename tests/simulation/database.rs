@@ -335,7 +335,7 @@ impl Database {
                 let row = self.stock.get(&to.stock).ok_or(Class::Guard)?;
                 let level = levels.entry(to.stock).or_insert(row.level);
                 *level = level.after(to.delta).ok_or(Class::Guard)?;
-                if to.offer_version != 0 && to.offer_version != row.offer_version {
+                if to.offer_version.is_some_and(|version| version != row.offer_version) {
                     return Err(Class::Guard);
                 }
             }
