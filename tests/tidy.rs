@@ -83,6 +83,7 @@ const MAY_ASK_ALL_SHARDS: &[(&str, &str)] = &[
     ("src/order/store/erase.rs", "is_waiting"),
     ("src/order/store/erase.rs", "page_of_shopper"),
     ("src/order/store/erase.rs", "redact_page"),
+    ("src/order/store/erase.rs", "untie"),
     ("src/order/store/export.rs", "lines"),
     ("src/order/store/export.rs", "orders"),
     ("src/order/store/hand_over.rs", "hand_over"),

@@ -282,8 +282,8 @@ pub struct Move {
     pub delta: Level,
     /// Why.
     pub cause: Cause,
-    /// The version that its offer must have; 0 if any will do.
-    pub offer_version: i64,
+    /// The version that its offer must have, if it matters.
+    pub offer_version: Option<i64>,
 }
 
 impl Write {
@@ -296,7 +296,7 @@ impl Write {
                 stock: line.stock,
                 delta: movement.delta(line.quantity),
                 cause,
-                offer_version: if is_sold_now { line.offer_version } else { 0 },
+                offer_version: is_sold_now.then_some(line.offer_version),
             })
         })
     }

@@ -196,8 +196,9 @@ pub async fn delete_customer(
     sessions: web::Data<Sessions>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    let ended = erasure::erase(&postgres.writers, me.customer).await?;
+    let (ended, found) = erasure::erase(&postgres.writers, me.customer).await?;
     let mut response = gone(&sessions, ended).await?;
+    erasure::erase_the_rest(&postgres.writers, me.customer, &found).await;
     response.add_cookie(&no_cookie()).map_err(Problem::internal)?;
     Ok(response)
 }

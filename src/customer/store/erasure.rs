@@ -25,9 +25,12 @@ pub struct Erasure {
     pub is_last: bool,
 }
 
-/// Erases the customer; at once, but for the orders beyond the newest. Tells the tokens of their
-/// sessions.
-pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash>, Problem> {
+/// Erases the customer, with as many orders as are changed at once. Tells the tokens of their
+/// sessions, and those orders.
+pub async fn erase(
+    writers: &Pool,
+    customer: CustomerId,
+) -> Result<(Vec<TokenHash>, Vec<OrderId>), Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
     let found = page(&transaction, customer, None).await?;
@@ -38,25 +41,28 @@ pub async fn erase(writers: &Pool, customer: CustomerId) -> Result<Vec<TokenHash
     locked.ok_or_else(session::unauthorized)?;
     let ended = session::erase(&transaction, customer).await?;
     cart::store::erase(&transaction, shopper(customer)).await?;
-    orders::erase(&transaction, &found, false).await?;
+    orders::erase(&transaction, &found).await?;
     mail::store::erase(&transaction, customer.uuid()).await?;
     // Addresses and tokens go with it.
     transaction.execute("DELETE FROM customers WHERE id = $1", &[&customer.uuid()]).await?;
     let sql = "INSERT INTO erasures (customer_id) VALUES ($1)";
     transaction.execute(sql, &[&customer.uuid()]).await?;
     commit(transaction).await?;
-    drop(client);
-    let others = async {
-        orders::redact(writers, &found, Turn::IfFree).await?;
-        match found.last().filter(|_| is_full(&found)) {
-            Some(last) => scrub(writers, customer, Some(*last), false, Turn::IfFree).await,
+    Ok((ended, found))
+}
+
+/// Erases the orders behind these, and what others' keys show. What fails is left to the eraser.
+pub async fn erase_the_rest(writers: &Pool, customer: CustomerId, found: &[OrderId]) {
+    let rest = async {
+        orders::redact(writers, found, Turn::IfFree).await?;
+        match found.last().filter(|_| is_full(found)) {
+            Some(last) => scrub(writers, customer, Some(*last), Turn::IfFree).await,
             None => Ok(()),
         }
     };
-    if let Err(problem) = others.await {
+    if let Err(problem) = rest.await {
         tracing::warn!(%problem, "the rest of an erasure is left to the eraser");
     }
-    Ok(ended)
 }
 
 /// Takes the erasures that are due; nobody else looks after them for ten minutes.
@@ -75,13 +81,15 @@ pub async fn take_due(writers: &Pool, limit: i64) -> Result<Vec<Erasure>, Proble
     Ok(due.collect())
 }
 
-/// Erases what came after the customer. The last time the entry goes too, unless a payment
-/// provider had still to answer before: its answer may have brought a reply along.
+/// Erases what came after the customer. The last time the tie between the orders goes too, and then
+/// the entry, unless a payment provider had still to answer before: its answer may have brought a
+/// reply along.
 pub async fn finish(writers: &Pool, erasure: &Erasure) -> Result<(), Problem> {
     let Erasure { customer, is_last } = *erasure;
     let is_last = is_last && !orders::is_waiting(writers, shopper(customer)).await?;
-    scrub(writers, customer, None, is_last, Turn::Waits).await?;
+    scrub(writers, customer, None, Turn::Waits).await?;
     if is_last {
+        orders::untie(writers, shopper(customer)).await?;
         let sql = "DELETE FROM erasures WHERE customer_id = $1";
         writers.get().await?.execute(sql, &[&customer.uuid()]).await?;
     }
@@ -93,7 +101,6 @@ async fn scrub(
     writers: &Pool,
     customer: CustomerId,
     mut after: Option<OrderId>,
-    is_last: bool,
     turn: Turn,
 ) -> Result<(), Problem> {
     loop {
@@ -101,7 +108,7 @@ async fn scrub(
         let transaction = begin(&mut client).await?;
         let found = page(&transaction, customer, after).await?;
         idempotency::erase(&transaction, &customer_scope(customer)).await?;
-        orders::erase(&transaction, &found, is_last).await?;
+        orders::erase(&transaction, &found).await?;
         commit(transaction).await?;
         drop(client);
         orders::redact(writers, &found, turn).await?;

@@ -56,7 +56,7 @@ const KEYS: i64 = 20_000;
 
 /// Takes the person out of the saved replies that show these orders, whoever holds the key. All
 /// keys are looked at: this is rare, and no reason for an index on what every order writes.
-/// Transactions are short, because an order whose key is locked takes its whole batch along.
+/// Transactions are short, because an order whose key is locked holds its batch up.
 pub async fn redact(writers: &Pool, orders: &[OrderId], turn: Turn) -> Result<(), Problem> {
     if orders.is_empty() {
         return Ok(());
@@ -117,13 +117,18 @@ pub async fn is_waiting(readers: &Pool, shopper: ShopperId) -> Result<bool, Prob
     Ok(client.query_one(sql, &[&shopper.uuid()]).await?.get(0))
 }
 
+/// Cuts the tie between the orders of a shopper, a page of them in each transaction.
+pub async fn untie(writers: &Pool, shopper: ShopperId) -> Result<(), Problem> {
+    let sql = "UPDATE orders SET shopper_id = NULL WHERE id IN (
+                   SELECT id FROM orders WHERE shopper_id = $1 ORDER BY id LIMIT 500 FOR UPDATE)";
+    let client = writers.get().await?;
+    while client.execute(sql, &[&shopper.uuid()]).await? > 0 {}
+    Ok(())
+}
+
 /// Takes the person out of these orders. What a provider needs for a payment that it has not
-/// answered stays until it has; `is_last` cuts the tie between the orders.
-pub async fn erase(
-    transaction: &Transaction<'_>,
-    orders: &[OrderId],
-    is_last: bool,
-) -> Result<(), Problem> {
+/// answered stays until it has.
+pub async fn erase(transaction: &Transaction<'_>, orders: &[OrderId]) -> Result<(), Problem> {
     let ids: Vec<Uuid> = orders.iter().map(|order| order.uuid()).collect();
     let lock = "SELECT FROM orders WHERE id = ANY($1) ORDER BY id FOR UPDATE";
     transaction.query(lock, &[&ids]).await?;
@@ -132,9 +137,8 @@ pub async fn erase(
     transaction.execute(sql, &[&ids]).await?;
     let sql = "UPDATE orders SET email = $2, cancel_reason = NULL,
                    shipping_address = jsonb_build_object('name', $3::text, 'line1', $3::text,
-                       'city', $3::text, 'country', shipping_address->'country'),
-                   shopper_id = CASE WHEN $4 THEN NULL ELSE shopper_id END
+                       'city', $3::text, 'country', shipping_address->'country')
                WHERE id = ANY($1)";
-    transaction.execute(sql, &[&ids, &EMAIL, &TEXT, &is_last]).await?;
+    transaction.execute(sql, &[&ids, &EMAIL, &TEXT]).await?;
     Ok(())
 }

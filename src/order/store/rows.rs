@@ -159,7 +159,7 @@ impl<'d> Rows<'d> {
             sum.available += delta.available;
             sum.held += delta.held;
             sum.sold += delta.sold;
-            *version = (*version).max(offer_version);
+            *version = (*version).max(offer_version.unwrap_or(0));
             self.ledger.push(stock, cause, order, delta);
         }
         self.outbox.aggregate.push(order);
