@@ -68,7 +68,7 @@ async fn whoever_pays_while_the_price_changes_has_bought_at_the_old_one() {
     let order = paid_with("delay_2s", &[("A", 1)]);
     let (placed, ()) = tokio::join!(app.place(&order), change);
     let placed = placed.ok(201);
-    assert_eq!((&placed["status"], &placed["subtotal"]), (&json!("paid"), &json!(100)));
+    assert_eq!((&placed["status"], &placed["subtotal"]), (&json!("paid"), &gbp(100)));
     let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
     assert!(!metrics.contains("doorbuster_journal_retries_total"), "{metrics}");
     app.database.assert_clean();

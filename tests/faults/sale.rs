@@ -43,7 +43,8 @@ pub struct Sale {
     pub run: Run,
     /// What was known before everybody asked once more.
     pub open: Checked,
-    /// How many buyers had no answer, or one that leaves it open, to what was under way at a strike.
+    /// How many buyers had no answer, or one that leaves it open, to what was under way at a
+    /// strike.
     pub left_open: usize,
     /// How many orders were made by attempts that nobody had answered by then.
     pub unanswered: usize,

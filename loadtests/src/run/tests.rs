@@ -163,11 +163,12 @@ fn a_soak_that_gets_slower_is_found() {
 fn the_knee_is_the_last_step_that_kept_up() {
     let stairs = scenario("stairs", &["stairs.seconds=1", "thresholds.knee_per_second_min=300"]);
     let of = stairs.stairs.as_ref().unwrap();
-    // A hundred orders, of which so many are acknowledged.
+    // A hundred orders, two of which take so long, and of which so many are acknowledged.
     let step = |latency_us: u64, acknowledged: usize| {
         let (mut tally, mut stage) = (Tally::new(1.0).unwrap(), Stage::new(of).unwrap());
         for n in 0..100 {
             let status = if n < acknowledged { 201 } else { 503 };
+            let latency_us = if n < 2 { latency_us } else { 1_000 };
             let record = record(status, r#"{"code":"overloaded"}"#, latency_us);
             stage.add(&record).unwrap();
             tally.add(&tag(Sort::Orders, 0.0), &record).unwrap();
@@ -221,13 +222,19 @@ fn stairs_that_go_on_say_what_is_left_of_the_best_step() {
         ..Step::default()
     };
     assert!(!stairs::climb(&mut climb, of, 1_000.0, step(1_000.0, 1.0, 0.0)));
-    assert!(missed(&climb)[0].starts_with("100 % of the best"), "there was no overload");
+    let few = missed(&climb);
+    assert!(few[0].starts_with("100 % of the best"), "there was no overload: {few:?}");
+    assert!(few[1].starts_with("1.0 times the best offered, 3 at least"), "{few:?}");
     assert!(!stairs::climb(&mut climb, of, 9_000.0, step(900.0, 0.1, 49.0)));
     assert_eq!((missed(&climb), climb.knee), (Vec::new(), Some(1_000.0)));
     assert!(!stairs::climb(&mut climb, of, 12_000.0, step(700.0, 0.1, 51.0)));
-    let missed = missed(&climb);
+    let said = missed;
+    let missed = said(&climb);
     assert!(missed[0].starts_with("70 % of the best step's 1000/s"), "{missed:?}");
     assert!(missed[1].starts_with("p99 of who was turned away 51.00 ms"), "{missed:?}");
+    climb.steps.truncate(2);
+    climb.steps[1].in_doubt = 1;
+    assert_eq!(said(&climb), ["1 may have been done, 0 at most"]);
 }
 
 #[test]
