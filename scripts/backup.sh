@@ -15,6 +15,7 @@ refuse() {
     echo "$*" >&2
     exit 1
 }
+# Not by another script: this one is copied alone to the machine of the backups.
 usage() {
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2

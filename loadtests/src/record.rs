@@ -71,6 +71,11 @@ impl Answer {
         }
     }
 
+    /// Whether it is the last word: whoever asks again hears the same.
+    pub fn is_final(&self) -> bool {
+        !self.leaves_it_open() && !self.asks_to_retry()
+    }
+
     /// Whether a client should come again with the same key.
     pub fn asks_to_retry(&self) -> bool {
         match self.status {

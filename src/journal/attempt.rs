@@ -49,7 +49,7 @@ pub struct Attempt<E> {
     pub form: Form,
     /// How often it was run so far, as it is.
     pub runs: u32,
-    /// Whether it has waited for a lock in vain.
+    /// Whether it, or another one of its lane, has waited for a lock in vain.
     pub is_held: bool,
     /// What will not be known of the run that is on its way, if its answers are lost.
     pub leaves: Doubt,
@@ -76,7 +76,7 @@ pub enum Next<E> {
 /// Why an entry cannot be committed; `cause` is for the log.
 pub fn refused(class: Class, cause: impl fmt::Display) -> Problem {
     match class {
-        Class::Retry | Class::Held => Problem::new(Code::Overloaded, "It met others too often."),
+        Class::Retry => Problem::new(Code::Overloaded, "It met others too often."),
         _ => Problem::internal(cause),
     }
 }

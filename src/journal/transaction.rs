@@ -70,8 +70,8 @@ pub struct Transaction<'c> {
     /// itself if BEGIN failed; its `WHERE current_setting('doorbuster.batch', true) = mark`
     /// lets it do nothing then.
     pub mark: String,
-    /// The lane that runs it. A lane settles its batch before it takes another one, so what it
-    /// did before is known to the last entry.
+    /// The lane that runs it. A lane settles what is in doubt before it takes another batch, so
+    /// what it did before is known to the last entry.
     pub lane: Uuid,
     waits: Waits,
     /// What is not known of earlier runs of the same batch.

@@ -107,10 +107,8 @@ impl Shop {
                 WHERE id = (SELECT product_id FROM variant))
             UPDATE prices SET amount = amount + 1
             WHERE variant_id = (SELECT id FROM variant)";
-        for number in 0.. {
-            if number >= changes && is_over.load(Ordering::Relaxed) {
-                return number;
-            }
+        let mut number = 0;
+        while number < changes || !is_over.load(Ordering::Relaxed) {
             let product = number % PRODUCTS;
             let (sku, log) = (format!("S{product}"), &self.log[product]);
             let mut seen = log.last();
@@ -127,9 +125,10 @@ impl Shop {
                 let shown = Seen::of(&app.get(&path).await.ok(200));
                 assert_eq!(shown.available, seen.available, "its own change");
             }
+            number += 1;
             sleep(Duration::from_millis(8)).await;
         }
-        unreachable!("numbers do not end")
+        number
     }
 
     /// Reads products one by one and in lists, by turns, until the changes are over.

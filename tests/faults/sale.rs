@@ -217,12 +217,8 @@ impl Sale {
             replays.into_iter().map(|record| (record.key, record.answers)).collect();
         for record in &mut records {
             let told = replays.remove(&record.key).unwrap();
-            let is_open = |last: &Answer| last.leaves_it_open() || last.asks_to_retry();
-            assert!(
-                told.last().is_some_and(|last| !is_open(last)),
-                "{} has no final answer",
-                record.key
-            );
+            let is_final = told.last().is_some_and(Answer::is_final);
+            assert!(is_final, "{} has no final answer", record.key);
             record.answers.extend(told);
         }
     }
@@ -232,7 +228,7 @@ impl Sale {
     pub async fn settled(&mut self, fault: &str, app: &App) -> Checked {
         self.open = self.judged().await;
         self.unanswered = self.made_unanswered();
-        self.left_open = self.struck(Record::was_left_open);
+        self.left_open = self.struck_and_left_open();
         let looks = self.looks().unwrap();
         assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
         let mut row = Row { looks: looks.iter().sum(), ..self.row() };
@@ -270,20 +266,19 @@ impl Sale {
         let requests =
             records.iter().map(|one| one.answers.len() as u64 + one.lost - one.unsent).sum();
         let Checked { acknowledged, refused, unknown, .. } = self.open;
-        let is_turned_away =
-            |one: &&Record| one.outcome() == Outcome::Unknown && !one.is_in_doubt();
-        let turned_away = records.iter().filter(is_turned_away).count();
+        let in_doubt = records.iter().filter(|one| one.is_in_doubt()).count();
+        let under_way = self.strikes.under_way(&self.periods);
         Row {
             buyers: records.len(),
             requests,
             acknowledged,
             refused,
-            strikes: (self.strikes.met_by(&self.periods), self.strikes.count()),
-            turned_away,
-            in_doubt: unknown as usize - turned_away,
+            strikes: (under_way.iter().filter(|&&orders| orders > 0).count(), under_way.len()),
+            turned_away: unknown as usize - in_doubt,
+            in_doubt,
             left_open: self.left_open,
             unanswered: self.unanswered,
-            under_way: self.strikes.under_way(&self.periods),
+            under_way: under_way.iter().sum(),
             back_after: self.strikes.back_after(&self.served()),
             silence: self.silence,
             wait: self.longest_wait(),
@@ -298,10 +293,10 @@ impl Sale {
         served.map(|(_, period)| *period).collect()
     }
 
-    /// How many buyers this is true of whose order was under way when it struck.
-    fn struck(&self, is_true: impl Fn(&Record) -> bool) -> usize {
+    /// How many buyers whose order was under way when it struck were left without an answer.
+    fn struck_and_left_open(&self) -> usize {
         let records = self.run.records.iter().zip(&self.periods);
-        records.filter(|(one, period)| is_true(one) && self.strikes.meet(period)).count()
+        records.filter(|(one, period)| one.was_left_open() && self.strikes.meet(period)).count()
     }
 
     /// What is wrong by the orders alone, counted in SQL beside the oracle.
@@ -364,8 +359,8 @@ impl Sale {
     /// How many buyers met the fault: an attempt had no answer, one that leaves it open, or was
     /// told to come again.
     pub fn met(&self) -> usize {
-        let is_hit = |answer: &Answer| answer.asks_to_retry() || answer.leaves_it_open();
-        let was_hit = |record: &&Record| record.lost > 0 || record.answers.iter().any(is_hit);
+        let was_hit =
+            |record: &&Record| record.lost > 0 || !record.answers.iter().all(Answer::is_final);
         self.run.records.iter().filter(was_hit).count()
     }
 

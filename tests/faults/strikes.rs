@@ -48,14 +48,6 @@ impl Strikes {
         })
     }
 
-    /// How many strikes met one of these orders, or more.
-    pub fn met_by(&self, orders: &[Period]) -> usize {
-        let seen = self.0.lock().unwrap();
-        let met =
-            seen.periods.iter().filter(|strike| orders.iter().any(|one| meets(one, strike)));
-        met.count() + seen.counted.iter().filter(|orders| **orders > 0).count()
-    }
-
     /// Whether this order was under way at a strike; of those that were counted it is not known.
     pub fn meet(&self, order: &Period) -> bool {
         let seen = self.0.lock().unwrap();
@@ -74,11 +66,11 @@ impl Strikes {
         waits?.into_iter().max()
     }
 
-    /// How many of these orders were under way, at all strikes together.
-    pub fn under_way(&self, orders: &[Period]) -> usize {
+    /// How many of these orders were under way, at each strike.
+    pub fn under_way(&self, orders: &[Period]) -> Vec<usize> {
         let seen = self.0.lock().unwrap();
         let at = |strike: &Period| orders.iter().filter(|order| meets(order, strike)).count();
-        seen.counted.iter().chain(&seen.periods.iter().map(at).collect::<Vec<_>>()).sum()
+        seen.counted.iter().copied().chain(seen.periods.iter().map(at)).collect()
     }
 }
 

@@ -9,13 +9,13 @@ use std::process::{Command, Stdio};
 impl Pair {
     /// PostgreSQL dies without a word to its clients, as in a crash.
     pub async fn stop_postgres(&self) {
-        self.succeeds(&["stop", "-m", "immediate"]).await;
+        self.run_pg_ctl(&["stop", "-m", "immediate"]).await;
     }
 
     /// Starts it as it was started before, and waits until it has recovered.
     pub async fn start_postgres(&mut self) {
         // A restart takes the options of the last start, and only says that nothing was running.
-        self.succeeds(&["restart"]).await;
+        self.run_pg_ctl(&["restart"]).await;
         self.stops.push(self.pg_ctl(&["stop", "-m", "immediate"]));
     }
 
@@ -36,7 +36,7 @@ impl Pair {
     }
 
     /// While this takes its time, buyers go on.
-    async fn succeeds(&self, arguments: &[&str]) {
+    async fn run_pg_ctl(&self, arguments: &[&str]) {
         let mut command = tokio::process::Command::from(self.pg_ctl(arguments));
         assert!(command.status().await.unwrap().success());
     }

@@ -257,9 +257,7 @@ fn judge_replays(record: &Record, verdict: &mut Verdict) {
         }
     }
     let later = record.answers.iter().skip_while(|answer| !answer.acknowledges());
-    let is_no = |answer: &&Answer| {
-        !answer.acknowledges() && !answer.asks_to_retry() && !answer.leaves_it_open()
-    };
+    let is_no = |answer: &&Answer| !answer.acknowledges() && answer.is_final();
     for answer in later.filter(is_no) {
         verdict.find(&key, format!("acknowledged, and then answered {}", answer.label()));
     }

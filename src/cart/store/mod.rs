@@ -6,8 +6,8 @@
 //! A batch whose commit was not answered runs again. A change must not be carried out twice then,
 //! with or without an idempotency key; so each cart carries, in the same row and transaction, the
 //! ids of the changes that each lane made there last. One set for each lane is enough: a lane
-//! settles a batch before it takes the next one, and locking the cart waits for a transaction in
-//! doubt. Sets older than any entry's deadline are dropped.
+//! settles what is in doubt before it takes the next batch, and locking the cart waits for a
+//! transaction in doubt. Sets older than any entry's deadline are dropped.
 
 mod checks;
 mod erase;

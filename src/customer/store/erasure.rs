@@ -89,7 +89,7 @@ pub async fn finish(writers: &Pool, erasure: &Erasure) -> Result<(), Problem> {
     let is_last = is_last && !orders::is_waiting(writers, shopper(customer)).await?;
     scrub(writers, customer, None, Turn::Waits).await?;
     if is_last {
-        orders::untie(writers, shopper(customer)).await?;
+        orders::untie(writers, shopper(customer), PAGE).await?;
         let sql = "DELETE FROM erasures WHERE customer_id = $1";
         writers.get().await?.execute(sql, &[&customer.uuid()]).await?;
     }

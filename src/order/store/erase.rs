@@ -61,6 +61,9 @@ pub async fn redact(writers: &Pool, orders: &[OrderId], turn: Turn) -> Result<()
     if orders.is_empty() {
         return Ok(());
     }
+    let beginnings: Vec<String> =
+        orders.iter().map(|order| format!("{{\"id\":\"{order}\"")).collect();
+    let beginnings: Vec<&[u8]> = beginnings.iter().map(String::as_bytes).collect();
     let mut after = Some((String::new(), String::new()));
     while let Some((scope, key)) = after {
         let mut client = writers.get().await?;
@@ -68,24 +71,22 @@ pub async fn redact(writers: &Pool, orders: &[OrderId], turn: Turn) -> Result<()
         if !turn.take(&transaction).await? {
             return Ok(());
         }
-        after = redact_page(&transaction, orders, &scope, &key).await?;
+        after = redact_page(&transaction, &beginnings, &scope, &key).await?;
         commit(transaction).await?;
     }
     Ok(())
 }
 
-/// The same for the keys behind this one; the last of them, if there are more.
+/// The same for the keys behind this one, by how the orders' replies begin, all as far; the last of
+/// these keys, if there are more.
 async fn redact_page(
     transaction: &Transaction<'_>,
-    orders: &[OrderId],
+    beginnings: &[&[u8]],
     scope: &str,
     key: &str,
 ) -> Result<Option<(String, String)>, Problem> {
-    let beginnings: Vec<String> =
-        orders.iter().map(|order| format!("{{\"id\":\"{order}\"")).collect();
-    let length = beginnings.first().map_or(0, String::len);
+    let length = beginnings.first().map_or(0, |beginning| beginning.len());
     let length = i32::try_from(length).map_err(Problem::internal)?;
-    let beginnings: Vec<&[u8]> = beginnings.iter().map(String::as_bytes).collect();
     let sql = "WITH page AS MATERIALIZED (
                    SELECT scope, key, substring(body FROM 1 FOR $2) = ANY($1) AS is_about
                    FROM idempotency_keys WHERE (scope, key) > ($5, $6)
@@ -117,12 +118,12 @@ pub async fn is_waiting(readers: &Pool, shopper: ShopperId) -> Result<bool, Prob
     Ok(client.query_one(sql, &[&shopper.uuid()]).await?.get(0))
 }
 
-/// Cuts the tie between the orders of a shopper, a page of them in each transaction.
-pub async fn untie(writers: &Pool, shopper: ShopperId) -> Result<(), Problem> {
+/// Cuts the tie between the orders of a shopper, so many of them in each transaction.
+pub async fn untie(writers: &Pool, shopper: ShopperId, limit: i64) -> Result<(), Problem> {
     let sql = "UPDATE orders SET shopper_id = NULL WHERE id IN (
-                   SELECT id FROM orders WHERE shopper_id = $1 ORDER BY id LIMIT 500 FOR UPDATE)";
+                   SELECT id FROM orders WHERE shopper_id = $1 ORDER BY id LIMIT $2 FOR UPDATE)";
     let client = writers.get().await?;
-    while client.execute(sql, &[&shopper.uuid()]).await? > 0 {}
+    while client.execute(sql, &[&shopper.uuid(), &limit]).await? > 0 {}
     Ok(())
 }
 

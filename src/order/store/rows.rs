@@ -1,7 +1,8 @@
 //! The rows that a decided batch writes, column by column, as `unnest` takes them.
 
-use super::super::command::Write;
-use super::super::command::{Command, KeyWrite, Move, NewPayment, OrderWrite, PaymentWrite};
+use super::super::command::{
+    Command, KeyWrite, Move, NewPayment, OrderWrite, PaymentWrite, Write,
+};
 use super::super::decide::Decision;
 use super::super::order::{PaymentStatus, State};
 use crate::idempotency::{Claim, Reply};
