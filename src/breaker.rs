@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 /// Failures in a row after which nobody asks.
 const FAILURES_MAX: u32 = 3;
 
-/// For so long; then one asks for all.
+/// For so long, if nothing else is said; then one asks for all.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Closed: everybody asks. Open: nobody does, but for one probe after each pause.
-#[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
+#[derive(Debug)]
+pub struct Breaker {
+    pause: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -19,7 +22,18 @@ struct State {
     open_until: Option<Instant>,
 }
 
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::new(PAUSE)
+    }
+}
+
 impl Breaker {
+    /// Closed; nobody asks for so long once it is open.
+    pub fn new(pause: Duration) -> Self {
+        Self { pause, state: Mutex::default() }
+    }
+
     /// Whether to ask now. Whoever may, reports how it went.
     pub fn admits(&self, now: Instant) -> bool {
         let mut state = self.lock();
@@ -28,7 +42,7 @@ impl Breaker {
             Some(until) if now < until => false,
             // The probe. If it is never heard of again, the next pause ends as well.
             Some(_) => {
-                state.open_until = Some(now + PAUSE);
+                state.open_until = Some(now + self.pause);
                 true
             }
         }
@@ -42,14 +56,14 @@ impl Breaker {
         } else {
             state.failures = state.failures.saturating_add(1);
             if state.failures >= FAILURES_MAX {
-                state.open_until = Some(now + PAUSE);
+                state.open_until = Some(now + self.pause);
             }
         }
         state.open_until.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,13 +6,15 @@
 
 mod pulse;
 
+use crate::breaker::Breaker;
 use crate::error::{Code, Problem};
 use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
 use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Status, Transaction};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pulse::Pulse;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -64,7 +66,7 @@ impl Postgres {
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let connect = OnRuntime { runtime: runtime.clone(), pulse: Pulse::new() };
+        let connect = OnRuntime::new(runtime.clone());
         let readers = pool(&config, options, &connect, Role::Reads)?;
         let writers = pool(&config, options, &connect, Role::Writes)?;
         let replicas = match options.replica_url.as_str() {
@@ -73,7 +75,7 @@ impl Postgres {
                 let mut config = self::config(url, "postgres.replica_url", options)?;
                 config.target_session_attrs(TargetSessionAttrs::ReadOnly);
                 // They answer also while the primary does not.
-                let connect = OnRuntime { runtime, pulse: Pulse::new() };
+                let connect = OnRuntime::new(runtime);
                 Some(pool(&config, options, &connect, Role::Replica)?)
             }
         };
@@ -200,11 +202,24 @@ const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '3s'";
 /// A replica that needs longer than this to say that it is there is asked for nothing.
 const RECYCLE_MAX: Duration = Duration::from_millis(500);
 
+/// Between two attempts to open a connection while none can be had. Each costs every standby a
+/// process and a check of the password, and those of all lanes and requests would keep busy who is
+/// about to become the primary.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// Opens connections whose tasks run on a runtime of our choice, until their server is given up.
 #[derive(Clone)]
 struct OnRuntime {
     runtime: Handle,
     pulse: Pulse,
+    breaker: Arc<Breaker>,
+}
+
+impl OnRuntime {
+    fn new(runtime: Handle) -> Self {
+        let breaker = Arc::new(Breaker::new(ATTEMPT_PAUSE));
+        Self { runtime, pulse: Pulse::new(), breaker }
+    }
 }
 
 type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
@@ -227,17 +242,36 @@ impl Connect for OnRuntime {
             Ok((client, task))
         };
         async move {
+            if !self.breaker.admits(Instant::now()) {
+                return refused().await;
+            }
             // Whoever waits no longer for a server that says nothing takes the attempt along.
             let mut opening = JoinSet::new();
             opening.spawn_on(open, runtime);
-            match opening.join_next().await {
-                Some(Ok(connected)) => connected,
-                // The runtime has stopped, so the process is about to end.
-                _ => std::future::pending().await,
-            }
+            // Nothing if the runtime has stopped, so the process is about to end.
+            let Some(Ok(connected)) = opening.join_next().await else {
+                return std::future::pending().await;
+            };
+            let is_there = match &connected {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::warn!(error = %describe(error), "a connection could not be opened");
+                    // One that has none left answers those that it has.
+                    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+                }
+            };
+            self.breaker.report(is_there, Instant::now());
+            connected
         }
         .boxed()
     }
+}
+
+/// The failure of a connection that is closed at once: only the library makes its errors.
+async fn refused() -> Connected {
+    let mut nobody = Config::new();
+    let (client, _) = nobody.user("nobody").connect_raw(tokio::io::empty(), NoTls).await?;
+    Ok((client, tokio::spawn(async {})))
 }
 
 /// For each connection of a pool so many may wait who ask for themselves. A turn takes about a
@@ -381,6 +415,39 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn while_no_connection_can_be_had_few_are_tried() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let wait = Duration::from_secs(5);
+        let options = Options {
+            url: format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap()),
+            replica_url: String::new(),
+            read_connections: 4,
+            write_connections: 1,
+            wait,
+            connect: wait,
+            read_max: wait,
+        };
+        let postgres = Postgres::new(&options, Handle::current()).unwrap();
+        let asked = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let count = asked.clone();
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        });
+        let begun = Instant::now();
+        for _ in 0..200 {
+            assert!(postgres.readers.get().await.is_err() && postgres.connect().await.is_err());
+        }
+        let asked = || asked.load(std::sync::atomic::Ordering::Relaxed);
+        let (times, pauses) = (asked(), begun.elapsed().as_millis() / ATTEMPT_PAUSE.as_millis());
+        assert!((3..=4 + pauses as u64).contains(&times), "{times} times in {pauses} pauses");
+        tokio::time::sleep(ATTEMPT_PAUSE).await;
+        assert!(postgres.connect().await.is_err());
+        assert!(asked() > times, "nobody tries any more");
+    }
 
     #[test]
     fn what_failed_only_because_something_before_it_did_is_no_culprit() {
