@@ -8,18 +8,23 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 commit=$(git rev-parse --short "${1:-HEAD~1}")
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR PROFILE=debug
+export CARGO_TARGET_DIR
 work=$(mktemp -d)
-trap 'git worktree remove --force "$work/earlier" || true; rm -rf "$work"' EXIT
-git worktree add --quiet --detach "$work/earlier" "$commit"
+trap 'git worktree remove --force "$work/source" || true; rm -rf "$work"' EXIT
+# A checkout's binaries, into a folder. With a test, dependencies have the features that `make test` has
+# built them with.
+build() {
+    cargo build --quiet --workspace --bins --test tidy "${@:2}"
+    install -Dt "$1" "$CARGO_TARGET_DIR"/debug/{doorbuster,loadtests}
+}
+git worktree add --quiet --detach "$work/source" "$commit"
 (
-    # Cargo takes what it has built there for this checkout's, unless sources here are newer.
-    trap 'cd "$OLDPWD"; touch src/*.rs loadtests/src/*.rs' EXIT
-    cd "$work/earlier"
-    cargo build --quiet --workspace
+    cd "$work/source"
+    # With another profile, or cargo would take what it has built of one checkout for the other's.
+    build "$work/earlier" --config 'profile.dev.package.doorbuster.debug = false' \
+        --config 'profile.dev.package.loadtests.debug = false'
 )
-cp "$CARGO_TARGET_DIR/debug/doorbuster" "$work/doorbuster-$commit"
-cargo build --quiet --workspace
+build "$work/this"
 
 # Beside the earlier instance; $1 is the folder of this commit's binaries.
 sell='
@@ -30,11 +35,11 @@ echo "== the earlier one, and this one begins"
 rush "$1" --units 2900 --ramp-seconds 8 --url "$URL_1" &
 sold=$!
 sleep 3
-DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/this" &
-for _ in $(seq 100); do [ -s "$2/this" ] && break; sleep 0.1; done
+DOORBUSTER__SERVER__BIND=127.0.0.1:0 "$1/doorbuster" serve > "$2/serve" &
+for _ in $(seq 100); do [ -s "$2/serve" ] && break; sleep 0.1; done
 kill -0 $sold
 wait $sold
-both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/this")"
+both="--url $URL_1 --url $(sed "s/doorbuster: serving //" "$2/serve")"
 echo "== both"
 rush "$1" --units 400 --provider test $both
 "$1/loadtests" run checkout --set options.sessions=200 $both
@@ -50,6 +55,6 @@ for _ in $(seq 150); do kill -0 "$PID_1" 2> /dev/null || exit 0; sleep 0.1; done
 echo "the earlier one does not stop"
 exit 1
 '
-PROGRAM=$work/doorbuster-$commit scripts/with-instances.sh 1 bash -c "$sell" upgrade \
-    "$CARGO_TARGET_DIR/debug" "$work"
+PROGRAM=$work/earlier/doorbuster CARGO_TARGET_DIR=$work PROFILE=this \
+    scripts/with-instances.sh 1 bash -c "$sell" upgrade "$work/this" "$work"
 echo "$commit and $(git describe --always --dirty) agree"
