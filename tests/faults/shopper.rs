@@ -48,13 +48,15 @@ impl Shopper {
     pub async fn shop(&mut self, bases: &[Base], is_over: &AtomicBool) {
         while !is_over.load(Ordering::Relaxed) {
             let base = &bases[self.dice.random_range(0..bases.len())].to_string();
-            match self.dice.random_range(0..10) {
+            let is_served = match self.dice.random_range(0..10) {
                 0 => self.order(base).await,
                 1..3 => self.add_to_cart(base).await,
                 3..7 => self.look(base, LOOK_INTO_CART, "/v1/cart").await,
                 _ => self.look(base, LOOK_AT_ORDERS, "/v1/orders?limit=100").await,
-            }
-            sleep(Duration::from_millis(self.dice.random_range(5..40))).await;
+            };
+            // Whoever is turned away does not come again at once.
+            let pauses = if is_served { 5..40 } else { 50..400 };
+            sleep(Duration::from_millis(self.dice.random_range(pauses))).await;
         }
     }
 
@@ -69,21 +71,23 @@ impl Shopper {
         self.history.iter().filter(|one| !one.answers.iter().any(Answer::acknowledges)).count()
     }
 
-    async fn order(&mut self, base: &str) {
+    async fn order(&mut self, base: &str) -> bool {
         if self.open.is_none() && self.ordered >= ORDERS_MAX {
-            return;
+            return true;
         }
         let key = self.open.get_or_insert_with(fresh_key).clone();
         let order = paid_with("ok", &[(&self.sku, 1)]);
-        if self.write(base, ORDER, "/v1/orders", key, &order).await {
+        let is_placed = self.write(base, ORDER, "/v1/orders", key, &order).await;
+        if is_placed {
             self.open = None;
             self.ordered += 1;
         }
+        is_placed
     }
 
-    async fn add_to_cart(&mut self, base: &str) {
+    async fn add_to_cart(&mut self, base: &str) -> bool {
         let line = json!({"sku": self.sku, "quantity": 1});
-        self.write(base, ADD_TO_CART, "/v1/cart/items", fresh_key(), &line).await;
+        self.write(base, ADD_TO_CART, "/v1/cart/items", fresh_key(), &line).await
     }
 
     async fn write(
@@ -101,10 +105,10 @@ impl Shopper {
         self.ask(base, request, record).await
     }
 
-    async fn look(&mut self, base: &str, route: &str, path: &str) {
+    async fn look(&mut self, base: &str, route: &str, path: &str) -> bool {
         let request = self.http.request(Method::GET, format!("{base}{path}"));
         let record = Record { route: route.into(), ..Record::default() };
-        self.ask(base, request, record).await;
+        self.ask(base, request, record).await
     }
 
     /// Asks, and keeps what came of it; whether it was acknowledged.
