@@ -2,8 +2,9 @@
 
 use super::until;
 use serde::Deserialize;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -272,10 +273,11 @@ async fn connect(url: &str) -> Client {
     client
 }
 
-/// Where the test provider of instances on that database keeps its books.
+/// Where the test provider of instances on that database keeps its books, whoever they run as.
 pub fn books(url: &str) -> PathBuf {
     let folder = Pair::folder("books");
     std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o777)).unwrap();
     let name = url.rsplit('/').next().unwrap();
     folder.join(name.split('?').next().unwrap())
 }
