@@ -105,27 +105,28 @@ start_database() {
     on "$host" patroni "$data/$host/patroni.yml"
 }
 
-is_primary() {
-    curl -sf -m 1 -o /dev/null "http://$(address_of "$1"):8008/primary"
+# Whether Patroni says of a database that it is the primary, a replica, or the one that commits wait for.
+is() {
+    curl -sf -m 1 -o /dev/null "http://$(address_of "$1"):8008/$2"
 }
 
 primary() {
     local host
     for host in $databases; do
-        if is_primary "$host"; then echo "$host" && return; fi
+        if is "$host" primary; then echo "$host" && return; fi
     done
     return 1
 }
 
 # A primary that waits for a standby, and a third that could take its place.
 databases_are_ready() {
-    local host
-    host=$(primary) || return 1
-    curl -s -m 1 "http://$(address_of "$host"):8008/cluster" | python3 -c '
-import json, sys
-roles = sorted(member["role"] + ":" + member["state"] for member in json.load(sys.stdin)["members"])
-good = [role for role in roles if role.split(":")[1] in ("running", "streaming")]
-sys.exit(not (len(good) == 3 and any(role.startswith("sync_standby") for role in good)))'
+    local host replicas=0 synchronous=0
+    primary >/dev/null || return 1
+    for host in $databases; do
+        if is "$host" replica; then replicas=$((replicas + 1)); fi
+        if is "$host" sync; then synchronous=$((synchronous + 1)); fi
+    done
+    [ "$replicas $synchronous" = '2 1' ]
 }
 
 postgres_url() {
