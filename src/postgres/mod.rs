@@ -415,6 +415,7 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     #[tokio::test]
     async fn while_no_connection_can_be_had_few_are_tried() {
@@ -430,18 +431,18 @@ mod tests {
             read_max: wait,
         };
         let postgres = Postgres::new(&options, Handle::current()).unwrap();
-        let asked = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let asked = Arc::new(AtomicU64::new(0));
         let count = asked.clone();
         tokio::spawn(async move {
             while listener.accept().await.is_ok() {
-                count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
             }
         });
         let begun = Instant::now();
         for _ in 0..200 {
             assert!(postgres.readers.get().await.is_err() && postgres.connect().await.is_err());
         }
-        let asked = || asked.load(std::sync::atomic::Ordering::Relaxed);
+        let asked = || asked.load(Ordering::Relaxed);
         let (times, pauses) = (asked(), begun.elapsed().as_millis() / ATTEMPT_PAUSE.as_millis());
         assert!((3..=4 + pauses as u64).contains(&times), "{times} times in {pauses} pauses");
         tokio::time::sleep(ATTEMPT_PAUSE).await;

@@ -1,14 +1,13 @@
 //! Connections that are cut in the middle of a transaction.
 
-use crate::harness::{App, Database, fresh_key, order_of, until};
+use crate::harness::{App, Database, order_of, until};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::{BUYERS_PER_SKU, Sale};
 use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use serde_json::json;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// Buyers of one round.
@@ -189,95 +188,4 @@ async fn a_guest_who_logs_in_before_a_lost_answer_is_found_out_keeps_the_order()
     let kept = "SELECT count(*) FROM idempotency_keys WHERE scope = 'customer' AND status = 201";
     assert_eq!((proxy.committed(), database.number(kept).await), (2, 2));
     database.assert_clean();
-}
-
-#[tokio::test]
-async fn an_order_waits_for_a_lock_as_long_as_its_deadline_allows() {
-    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1"), ("ORDER__DEADLINE_SECONDS", "20")];
-    let app = App::configured(&settings).await;
-    app.stocked("A", 100, 10).await;
-    let client = app.database.connect().await;
-    client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
-    let release = async {
-        // Longer than a lane's runs wait that are counted.
-        sleep(Duration::from_secs(8)).await;
-        client.batch_execute("COMMIT").await.unwrap();
-    };
-    let order = order_of(&[("A", 1)]);
-    let (placed, ()) = tokio::join!(app.place(&order), release);
-    placed.ok(201);
-    assert_eq!(app.level("A").await, [10, 9, 0, 1]);
-}
-
-#[tokio::test]
-async fn an_order_whose_key_is_locked_holds_nobody_else_up() {
-    let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "1"), ("ORDER__DEADLINE_SECONDS", "8")];
-    let app = App::configured(&settings).await;
-    app.stocked("A", 100, 1_000).await;
-    let order = order_of(&[("A", 1)]);
-    let client = app.database.connect().await;
-    // As whoever erases a customer.
-    app.place_as("locked", &order).await.ok(201);
-    client.batch_execute("BEGIN; DELETE FROM idempotency_keys").await.unwrap();
-    let is_over = AtomicBool::default();
-    let locked = async {
-        let placed = app.place_as("locked", &order).await;
-        is_over.store(true, Ordering::Relaxed);
-        placed
-    };
-    let others = async {
-        let mut slowest = Vec::new();
-        while slowest.len() < 20 {
-            sleep(Duration::from_millis(150)).await;
-            assert!(!is_over.load(Ordering::Relaxed), "it is not locked");
-            let asked = Instant::now();
-            app.place(&order).await.ok(201);
-            slowest.push(asked.elapsed());
-        }
-        client.batch_execute("ROLLBACK").await.unwrap();
-        slowest
-    };
-    let (placed, mut took) = tokio::join!(locked, others);
-    placed.ok(201);
-    took.sort_unstable();
-    // One of them may have waited with it for two seconds.
-    assert!(took[18] < Duration::from_secs(1), "{took:?}");
-    assert_eq!(app.level("A").await[3], 21);
-    app.database.assert_clean();
-}
-
-#[tokio::test]
-async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
-    let settings = [
-        ("POSTGRES__JOURNAL_CONNECTIONS", "1"),
-        ("POSTGRES__WAIT_SECONDS", "1"),
-        ("ORDER__DEADLINE_SECONDS", "1"),
-    ];
-    let app = App::configured(&settings).await;
-    app.stocked("A", 100, 10).await;
-    let client = app.database.connect().await;
-    client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
-    let order = order_of(&[("A", 1)]);
-    let (first, second) = (fresh_key(), fresh_key());
-    let later = async {
-        sleep(Duration::from_millis(300)).await;
-        app.place_as(&second, &order).await
-    };
-    // The first one waits for the lock, the second one for its turn.
-    let (locked, queued) = tokio::join!(app.place_as(&first, &order), later);
-    locked.problem(503, "storage_unavailable");
-    queued.problem(503, "overloaded");
-    client.batch_execute("COMMIT").await.unwrap();
-    // Time for a batch that consists of the late one alone.
-    sleep(Duration::from_millis(500)).await;
-    app.place(&order).await.ok(201);
-    assert_eq!(app.level("A").await, [10, 9, 0, 1], "nothing was done of the late ones");
-    for key in [&first, &second] {
-        let placed = app.place_as(key, &order).await;
-        placed.ok(201);
-        assert_eq!(placed.header("idempotent-replayed"), None);
-    }
-    let metrics = String::from_utf8(app.get("/metrics").await.bytes).unwrap();
-    assert!(!metrics.contains("doorbuster_actor_restarts_total"), "{metrics}");
-    app.database.assert_clean();
 }
