@@ -48,7 +48,7 @@ model: ## the protocol of orders and payments with FAULTS (2) faults, explored c
 
 overload: services ## up to four times the orders that a slowed disk can commit
 	cargo build --release --workspace
-	target=$${CARGO_TARGET_DIR:-target}; scripts/slow-flush.sh 70000 $$target/release/loadtests \
+	target=$${CARGO_TARGET_DIR:-target}; scripts/slow-flush.sh 100000 $$target/release/loadtests \
 	    run overload --start 1 --html $$target/overload.html
 
 lint: ## formatting and lints, as strict as in CI

@@ -2,7 +2,7 @@
 //! instance. All that it sends and receives is kept, and judged in the end: what was acknowledged
 //! stays, and nobody sees an earlier state than before.
 
-use crate::harness::{fresh_key, paid_with};
+use crate::harness::{fresh_key, paid_with, until};
 use bytes::Bytes;
 use loadtests::client::Base;
 use loadtests::record::{Answer, Record};
@@ -60,8 +60,14 @@ impl Shopper {
         }
     }
 
-    /// Looks at all that it has, which must be what it was told.
-    pub async fn look_once_more(&mut self, base: &str) {
+    /// Asks again for the order that has no final answer, and looks at all that it has, which must
+    /// be what it was told.
+    pub async fn ask_once_more(&mut self, base: &str) {
+        until(async || match self.open.is_none() || self.order(base).await {
+            true => Ok(()),
+            false => Err("an order of a shopper has no final answer"),
+        })
+        .await;
         self.look(base, LOOK_INTO_CART, "/v1/cart").await;
         self.look(base, LOOK_AT_ORDERS, "/v1/orders?limit=100").await;
     }

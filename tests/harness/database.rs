@@ -203,18 +203,20 @@ impl Database {
 
     /// Asks until a query returns that number.
     pub async fn until(&self, sql: &str, expected: i64) {
-        until(async || match self.number(sql).await {
-            number if number == expected => Ok(()),
-            number => Err(format!("{number}, not {expected}: {sql}")),
-        })
-        .await;
+        self.until_it(sql, |number| number == expected, &format!("not {expected}")).await;
     }
 
     /// Asks until a query returns that number or more.
     pub async fn until_at_least(&self, sql: &str, least: i64) {
-        until(async || match self.number(sql).await {
-            number if number >= least => Ok(()),
-            number => Err(format!("{number}, not {least}: {sql}")),
+        self.until_it(sql, |number| number >= least, &format!("not {least} or more")).await;
+    }
+
+    /// On one connection: each is a process, and takes longer than what it is asked.
+    async fn until_it(&self, sql: &str, is_enough: impl Fn(i64) -> bool, otherwise: &str) {
+        let client = self.connect().await;
+        until(async || match client.query_one(sql, &[]).await.unwrap().get(0) {
+            number if is_enough(number) => Ok(()),
+            number => Err(format!("{number}, {otherwise}: {sql}")),
         })
         .await;
     }
