@@ -53,6 +53,7 @@ impl Services {
 }
 
 /// A pair that ends when this value, or the whole test process, goes: its standard input closes.
+/// Its data stays until the process has ended.
 pub struct Pair {
     pub services: Services,
     pub data: PathBuf,
@@ -107,27 +108,25 @@ impl Pair {
 impl Drop for Pair {
     fn drop(&mut self) {
         self.stop();
-        let _ = std::fs::remove_dir_all(&self.data);
     }
 }
 
-/// The pair of a whole test binary outlives its owner, who never drops it; gigabytes stay behind.
-fn remove_left_over() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name().into_string().unwrap_or_default();
-        let owner = name.strip_prefix("db-").and_then(|name| name.rsplit_once('-'));
-        let owner = owner.and_then(|(_, pid)| pid.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
+/// Removes the data of all pairs once this process has ended, in whatever way. Not earlier: ext4
+/// looks at each file that was removed in the last minutes when it creates another one.
+fn remove_afterwards() {
+    let sweep = "trap '' INT TERM; read -r _; sleep 5; cd \"$0\" && rm -rf db-*-\"$1\"";
+    let mut broom = Command::new("sh");
+    broom.args(["-c", sweep]).arg(std::env::temp_dir()).arg(std::process::id().to_string());
+    broom.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    // It waits until this end of its input is closed.
+    std::mem::forget(broom.spawn().unwrap().stdin);
 }
 
 /// What every pair begins as: a pair whose database is migrated, stopped again.
 fn image() -> &'static Path {
     static IMAGE: OnceLock<Pair> = OnceLock::new();
     let image = IMAGE.get_or_init(|| {
-        remove_left_over();
+        remove_afterwards();
         let mut pair = Pair::on(Pair::folder("image"), &[]);
         let migrate = Command::new(env!("CARGO_BIN_EXE_doorbuster"))
             .args(["migrate", "--database", &pair.services.postgres_url])

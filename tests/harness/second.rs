@@ -108,6 +108,5 @@ impl Second {
 impl Drop for Second {
     fn drop(&mut self) {
         let _ = self.pg_ctl("stop").args(["-m", "immediate"]).status();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
