@@ -46,7 +46,7 @@ model: ## the protocol of orders and payments with FAULTS (2) faults, explored c
 	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --test simulation \
 	    no_order_of_events -- --nocapture
 
-overload: services ## up to four times the orders that a slowed disk can commit
+overload: services ## more than four times the orders that a slowed disk can commit
 	cargo build --release --workspace
 	target=$${CARGO_TARGET_DIR:-target}; scripts/slow-flush.sh 100000 $$target/release/loadtests \
 	    run overload --start 1 --html $$target/overload.html
@@ -108,7 +108,7 @@ proxies:
 	@sh scripts/install-services.sh nginx haproxy pgbouncer
 
 patroni:
-	@sh scripts/install-services.sh patroni etcd ip curl
+	@sh scripts/install-services.sh patroni etcd ip curl python3
 
 services: ## PostgreSQL's and Redis's programs, installed if they are missing
 	@sh scripts/install-services.sh

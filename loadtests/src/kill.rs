@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// Sends SIGKILL to one instance, once, when it has acknowledged and still owes enough.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct KillSwitch {
     /// What its instance did and owes so far.
     acknowledged: AtomicUsize,
     in_flight: AtomicUsize,
-    shot: OnceLock<Shot>,
+    shot: OnceLock<(Shot, Instant)>,
 }
 
 /// Whom to kill, and when.
@@ -108,11 +109,9 @@ impl KillSwitch {
         let acknowledged = self.acknowledged.load(Ordering::Relaxed);
         let now = acknowledged >= self.acknowledged_min && in_flight >= self.in_flight_min;
         if now && self.shot.get().is_none() {
-            self.shot.get_or_init(|| Shot {
-                pid: self.pid,
-                acknowledged,
-                in_flight,
-                delivered: kill(self.pid),
+            self.shot.get_or_init(|| {
+                let (pid, delivered) = (self.pid, kill(self.pid));
+                (Shot { pid, acknowledged, in_flight, delivered }, Instant::now())
             });
         }
     }
@@ -127,7 +126,7 @@ impl KillSwitch {
 
     /// What happened; an error if it never came to the kill, because then nothing was shown.
     pub fn shot(&self) -> anyhow::Result<Shot> {
-        let shot = self.shot.get().with_context(|| {
+        let (shot, _) = self.shot.get().with_context(|| {
             format!(
                 "the instance was not killed: it never had {} requests acknowledged and {} in \
                  flight at once (more clients at once, a longer run, or less --kill-in-flight?)",
@@ -136,6 +135,11 @@ impl KillSwitch {
         })?;
         ensure!(shot.delivered, "SIGKILL could not be sent to process {}", self.pid);
         Ok(*shot)
+    }
+
+    /// When it had fired, if it has.
+    pub fn fired_at(&self) -> Option<Instant> {
+        self.shot.get().map(|(_, at)| *at)
     }
 }
 
@@ -169,11 +173,12 @@ mod tests {
         // Three are in flight, but too few acknowledged; then it is the other way round.
         (0..3).for_each(|_| switch.returns(1, true));
         switch.departs(1);
-        assert!(switch.shot().is_err());
+        assert!(switch.shot().is_err() && switch.fired_at().is_none());
         switch.departs(1);
         switch.departs(1);
         let shot = switch.shot().unwrap();
         assert_eq!((shot.acknowledged, shot.in_flight), (3, 2));
+        assert!(switch.fired_at().is_some());
         assert!(!child.wait().unwrap().success());
     }
 

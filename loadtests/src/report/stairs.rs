@@ -52,13 +52,13 @@ impl Climb {
         self.steps.iter().any(|step| step.over.is_some())
     }
 
-    /// The best of the steps, and what the worst one after it achieved of that, 0 to 1.
-    pub fn best_and_worst_after(&self) -> Option<(&Step, f64)> {
-        let by_achieved =
-            |(_, a): &(usize, &Step), (_, b): &(usize, &Step)| a.achieved.total_cmp(&b.achieved);
-        let (place, best) = self.steps.iter().enumerate().max_by(by_achieved)?;
-        let later = self.steps[place..].iter().map(|step| step.achieved);
-        Some((best, later.fold(f64::MAX, f64::min) / best.achieved.max(0.001)))
+    /// The best of the steps, and what the worst of those that offered as much as that achieved, or
+    /// more, achieved of it, 0 to 1.
+    pub fn best_and_worst_beyond(&self) -> Option<(&Step, f64)> {
+        let best = self.steps.iter().max_by(|a, b| a.achieved.total_cmp(&b.achieved))?;
+        let beyond = self.steps.iter().filter(|step| step.offered >= best.achieved);
+        let worst = beyond.map(|step| step.achieved).fold(best.achieved, f64::min);
+        Some((best, worst / best.achieved.max(0.001)))
     }
 
     /// How long those waited who were told to come later: the 99th percentile of the worst step.
@@ -102,5 +102,24 @@ impl fmt::Display for Climb {
         }
         writeln!(f, "  knee          {}", self.knee_in_words())?;
         self.below.iter().try_for_each(|(share, step)| writeln!(f, "{step}  {share} of the knee"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_step_offers_more_than_the_best_achieves_is_compared_with_it() {
+        let step = |(offered, achieved)| Step { offered, achieved, ..Step::default() };
+        let of_best = |steps: &[(f64, f64)]| {
+            let steps = steps.iter().copied().map(step).collect();
+            let climb = Climb { steps, ..Climb::default() };
+            climb.best_and_worst_beyond().map(|(best, worst)| (best.offered, worst))
+        };
+        assert_eq!(of_best(&[]), None);
+        let before = [(500.0, 100.0), (1_500.0, 600.0), (2_000.0, 1_000.0), (3_000.0, 900.0)];
+        assert_eq!(of_best(&before), Some((2_000.0, 0.6)));
+        assert_eq!(of_best(&before[2..]), Some((2_000.0, 0.9)));
     }
 }

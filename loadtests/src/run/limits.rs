@@ -2,7 +2,7 @@
 
 use super::tally::{Figures, Tally};
 use crate::report::{Climb, Report};
-use crate::scenario::{Percentiles, Scenario, Thresholds};
+use crate::scenario::{Percentiles, Scenario, Stairs, Thresholds};
 
 /// Compares a report with the thresholds that any scenario may have.
 pub fn general(limits: &Thresholds, report: &mut Report) {
@@ -51,13 +51,8 @@ pub fn judge(scenario: &Scenario, tally: &Tally, report: &mut Report) {
         Some(climb) => {
             knee(limits, &climb, report);
             beyond(limits, &climb, report);
-            let limits = scenario.stairs.iter().flat_map(|stairs| &stairs.below);
-            for (below, (share, step)) in limits.zip(&climb.below) {
-                report.limit_ms(
-                    &format!("p99 at {share} of the knee"),
-                    step.p99_ms,
-                    below.p99_ms_max,
-                );
+            if let Some(stairs) = &scenario.stairs {
+                below(stairs, &climb, report);
             }
         }
         None => counts(scenario, tally, report),
@@ -79,13 +74,28 @@ fn knee(limits: &Thresholds, climb: &Climb, report: &mut Report) {
     }
 }
 
+/// What comes after the last step, at shares of the knee.
+fn below(stairs: &Stairs, climb: &Climb, report: &mut Report) {
+    for (limit, (share, step)) in stairs.below.iter().zip(&climb.below) {
+        let words = format!("p99 at {share} of the knee");
+        report.limit_ms(&words, step.p99_ms, limit.p99_ms_max);
+        let (goodput, min) = (step.goodput, stairs.goodput_min);
+        let words = format!(
+            "{:.1} % acknowledged in time at {share} of the knee, {:.0} % at least",
+            goodput * 100.0,
+            min * 100.0
+        );
+        report.limit(goodput >= min, words);
+    }
+}
+
 /// What a server still does when more is asked of it than it can do.
 fn beyond(limits: &Thresholds, climb: &Climb, report: &mut Report) {
-    let best = climb.best_and_worst_after();
+    let best = climb.best_and_worst_beyond();
     if let (Some(min), Some((best, worst))) = (limits.achieved_of_best_min, best) {
         let best = best.achieved;
         let words = format!(
-            "{:.0} % of the best step's {best:.0}/s beyond it, {:.0} % at least",
+            "{:.0} % of the best step's {best:.0}/s where more was offered, {:.0} % at least",
             worst * 100.0,
             min * 100.0
         );
