@@ -4,20 +4,19 @@
     scripts/capacity.py                       1,000, 10,000 and 100,000 orders a second
     scripts/capacity.py --rate 2500 --peak-hours 2 --lines 4
     scripts/capacity.py --paid 0.9 --carts 3 --views 40
-    scripts/capacity.py --fit            what was measured beside what the model says
 
 The costs are those of docs/performance.md (Lines and connections; A database that fills) and of
-docs/capacity.md, where it stands how well they fit and what they do not know. Prices are inputs: take
+docs/capacity.md, where it stands what they do not know. Prices are inputs: take
 those of your provider.
 """
 import argparse
 from typing import NamedTuple
 
-# Microseconds of a core: for each order of one line, for each transaction, for each further line.
-POSTGRES = (55, 1_060, 18)
-SERVER = (70, 610, 5)
-# What they were fitted to: orders in a transaction, microseconds of PostgreSQL and of the server.
-MEASURED = [(1, 1_113, 679), (7, 319, 176), (28, 120, 90), (70, 67, 73), (169, 63, 74)]
+# Measured: orders of one line in a transaction, and microseconds of a core for each of them.
+POSTGRES = [(1, 1_113), (7, 319), (28, 120), (70, 67), (169, 63)]
+SERVER = [(1, 679), (7, 176), (28, 90), (70, 73), (169, 74)]
+# For each further line.
+POSTGRES_LINE, SERVER_LINE = 18, 5
 
 
 class Cost(NamedTuple):
@@ -50,9 +49,14 @@ GATHER_MIN, GATHER_SECONDS = 32, 0.010
 BUSY = 0.6
 
 
-def cost(parts, batch, more):
-    order, transaction, line = parts
-    return (order + transaction / batch + line * more) / 1e6
+def cost(measured, batch):
+    """Seconds of a core for each order: what an order costs, and its part of the transaction, as
+    between the two points that were measured beside it."""
+    for (few, dear), (many, cheap) in zip(measured, measured[1:]):
+        if batch <= many:
+            break
+    transaction = (dear - cheap) / (1 / few - 1 / many)
+    return (cheap + transaction * (1 / batch - 1 / many)) / 1e6
 
 
 def size(parts, more):
@@ -66,27 +70,18 @@ def besides(o):
     return Cost(*(sum(what[part] * times for what, times in often) for part in range(len(PAID))))
 
 
-def fit():
-    """What was measured beside the model, and by how much more it is."""
-    print("| orders in a transaction | PostgreSQL: measured / model, µs | server: measured / model, µs |")
-    print("|" + "---:|" * 3)
-    for batch, *measured in MEASURED:
-        pairs = zip(measured, (cost(parts, batch, 0) * 1e6 for parts in (POSTGRES, SERVER)))
-        cells = [f"{seen:,} / {said:,.0f} ({seen / said - 1:+.0%})" for seen, said in pairs]
-        print(f"| {batch} | {' | '.join(cells)} |")
-
-
 def row(rate, o):
     more, beside = o.lines - 1, besides(o)
+    postgres_line, server_line = (line * more / 1e6 for line in (POSTGRES_LINE, SERVER_LINE))
     instances, lanes = 2, LANES
     # More instances make smaller batches, which need more instances: it settles soon.
     for _ in range(100):
         each = rate / instances
         gathered = min(GATHER_MIN, each * GATHER_SECONDS)
         batch = max(1, min(BATCH_MAX, max(each * TRANSACTION_SECONDS / lanes, gathered)))
-        orders = rate * cost(POSTGRES, batch, more) / BUSY
+        orders = rate * (cost(POSTGRES, batch) + postgres_line) / BUSY
         postgres = orders + rate * beside.postgres / 1e6 / BUSY
-        server = rate * (cost(SERVER, batch, more) + beside.server / 1e6) / BUSY
+        server = rate * (cost(SERVER, batch) + server_line + beside.server / 1e6) / BUSY
         instances = max(instances, -(-server // o.cores_per_instance))
         # A lane's backend runs one transaction at a time.
         lanes = max(lanes, -(-orders // instances))
@@ -105,7 +100,6 @@ def row(rate, o):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--fit", action="store_true", help="what was measured beside the model")
     p.add_argument("--rate", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     p.add_argument("--peak-hours", type=float, default=1, help="hours a day at that rate, or their worth")
     p.add_argument("--lines", type=float, default=1, help="lines of an order, on average")
@@ -116,8 +110,6 @@ def main():
     p.add_argument("--core-hour", type=float, default=0.04, help="price of a core for an hour")
     p.add_argument("--gb-month", type=float, default=0.12, help="price of a GB of disk for a month")
     o = p.parse_args()
-    if o.fit:
-        return fit()
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
         "lanes of each", "flushes/s of orders", "round trips/s",

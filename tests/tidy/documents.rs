@@ -3,6 +3,7 @@
 
 use super::scan::{Source, is_name};
 use super::tree::{Finding, none, read};
+use std::process::Command;
 
 const MANUAL: &str = "docs/operations.md";
 const SETTINGS: &str = "config/default.toml";
@@ -136,6 +137,26 @@ fn every_metric_stands_in_the_manual() {
 #[test]
 fn every_error_code_stands_in_the_manual() {
     hold_documented(&error_codes(&read("src/error.rs").expect("src/error.rs")));
+}
+
+#[test]
+fn the_tables_of_what_a_larger_shop_needs_are_what_the_model_says() {
+    let document = read("docs/capacity.md").expect("docs/capacity.md");
+    let spans = document.split('`').skip(1).step_by(2);
+    let is_options =
+        |span: &&str| span.starts_with("--") && span.ends_with(|end: char| end.is_ascii_digit());
+    let mut tables = 0;
+    for options in spans.filter(is_options).chain([""]) {
+        let mut model = Command::new("python3");
+        model.current_dir(env!("CARGO_MANIFEST_DIR")).arg("scripts/capacity.py");
+        let said = model.args(options.split_whitespace()).output().expect("python3");
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        let said = String::from_utf8(said.stdout).expect("UTF-8");
+        let stands = |row: &&str| document.lines().any(|line| line == *row);
+        assert_eq!(said.lines().filter(stands).count(), 5, "with {options}: {said}");
+        tables += 1;
+    }
+    assert_eq!(tables, 3);
 }
 
 fn names(entries: &[Entry]) -> Vec<(usize, &str)> {

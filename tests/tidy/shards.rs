@@ -4,7 +4,7 @@
 
 use super::scan::{Source, functions, is_name, name_at, words};
 use super::tree::{Finding, hold, planted, shipped};
-use crate::{DISTRIBUTED, MAY_ASK_ALL_SHARDS};
+use crate::{DISTRIBUTED, MAY_ASK_ALL_SHARDS, REQUESTS_THAT_ASK_ALL_SHARDS};
 
 /// Words that are no alias of the table before them.
 const KEYWORDS: &[&str] = &[
@@ -137,8 +137,13 @@ fn unkeyed(source: &Source) -> Vec<(&str, Finding)> {
     found
 }
 
+/// Those that may ask for all, by file and name.
+fn known() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    REQUESTS_THAT_ASK_ALL_SHARDS.iter().chain(MAY_ASK_ALL_SHARDS)
+}
+
 fn is_known(source: &Source, item: &str) -> bool {
-    MAY_ASK_ALL_SHARDS.iter().any(|(path, known)| *path == source.path && *known == item)
+    known().any(|(path, known)| *path == source.path && *known == item)
 }
 
 fn unknown(source: &Source) -> Vec<Finding> {
@@ -157,7 +162,7 @@ fn every_statement_says_whose_rows_it_wants_but_for_those_that_are_known_to_ask_
         assert!(sources.iter().any(knows), "nobody reads or writes `{table}`");
     }
     hold(&sources, unknown);
-    for (path, known) in MAY_ASK_ALL_SHARDS {
+    for (path, known) in known() {
         let asks = |source: &Source| {
             source.path == *path && unkeyed(source).iter().any(|(item, _)| item == known)
         };
