@@ -76,8 +76,8 @@ impl Drop for Cluster {
 }
 
 /// All processes of the primary are killed, or its network goes; it comes back later.
-async fn lose_a_primary(is_power: bool, strikes: Strikes) {
-    sleep(Duration::from_secs(1)).await;
+async fn lose_a_primary(moment: Duration, is_power: bool, strikes: Strikes) {
+    sleep(moment).await;
     let lost = Cluster::until(&["primary"], "").await;
     let (off, on) = if is_power { ("kill", "start") } else { ("cut", "join") };
     let stays_away = strikes.begins();
@@ -89,8 +89,8 @@ async fn lose_a_primary(is_power: bool, strikes: Strikes) {
 }
 
 /// An instance has no network for a while.
-async fn cut_an_instance_off(host: &str, strikes: Strikes) {
-    sleep(Duration::from_secs(1)).await;
+async fn cut_an_instance_off(moment: Duration, host: &str, strikes: Strikes) {
+    sleep(moment).await;
     let _outage = strikes.begins();
     Cluster::say(&["cut", host]).await.unwrap();
     sleep(Duration::from_secs(4)).await;
@@ -98,8 +98,8 @@ async fn cut_an_instance_off(host: &str, strikes: Strikes) {
 }
 
 /// The Redis that takes writes has no network until the other one is in its place.
-async fn cut_redis_off(strikes: Strikes) {
-    sleep(Duration::from_secs(1)).await;
+async fn cut_redis_off(moment: Duration, strikes: Strikes) {
+    sleep(moment).await;
     let lost = Cluster::until(&["redis"], "").await;
     let _outage = strikes.begins();
     Cluster::say(&["cut", &lost]).await.unwrap();
@@ -127,14 +127,14 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     sold.silence_max = Duration::from_secs(60);
     for round in 0..failovers {
         // With only the network gone there are two for a while, and one is wrong: that comes first.
-        let failover = lose_a_primary(round % 2 == 1, sold.strikes.clone());
+        let (moment, is_power) = (sold.moment(1_000), round % 2 == 1);
+        let failover = lose_a_primary(moment, is_power, sold.strikes.clone());
         tokio::join!(sold.sell(600, Arrivals::Rate(20.0)), failover);
         Cluster::until(&["ready"], "").await;
     }
     let met = sold.met();
     assert!(met > 50 * failovers, "only {met} buyers met a failover");
     let checked = sold.settled("failover by Patroni", shop).await;
-    assert!(sold.left_open > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (600 * failovers as u64, 0));
 
     let mut sold = sale().await;
@@ -146,7 +146,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
         assert!(cuts < cuts_min + 6, "nobody met it");
         Cluster::until(&["ready"], "").await;
         let host = format!("app{}", sold.dice.random_range(1..=3));
-        let outage = cut_an_instance_off(&host, sold.strikes.clone());
+        let outage = cut_an_instance_off(sold.moment(1_000), &host, sold.strikes.clone());
         tokio::join!(sold.sell(360, Arrivals::Rate(60.0)), outage);
     }
     let checked = sold.settled("one of three instances is cut off", shop).await;
@@ -155,7 +155,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     let mut sold = sale().await;
     for _ in 0..cuts_min {
         Cluster::until(&["ready"], "").await;
-        let outage = cut_redis_off(sold.strikes.clone());
+        let outage = cut_redis_off(sold.moment(1_000), sold.strikes.clone());
         tokio::join!(sold.sell(360, Arrivals::Rate(60.0)), outage);
     }
     // Nobody needs Redis to buy.

@@ -23,9 +23,9 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&first).await;
     sale.hang_up_after(Duration::from_secs(1));
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let failover = async {
-        sleep(Duration::from_secs(1)).await;
+        sleep(moment).await;
         let _outage = strikes.begins();
         pair.stop_postgres().await;
         // As long as those need who decide about it.
@@ -51,9 +51,9 @@ async fn a_primary_that_hangs_with_its_connections_open_is_left_when_another_tak
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&apps[0]).await;
     sale.hang_up_after(Duration::from_secs(1));
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let failover = async {
-        sleep(Duration::from_secs(1)).await;
+        sleep(moment).await;
         let _outage = strikes.begins();
         pair.freeze_postgres();
         sleep(Duration::from_secs(1)).await;

@@ -30,7 +30,7 @@ mod strikes;
 
 use std::sync::LazyLock;
 
-/// How often, or for how long: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many.
+/// How often: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many times.
 fn times(what: &str, fewest: usize) -> usize {
     let configured = std::env::var(format!("DOORBUSTER_FAULTS_{what}"));
     configured.map_or(fewest, |count| count.parse().unwrap())

@@ -96,7 +96,6 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     let met = sale.met();
     assert!(met > 20 * partitions, "only {met} buyers met it");
     let checked = sale.settled("partition of one of two instances", &cut_off).await;
-    assert!(sale.left_open > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900 * partitions as u64, 0));
 }
 

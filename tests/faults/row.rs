@@ -30,8 +30,8 @@ pub struct Row {
     pub unknown_in_the_end: u64,
     /// Nothing, or the test fails.
     pub wrongs: Wrongs,
-    /// Answers to shoppers, compared with what they had seen before.
-    pub looks: usize,
+    /// Answers to shoppers, compared with what they had seen before; `None` without shoppers.
+    pub looks: Option<usize>,
     /// See [`crate::strikes::Strikes::back_after`].
     pub back_after: Option<Duration>,
     /// The longest time without an acknowledgement.
@@ -61,10 +61,12 @@ impl Wrongs {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { buyers, requests, acknowledged, refused, turned_away, in_doubt, .. } = self;
-        let Self { left_open, unanswered, under_way, unknown_in_the_end, looks, .. } = self;
+        let Self { left_open, unanswered, under_way, unknown_in_the_end, .. } = self;
         let Wrongs { lost, doubled, oversold } = self.wrongs;
         let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
-        let back_after = self.back_after.map_or_else(|| "–".to_owned(), seconds);
+        let or_none = |cell: Option<String>| cell.unwrap_or_else(|| "–".to_owned());
+        let looks = or_none(self.looks.map(|looks| looks.to_string()));
+        let back_after = or_none(self.back_after.map(seconds));
         let (silence, wait) = (seconds(self.silence), seconds(self.wait));
         match self.strikes {
             (met, all) if met == all => write!(f, "| {met} ")?,

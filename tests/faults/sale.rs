@@ -50,8 +50,6 @@ pub struct Sale {
     pub unanswered: usize,
     /// Whether a balancer asks another instance when one does not know, and shows its answer alone.
     pub is_behind_a_balancer: bool,
-    /// Whether all who meet the fault may know what became of their requests.
-    pub all_may_know: bool,
     /// What is left to chance; `DOORBUSTER_FAULTS_SEED` makes the same choices again.
     pub dice: StdRng,
     /// When the fault struck.
@@ -87,7 +85,6 @@ impl Sale {
             left_open: 0,
             unanswered: 0,
             is_behind_a_balancer: false,
-            all_may_know: false,
             dice: StdRng::seed_from_u64(seed),
             strikes: Strikes::default(),
             silence_max: Duration::from_secs(20),
@@ -106,6 +103,11 @@ impl Sale {
     /// an instance makes of it afterwards is made unanswered.
     pub fn hang_up_after(&mut self, patience: Duration) {
         (self.patience, self.settings.attempt_timeout) = (patience, patience);
+    }
+
+    /// How long to wait until a fault strikes: about so many milliseconds.
+    pub fn moment(&mut self, about_ms: u64) -> Duration {
+        Duration::from_millis(self.dice.random_range(about_ms / 2..about_ms * 3 / 2))
     }
 
     /// New SKUs with so many units each; from now on these are sold.
@@ -231,7 +233,8 @@ impl Sale {
         self.left_open = self.struck_and_left_open();
         let looks = self.looks().unwrap();
         assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
-        let mut row = Row { looks: looks.iter().sum(), ..self.row() };
+        let looks = (!looks.is_empty()).then(|| looks.iter().sum());
+        let mut row = Row { looks, ..self.row() };
         assert!(row.strikes.0 > 0, "no order was under way when it struck");
         let is_back = self.strikes.are_over_for(&self.periods, &self.served());
         assert!(is_back, "nobody was acknowledged after it had struck");
@@ -240,7 +243,7 @@ impl Sale {
             "nobody was acknowledged for {:?}",
             self.silence
         );
-        let is_open = row.left_open > 0 || self.all_may_know || self.met() == 0;
+        let is_open = row.left_open > 0 || self.met() == 0;
         assert!(is_open, "it was met, and everybody was told what became of it");
         self.settings.deadline = self.settings.deadline.max(Duration::from_secs(60));
         self.hang_up_after(Duration::from_secs(15));

@@ -75,7 +75,6 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     assert!(met > 100, "only {met} buyers met the outage");
     let checked = sale.settled("immediate stop of PostgreSQL", &app).await;
     assert_eq!((checked.acknowledged, checked.unknown), (700, 0));
-    assert!(sale.left_open > 0, "no commit was on its way");
 }
 
 #[tokio::test]
@@ -122,9 +121,9 @@ async fn without_redis_orders_go_on() {
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(500), sale.strikes.clone());
     let kill = async {
-        sleep(Duration::from_millis(500)).await;
+        sleep(moment).await;
         let _outage = strikes.begins();
         pair.kill_redis();
         becomes_ready(&app, "ok", Some("degraded")).await;
@@ -171,9 +170,9 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(500), sale.strikes.clone());
     let failover = async {
-        sleep(Duration::from_millis(500)).await;
+        sleep(moment).await;
         app.get("/v1/products").await.ok(200);
         let _outage = strikes.begins();
         let failover = tokio::task::spawn_blocking(move || {

@@ -23,7 +23,7 @@ impl SmallDisk {
         let options = format!("mode=755,size={megabytes}m");
         let mut mount = Command::new("mount");
         let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).status();
-        assert!(mounted.unwrap().success(), "a disk of its own can only be made by root");
+        assert!(mounted.unwrap().success(), "it may not mount a disk of its own: CAP_SYS_ADMIN");
         Self(folder)
     }
 
@@ -58,9 +58,9 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.hang_up_after(Duration::from_secs(1));
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let outage = async {
-        sleep(Duration::from_secs(1)).await;
+        sleep(moment).await;
         let client = database.connect().await;
         let _outage = strikes.begins();
         disk.fill();
@@ -92,9 +92,9 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.hang_up_after(Duration::from_millis(300));
-    let strikes = sale.strikes.clone();
+    let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let hoarding = async {
-        sleep(Duration::from_secs(1)).await;
+        sleep(moment).await;
         let _hoard = strikes.begins();
         let client = database.connect().await;
         let (mut hoard, mut refused, mut since) = (Vec::new(), 0, None::<Instant>);
@@ -123,7 +123,6 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     println!("{hoarded} connections were taken away");
     assert!(met > 50, "only {met} buyers met it");
     let checked = sale.settled("no connection to be had", &app).await;
-    assert!(sale.left_open > 0, "nobody was left without an answer");
     assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
 }
 

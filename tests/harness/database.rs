@@ -114,7 +114,8 @@ impl Drop for Pair {
 /// Removes the data of all pairs once this process has ended, in whatever way. Not earlier: ext4
 /// looks at each file that was removed in the last minutes when it creates another one.
 fn remove_afterwards() {
-    let sweep = "trap '' INT TERM; read -r _; sleep 5; cd \"$0\" && rm -rf db-*-\"$1\"";
+    let sweep = "trap '' INT TERM; read -r _; cd \"$0\" || exit
+        for _ in 1 2 3; do sleep 5; rm -rf db-*-\"$1\"; done";
     let mut broom = Command::new("sh");
     broom.args(["-c", sweep]).arg(std::env::temp_dir()).arg(std::process::id().to_string());
     broom.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
