@@ -34,6 +34,8 @@ class Cost(NamedTuple):
 PAID = Cost(34, 126, 2_160, 500, 0.001, 0.042)
 CART = Cost(103, 129, 3_433, 2_498, 0.002, 0.134)
 VIEW = Cost(20, 1, 0, 0, 0.095, 0.001)
+# Microseconds of a core for each command to Redis.
+REDIS_COMMAND = 12.8
 # Commands of an order itself, and round trips of its transaction.
 REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
@@ -89,12 +91,14 @@ def row(rate, o):
     orders_a_day = rate * 3_600 * o.peak_hours
     stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
     trips = rate * (TRIPS / batch + beside.trips)
+    commands = rate * (REDIS + beside.redis)
+    redis = commands * REDIS_COMMAND / 1e6 / BUSY
     # A primary and a synchronous standby hold and do the same.
-    month = 730 * o.core_hour * (server + 2 * postgres) + 30 * stored * 2 * o.gb_month
+    month = 730 * o.core_hour * (server + 2 * postgres + redis) + 30 * stored * 2 * o.gb_month
     return [
         f"{rate:,}", f"{batch:.0f}", f"{server:.1f}", f"{instances:.0f}", f"{postgres:.1f}",
         f"{lanes:.0f}", f"{rate / batch:,.0f}", f"{trips:,.0f}", f"{wal:,.1f}",
-        f"{rate * (REDIS + beside.redis):,.0f}", f"{stored:,.1f}", f"{month:,.0f}",
+        f"{commands:,.0f}", f"{redis:.1f}", f"{stored:,.1f}", f"{month:,.0f}",
     ]
 
 
@@ -113,7 +117,7 @@ def main():
     header = [
         "orders/s", "orders in a transaction", "server, cores", "instances", "PostgreSQL, cores",
         "lanes of each", "flushes/s of orders", "round trips/s",
-        "WAL, MB/s", "Redis, commands/s", "GB a day", "a month, in the prices' currency",
+        "WAL, MB/s", "Redis, commands/s", "Redis, cores", "GB a day", "a month, in the prices' currency",
     ]
     print("| " + " | ".join(header) + " |")
     print("|" + "---:|" * len(header))
