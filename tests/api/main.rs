@@ -9,6 +9,7 @@ mod admin_orders;
 mod api_keys;
 mod audit;
 mod authorization;
+mod backups;
 mod bad_input;
 mod browsers;
 mod carts;

@@ -1,24 +1,13 @@
 //! A shop is backed up while it sells, and restored as it was at a moment.
 
-use crate::harness::{App, Database, Pair, Second, within};
+use crate::harness::{App, Database, Pair, within};
 use crate::sale::Sale;
 use loadtests::generator::Arrivals;
 use loadtests::oracle;
 use loadtests::order::Provider;
 use loadtests::record::Run;
 use std::time::{Duration, SystemTime};
-use tokio::process::Command;
 use tokio::time::sleep;
-
-/// The shipped script, as the owner of the data, who may not enter every folder of a repository.
-fn backup(second: &Second, url: &str, arguments: &[&str]) -> Command {
-    let script = second.folder.join("backup.sh");
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/backup.sh");
-    std::fs::copy(shipped, &script).unwrap();
-    let mut command = second.services.command(script.to_str().unwrap());
-    command.args(arguments).env("DOORBUSTER__POSTGRES__URL", url);
-    command.into()
-}
 
 /// What buyers had been told a while before the moment; what came later may be there, or not.
 fn known_at(run: &Run, moment: SystemTime) -> Run {
@@ -47,7 +36,7 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let folder = second.folder.join("backup");
     let (base, wal) = (folder.join("base"), folder.join("wal"));
     let folder = folder.to_str().unwrap();
-    let mut running = backup(&second, &database.tcp_url, &["run", folder]).spawn().unwrap();
+    let mut running = second.backup(&database.tcp_url, &["run", folder]).spawn().unwrap();
     let copied = within(Duration::from_secs(30), async || {
         end_segment(&database).await;
         sleep(Duration::from_millis(250)).await;
@@ -77,8 +66,8 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let data = second.data();
     let restore = ["restore", folder, data.to_str().unwrap(), &moment];
     let restoring = async {
-        assert!(backup(&second, "", &restore).status().await.unwrap().success());
-        assert!(!backup(&second, "", &restore).status().await.unwrap().success(), "over it");
+        assert!(second.backup("", &restore).status().await.unwrap().success());
+        assert!(!second.backup("", &restore).status().await.unwrap().success(), "over it");
         tokio::task::block_in_place(|| second.start());
         let recovering = "SELECT pg_is_in_recovery()::int::bigint";
         restored.until(recovering, 0).await;
@@ -104,49 +93,6 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     std::fs::remove_file(wal.join(missing.unwrap())).unwrap();
     let elsewhere = second.folder.join("elsewhere");
     let restore = ["restore", folder, elsewhere.to_str().unwrap()];
-    assert!(!backup(&second, "", &restore).status().await.unwrap().success(), "over a gap");
+    assert!(!second.backup("", &restore).status().await.unwrap().success(), "over a gap");
     assert!(!elsewhere.exists());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_that_lost_its_base_or_shares_a_slot_is_refused_and_what_there_is_stays() {
-    let pair = Pair::start("backups");
-    let second = pair.second();
-    let url = &pair.services.postgres_tcp_url;
-    let database = Database { url: url.clone(), tcp_url: url.clone() };
-    let is_refused = async |folder: &str| {
-        let ended = backup(&second, url, &["run", folder]).status().await.unwrap();
-        assert_eq!(ended.code(), Some(1), "{folder}");
-    };
-    let folder = second.folder.join("week");
-    let (base, away) = (folder.join("base"), folder.join("away"));
-    let has_wal = || folder.join("wal").read_dir().unwrap().next().is_some();
-    let (week, next) = (folder.to_str().unwrap(), second.folder.join("next"));
-    let copy = async || {
-        let mut running = backup(&second, url, &["run", week]).spawn().unwrap();
-        let active = "SELECT count(*) FROM pg_replication_slots
-            WHERE slot_name = 'doorbuster_backup' AND active";
-        let copied =
-            async || (base.is_dir() && has_wal()).then_some(()).ok_or("there is no base backup");
-        within(Duration::from_secs(30), copied).await;
-        database.until(active, 1).await;
-        running.kill().await.unwrap();
-        database.until(active, 0).await;
-    };
-    let kept = "SELECT (restart_lsn - '0/0')::bigint FROM pg_replication_slots";
-    copy().await;
-    let since = database.number(kept).await;
-    is_refused(next.to_str().unwrap()).await;
-    is_refused(next.to_str().unwrap()).await;
-    is_refused(second.folder.join("not-mounted/week").to_str().unwrap()).await;
-    std::fs::rename(&base, &away).unwrap();
-    is_refused(week).await;
-    assert_eq!(database.number(kept).await, since);
-    assert!(has_wal(), "its WAL is gone");
-
-    // An attempt that was cut off has a slot and what it had copied, and is begun anew.
-    std::fs::rename(&away, folder.join("base.new")).unwrap();
-    copy().await;
-    let verified = pair.services.postgres_command("pg_verifybackup").arg(&base).status();
-    assert!(verified.unwrap().success());
 }

@@ -98,6 +98,17 @@ impl Second {
         assert!(start.status().unwrap().success());
     }
 
+    /// The shipped script, as the owner of the data, who may not enter every folder of a
+    /// repository.
+    pub fn backup(&self, url: &str, arguments: &[&str]) -> tokio::process::Command {
+        let script = self.folder.join("backup.sh");
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/backup.sh");
+        std::fs::copy(shipped, &script).unwrap();
+        let mut command = self.services.command(script.to_str().unwrap());
+        command.args(arguments).env("DOORBUSTER__POSTGRES__URL", url);
+        command.into()
+    }
+
     fn pg_ctl(&self, what: &str) -> Command {
         let mut command = self.services.postgres_command("pg_ctl");
         command.args([what, "-w", "-D"]).arg(self.data());
