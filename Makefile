@@ -32,9 +32,12 @@ chaos: services proxies patroni ## the faults, each many times, with what was se
 	DOORBUSTER_FAULTS_KILLS=100 DOORBUSTER_FAULTS_ROLLOUTS=20 DOORBUSTER_FAULTS_COMMITS=1000 \
 	DOORBUSTER_FAULTS_PARTITIONS=10 DOORBUSTER_FAULTS_CUTS=200 DOORBUSTER_FAULTS_PAYMENTS=20 \
 	DOORBUSTER_FAULTS_STEPS=50 DOORBUSTER_FAULTS_FAILOVERS=10 DOORBUSTER_FAULTS_HOSTS=10 \
-	DOORBUSTER_FAULTS_INSTANCES=32 DOORBUSTER_FAULTS_UNDONE=100 \
+	DOORBUSTER_FAULTS_INSTANCES=32 DOORBUSTER_FAULTS_UNDONE=100 DOORBUSTER_FAULTS_HANGS=2 \
 	    cargo test --workspace --test faults -- --nocapture --test-threads=1 | tee $$log; \
-	failed=$$?; scripts/chaos-table.sh < $$log; exit $$failed
+	failed=$$?; scripts/chaos-table.sh < $$log; \
+	DOORBUSTER_FAULTS_CIRCLE_SECONDS=60 DOORBUSTER_FAULTS_PRICES=200 \
+	    cargo test --workspace --test api -- --nocapture never_wait_in_a_circle valid_at_its_commit \
+	    || failed=$$?; exit $$failed
 
 simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour)
 	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --test simulation -- --nocapture

@@ -4,23 +4,20 @@
 //! A connection's task lives on the runtime that opened it. Opened from an HTTP worker it would
 //! sit on that worker's busy thread, so all connections live on one runtime of their own.
 
+mod connect;
 mod pulse;
 
-use crate::breaker::Breaker;
 use crate::error::{Code, Problem};
+use connect::{OnRuntime, Order};
 use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
 use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Status, Transaction};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use pulse::Pulse;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, IsolationLevel, NoTls};
+use tokio_postgres::{Client, Config, Error, IsolationLevel};
 
 /// How to reach PostgreSQL and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -47,7 +44,6 @@ pub struct Options {
 pub struct Postgres {
     config: Config,
     connect: OnRuntime,
-    connect_max: Duration,
     /// For queries that change nothing.
     pub readers: Pool,
     /// For transactions outside the journal; only ever through `client.transaction()`.
@@ -62,26 +58,24 @@ impl Postgres {
         if options.url.is_empty() {
             return Err("postgres.url is not set: where is the database?".to_owned());
         }
-        let mut config = config(&options.url, "postgres.url", options)?;
+        let mut config = config(&options.url, "postgres.url")?;
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let connect = OnRuntime::new(runtime.clone());
+        let connect = OnRuntime::new(runtime.clone(), Order::LastFirst, options.connect);
         let readers = pool(&config, options, &connect, Role::Reads)?;
         let writers = pool(&config, options, &connect, Role::Writes)?;
         let replicas = match options.replica_url.as_str() {
             "" => None,
             url => {
-                let mut config = self::config(url, "postgres.replica_url", options)?;
+                let mut config = self::config(url, "postgres.replica_url")?;
                 config.target_session_attrs(TargetSessionAttrs::ReadOnly);
                 // They answer also while the primary does not.
-                let connect = OnRuntime::new(runtime);
+                let connect = OnRuntime::new(runtime, Order::InTurn, options.connect);
                 Some(pool(&config, options, &connect, Role::Replica)?)
             }
         };
-        // One host that says nothing takes all the time of its attempt.
-        let connect_max = options.connect * config.get_hosts().len().max(1) as u32;
-        Ok(Self { config, connect, connect_max, readers, writers, replicas })
+        Ok(Self { config, connect, readers, writers, replicas })
     }
 
     /// From now on a server that says nothing is left ([`pulse`]). It takes a connection.
@@ -92,12 +86,9 @@ impl Postgres {
 
     /// A connection outside the pools; errors are sentences.
     pub async fn connect(&self) -> Result<Client, String> {
-        match timeout(self.connect_max, self.connect.connect(&self.config)).await {
-            Ok(Ok((client, _))) => Ok(client),
-            Ok(Err(error)) => {
-                Err(format!("the database cannot be reached: {}", describe(&error)))
-            }
-            Err(_) => Err("the database does not answer".to_owned()),
+        match self.connect.connect(&self.config).await {
+            Ok((client, _)) => Ok(client),
+            Err(error) => Err(format!("the database cannot be reached: {}", describe(&error))),
         }
     }
 
@@ -127,20 +118,9 @@ impl Postgres {
     }
 }
 
-/// How to connect to the hosts of a URL.
-fn config(url: &str, setting: &str, options: &Options) -> Result<Config, String> {
-    let mut config: Config =
-        url.parse().map_err(|error| format!("{setting} cannot be read: {error}"))?;
-    config
-        .application_name("doorbuster")
-        .connect_timeout(options.connect)
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(2))
-        .keepalives_retries(3)
-        .tcp_user_timeout(Duration::from_secs(10))
-        // One that says nothing takes all the time of an attempt; the next begins elsewhere.
-        .load_balance_hosts(LoadBalanceHosts::Random);
-    Ok(config)
+/// The hosts of a URL, and who asks.
+fn config(url: &str, setting: &str) -> Result<Config, String> {
+    url.parse().map_err(|error| format!("{setting} cannot be read: {error}"))
 }
 
 /// What the connections of a pool are for.
@@ -195,83 +175,12 @@ fn pool(
         .map_err(|error| error.to_string())
 }
 
-/// Ends a transaction whose client says nothing. An instance that is paused or cut off must keep
-/// neither locks, for which orders may wait, nor a snapshot, behind which no vacuum cleans.
-const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '3s'";
-
 /// A replica that needs longer than this to say that it is there is asked for nothing.
 const RECYCLE_MAX: Duration = Duration::from_millis(500);
 
-/// Between two attempts to open a connection while none can be had. Each costs every standby a
-/// process and a check of the password, and those of all lanes and requests would keep busy who is
-/// about to become the primary.
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Opens connections whose tasks run on a runtime of our choice, until their server is given up.
-#[derive(Clone)]
-struct OnRuntime {
-    runtime: Handle,
-    pulse: Pulse,
-    breaker: Arc<Breaker>,
-}
-
-impl OnRuntime {
-    fn new(runtime: Handle) -> Self {
-        let breaker = Arc::new(Breaker::new(ATTEMPT_PAUSE));
-        Self { runtime, pulse: Pulse::new(), breaker }
-    }
-}
-
-type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
-
-impl Connect for OnRuntime {
-    fn connect(&self, config: &Config) -> BoxFuture<'_, Connected> {
-        let (config, runtime, stops) = (config.clone(), &self.runtime, self.pulse.stops());
-        let tasks = runtime.clone();
-        let open = async move {
-            let (client, connection) = config.connect(NoTls).await?;
-            let task = tasks.spawn(async move {
-                tokio::select! {
-                    ended = connection => if let Err(error) = ended {
-                        tracing::warn!(%error, "a database connection was lost");
-                    },
-                    () = stops => {}
-                }
-            });
-            client.batch_execute(IDLE_MAX).await?;
-            Ok((client, task))
-        };
-        async move {
-            if !self.breaker.admits(Instant::now()) {
-                return refused().await;
-            }
-            // Whoever waits no longer for a server that says nothing takes the attempt along.
-            let mut opening = JoinSet::new();
-            opening.spawn_on(open, runtime);
-            // Nothing if the runtime has stopped, so the process is about to end.
-            let Some(Ok(connected)) = opening.join_next().await else {
-                return std::future::pending().await;
-            };
-            let is_there = match &connected {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::warn!(error = %describe(error), "a connection could not be opened");
-                    // One that has none left answers those that it has.
-                    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
-                }
-            };
-            self.breaker.report(is_there, Instant::now());
-            connected
-        }
-        .boxed()
-    }
-}
-
-/// The failure of a connection that is closed at once: only the library makes its errors.
-async fn refused() -> Connected {
-    let mut nobody = Config::new();
-    let (client, _) = nobody.user("nobody").connect_raw(tokio::io::empty(), NoTls).await?;
-    Ok((client, tokio::spawn(async {})))
+/// When the server was started that answers, to the microsecond: no two are alike in this.
+async fn started(client: &Client) -> Result<SystemTime, Error> {
+    client.query_one("SELECT pg_postmaster_start_time()", &[]).await?.try_get(0)
 }
 
 /// For each connection of a pool so many may wait who ask for themselves. A turn takes about a
@@ -415,40 +324,6 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    #[tokio::test]
-    async fn while_no_connection_can_be_had_few_are_tried() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let wait = Duration::from_secs(5);
-        let options = Options {
-            url: format!("postgres://nobody@{}/nothing", listener.local_addr().unwrap()),
-            replica_url: String::new(),
-            read_connections: 4,
-            write_connections: 1,
-            wait,
-            connect: wait,
-            read_max: wait,
-        };
-        let postgres = Postgres::new(&options, Handle::current()).unwrap();
-        let asked = Arc::new(AtomicU64::new(0));
-        let count = asked.clone();
-        tokio::spawn(async move {
-            while listener.accept().await.is_ok() {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        let begun = Instant::now();
-        for _ in 0..200 {
-            assert!(postgres.readers.get().await.is_err() && postgres.connect().await.is_err());
-        }
-        let asked = || asked.load(Ordering::Relaxed);
-        let (times, pauses) = (asked(), begun.elapsed().as_millis() / ATTEMPT_PAUSE.as_millis());
-        assert!((3..=4 + pauses as u64).contains(&times), "{times} times in {pauses} pauses");
-        tokio::time::sleep(ATTEMPT_PAUSE).await;
-        assert!(postgres.connect().await.is_err());
-        assert!(asked() > times, "nobody tries any more");
-    }
 
     #[test]
     fn what_failed_only_because_something_before_it_did_is_no_culprit() {

@@ -1,6 +1,6 @@
 //! Whoever waits for a lock: no longer than is said, without holding others up, never in a circle.
 
-use crate::harness::{Answer, App, Database, fresh_key, gbp, order_of};
+use crate::harness::{Answer, App, Database, fresh_key, gbp, order_of, times};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -343,7 +343,7 @@ async fn orders_and_changes_of_the_catalog_never_wait_in_a_circle() {
     tasks.spawn(shop.clone().repeat(1, async |shop, app, n| shop.import(app, n).await));
     let over = shop.clone();
     tasks.spawn(async move {
-        sleep(Duration::from_secs(5)).await;
+        sleep(Duration::from_secs(times("CIRCLE_SECONDS", 5) as u64)).await;
         over.is_over.store(true, Ordering::SeqCst);
     });
     while let Some(task) = tasks.join_next().await {

@@ -1,6 +1,6 @@
 //! Orders while prices change: nobody buys at a price that was gone before the commit.
 
-use crate::harness::{ADMIN_KEY, Answer, App, Database, fresh_key, gbp, order_of};
+use crate::harness::{ADMIN_KEY, Answer, App, Database, fresh_key, gbp, order_of, times};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 const PRODUCTS: usize = 5;
 const BUYERS: usize = 16;
-/// Of all prices together.
-const CHANGES: usize = 50;
 
 /// A product whose price only ever rises, by 1 with each change.
 struct Rising {
@@ -102,7 +100,7 @@ async fn every_order_carries_a_price_that_was_valid_at_its_commit() {
         tokio::spawn(async move { buy(&apps[n % 2], &goods, &is_over, n).await })
     });
     let buyers: Vec<_> = buyers.collect();
-    for n in 0..CHANGES {
+    for n in 0..times("PRICES", 50) {
         goods[n % PRODUCTS].raise(&apps[n / PRODUCTS % 2]).await;
     }
     is_over.store(true, Ordering::SeqCst);

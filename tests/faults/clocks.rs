@@ -1,9 +1,8 @@
 //! The clocks of PostgreSQL and of instances jump.
 
-use crate::harness::{App, Database, Pair, paid_with, until};
+use crate::harness::{App, Database, Pair, paid_with, times, until};
 use crate::preloaded::Preloaded;
 use crate::sale::Sale;
-use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use rand::Rng;

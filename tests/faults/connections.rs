@@ -1,9 +1,8 @@
 //! Connections that are cut in the middle of a transaction.
 
-use crate::harness::{App, Database, order_of, until};
+use crate::harness::{App, Database, order_of, times, until};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::{BUYERS_PER_SKU, Sale};
-use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use serde_json::json;
@@ -114,9 +113,10 @@ async fn lost_answers_to_commit_charge_nobody_twice() {
 
 #[tokio::test]
 async fn lost_answers_to_begin_lose_and_double_nothing_while_there_is_plenty() {
-    let count = undone();
+    // Enough to tell that most were on their way without an answer.
+    let count = undone().max(60);
     let proxy = sell_through(Fault::SwallowBegin, count, Stock::Plenty, Provider::Manual).await;
-    assert!(proxy.committed() > count / 4, "{} committed", proxy.committed());
+    assert!(proxy.committed() > count / 2, "{} committed", proxy.committed());
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 //! Instances that are killed, stopped or paused while they sell.
 
-use crate::harness::{App, Database, Pair};
+use crate::harness::{App, Database, Pair, times};
 use crate::proxy::{Fault, Proxy};
 use crate::sale::Sale;
-use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::kill::KillSwitch;
 use loadtests::order::Provider;

@@ -30,12 +30,6 @@ mod strikes;
 
 use std::sync::LazyLock;
 
-/// How often: `DOORBUSTER_FAULTS_…` of that name, for a longer run, or so many times.
-fn times(what: &str, fewest: usize) -> usize {
-    let configured = std::env::var(format!("DOORBUSTER_FAULTS_{what}"));
-    configured.map_or(fewest, |count| count.parse().unwrap())
-}
-
 /// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any; one for all tests.
 fn seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| {

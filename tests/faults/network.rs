@@ -1,9 +1,8 @@
 //! The way from an instance to PostgreSQL is slow, silent, or ends in the middle of a word.
 
-use crate::harness::{App, Database};
+use crate::harness::{App, Database, times};
 use crate::line::{Line, Silence, Weather};
 use crate::sale::Sale;
-use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use rand::Rng;

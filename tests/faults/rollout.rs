@@ -1,9 +1,8 @@
 //! Instances are restarted one after the other behind a balancer, and nobody notices.
 
-use crate::harness::{Answer, App, Balancer, Database, fresh_key, services};
+use crate::harness::{Answer, App, Balancer, Database, fresh_key, services, times};
 use crate::sale::Sale;
 use crate::strikes::Strikes;
-use crate::times;
 use loadtests::generator::Arrivals;
 use loadtests::order::Provider;
 use reqwest::Method;

@@ -13,6 +13,7 @@ mod port;
 mod process;
 mod redis;
 mod second;
+mod times;
 mod wait;
 
 pub use balancer::Balancer;
@@ -25,4 +26,5 @@ pub use port::{free_port, until_listening};
 pub use process::{ADMIN_KEY, App, signal, succeed};
 pub use redis::RedisServers;
 pub use second::Second;
+pub use times::times;
 pub use wait::{until, within};

@@ -31,6 +31,8 @@ pub struct App {
     /// None if somebody else runs it.
     child: Option<Child>,
     log: Option<PathBuf>,
+    /// With which it was started.
+    settings: Vec<(String, String)>,
 }
 
 impl App {
@@ -53,7 +55,10 @@ impl App {
     pub async fn reaching(url: &str, database: &Database, settings: &[(&str, &str)]) -> Self {
         let mut command = Self::command(url);
         command.envs(settings.iter().map(|(key, value)| (format!("DOORBUSTER__{key}"), value)));
-        Self::spawn(command, database, None)
+        let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        let mut app = Self::spawn(command, database, None);
+        app.settings = settings.iter().map(own).collect();
+        app
     }
 
     /// A server on that database with more in its environment.
@@ -93,7 +98,8 @@ impl App {
             .pool_idle_timeout(Duration::from_secs(3))
             .build()
             .unwrap();
-        Self { url: url.to_owned(), database: database.clone(), http, child, log }
+        let (url, database) = (url.to_owned(), database.clone());
+        Self { url, database, http, child, log, settings: Vec::new() }
     }
 
     /// What a watched server has said on standard error.
@@ -158,10 +164,13 @@ impl App {
         until(sleeps).await;
     }
 
-    /// Starts it again at the same address, once it has ended, without settings.
+    /// Starts it again at the same address with its settings, once it has ended.
     pub async fn start_again(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap().to_owned();
-        *self = Self::with(&self.database, &[("SERVER__BIND", &address)]).await;
+        let known = self.settings.iter().filter(|(key, _)| key != "SERVER__BIND");
+        let mut settings: Vec<_> = known.map(|(key, value)| (&**key, &**value)).collect();
+        settings.push(("SERVER__BIND", &address));
+        *self = Self::with(&self.database, &settings).await;
     }
 
     /// Waits for the end of a server that was asked to stop.
