@@ -33,6 +33,7 @@ pub struct Limits {
 pub struct Gather<K, V> {
     queue: mpsc::Sender<Asked<K, V>>,
     keys_max: usize,
+    read_max: Duration,
     /// Keys in the queue.
     waiting: Arc<AtomicUsize>,
     pace: Arc<Pace>,
@@ -42,7 +43,7 @@ impl<K, V> Clone for Gather<K, V> {
     fn clone(&self) -> Self {
         let (queue, waiting, pace) =
             (self.queue.clone(), self.waiting.clone(), self.pace.clone());
-        Self { queue, keys_max: self.keys_max, waiting, pace }
+        Self { queue, waiting, pace, ..*self }
     }
 }
 
@@ -93,10 +94,12 @@ where
                 learning.learn(begun.elapsed());
             }
         });
-        Self { queue, keys_max: limits.keys_max, waiting, pace }
+        let Limits { keys_max, read_max, .. } = limits;
+        Self { queue, keys_max, read_max, waiting, pace }
     }
 
-    /// What there is of the keys. It was read after this was called.
+    /// What there is of the keys. It was read after this was called. Refused with `overloaded` if
+    /// too many wait, `storage_unavailable` if a read takes longer than it may.
     pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
         let (answer, answered) = oneshot::channel();
         let waiting = self.waiting.load(Ordering::Relaxed);
@@ -109,7 +112,12 @@ where
             self.waiting.fetch_sub(count, Ordering::Relaxed);
             return Err(too_many_reads());
         }
-        answered.await.unwrap_or_else(|_| Err(Problem::internal("a read was lost")))
+        // Reads may be slower than was foreseen.
+        match timeout(WAIT_MAX + self.read_max, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Problem::internal("a read was lost")),
+            Err(_) => Err(unavailable()),
+        }
     }
 
     /// What there is of one key. It was read after this was called.
@@ -230,6 +238,20 @@ mod tests {
         assert!((50..90).contains(&refused), "{refused} of 100 were refused");
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!(slow.get(7).await, Ok(Some(7)), "it passes");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_all_the_reads_before_theirs_when_these_begin_to_hang() {
+        let limits = Limits { keys_max: 1, ..LIMITS };
+        let silent = Gather::start(&Handle::current(), limits, |_: Vec<u32>| async move {
+            std::future::pending::<Result<HashMap<u32, u32>, Problem>>().await
+        });
+        let begun = Instant::now();
+        let all = futures_util::future::join_all((0..50).map(|key| silent.get(key))).await;
+        let codes = all.into_iter().map(|one| one.unwrap_err().code);
+        assert_eq!(codes.collect::<HashSet<_>>(), HashSet::from([Code::StorageUnavailable]));
+        // One after the other they take ten seconds.
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]
