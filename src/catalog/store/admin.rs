@@ -3,7 +3,7 @@
 use super::super::product::{AdminProduct, AdminVariant, Status, VariantStatus};
 use super::write::set_prices;
 use super::write::{Taken, bump_offers, categorise, insert_stock, lock_search, lock_stock};
-use super::{COLUMNS, read_json, read_prices, read_product};
+use super::{COLUMNS, availables, read_json, read_prices, read_product};
 use crate::error::Problem;
 use crate::id::{CategoryId, ProductId, VariantId};
 use crate::page::Page;
@@ -91,22 +91,24 @@ async fn variants(
     let sql = "SELECT v.product_id, v.id, v.sku, v.options,
                    ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
                    ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
-                   (SELECT coalesce(sum(available), 0)::bigint FROM stock
-                    WHERE variant_id = v.id), v.archived_at IS NOT NULL
+                   v.archived_at IS NOT NULL
                FROM variants v WHERE v.product_id = ANY($1)
                ORDER BY v.product_id, v.position, v.id";
     let statement = client.prepare_cached(sql).await?;
     let mut variants: HashMap<ProductId, Vec<AdminVariant>> = HashMap::new();
-    for row in client.query(&statement, &[&products]).await? {
+    let rows = client.query(&statement, &[&products]).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(1)).collect();
+    let availables = availables(client, &ids).await?;
+    for (row, id) in rows.iter().zip(ids) {
+        let available = availables.get(&id).copied().unwrap_or_default();
         let owner = row.get::<_, Uuid>(0).into();
-        variants.entry(owner).or_default().push(read_variant(&row)?);
+        variants.entry(owner).or_default().push(read_variant(row, available)?);
     }
     Ok(variants)
 }
 
-fn read_variant(row: &Row) -> Result<AdminVariant, Problem> {
-    let available: i64 = row.get(6);
-    let is_archived: bool = row.get(7);
+fn read_variant(row: &Row, available: i64) -> Result<AdminVariant, Problem> {
+    let is_archived: bool = row.get(6);
     Ok(AdminVariant {
         id: row.get::<_, Uuid>(1).into(),
         sku: row.get(2),

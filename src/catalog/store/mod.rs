@@ -26,9 +26,9 @@ use super::product::{Media, Product, Status, Variant};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::money::Money;
-use deadpool_postgres::{GenericClient, Pool};
+use deadpool_postgres::{GenericClient, Object, Pool};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -70,26 +70,40 @@ async fn variants(
 ) -> Result<HashMap<ProductId, Vec<Variant>>, Problem> {
     let sql = "SELECT v.product_id, v.id, v.sku, v.options,
                    ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
-                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
-                   (SELECT coalesce(sum(available), 0)::bigint FROM stock
-                    WHERE variant_id = v.id)
+                   ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency)
                FROM variants v WHERE v.product_id = ANY($1) AND v.archived_at IS NULL
                ORDER BY v.product_id, v.position, v.id";
     let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &[&products]).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.get(1)).collect();
+    let availables = availables(client, &ids).await?;
     let mut variants: HashMap<ProductId, Vec<Variant>> = HashMap::new();
-    for row in client.query(&statement, &[&products]).await? {
-        let available: i64 = row.get(6);
+    for (row, id) in rows.iter().zip(ids) {
+        let available = availables.get(&id).copied().unwrap_or_default();
         let variant = Variant {
-            id: row.get::<_, Uuid>(1).into(),
+            id: id.into(),
             sku: row.get(2),
-            options: read_json::<BTreeMap<String, String>>(&row, 3)?,
-            prices: read_prices(&row, 4)?,
+            options: read_json::<BTreeMap<String, String>>(row, 3)?,
+            prices: read_prices(row, 4)?,
             in_stock: available > 0,
             available,
         };
         variants.entry(row.get::<_, Uuid>(0).into()).or_default().push(variant);
     }
     Ok(variants)
+}
+
+/// How many units of each variant can be bought, at all locations together; nothing of those that
+/// were never stocked. A statement of its own, because it asks by the key of stock.
+async fn availables(
+    client: &impl GenericClient,
+    variants: &[Uuid],
+) -> Result<HashMap<Uuid, i64>, Problem> {
+    let sql = "SELECT variant_id, sum(available)::bigint FROM stock
+               WHERE variant_id = ANY($1) GROUP BY variant_id";
+    let statement = client.prepare_cached(sql).await?;
+    let rows = client.query(&statement, &[&variants]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 fn read_product(row: &Row) -> Result<Product, Problem> {
@@ -129,22 +143,15 @@ pub async fn offers(readers: &Pool, names: &[Name]) -> Result<Vec<Offer>, Proble
                    ARRAY(SELECT currency FROM prices WHERE variant_id = v.id ORDER BY currency),
                    ARRAY(SELECT amount FROM prices WHERE variant_id = v.id ORDER BY currency),
                    p.status = 'active' AND v.archived_at IS NULL
-               FROM (SELECT id FROM variants WHERE sku = ANY($1)
-                     UNION SELECT id FROM variants WHERE id = ANY($2)) n
-               JOIN variants v ON v.id = n.id
-               JOIN products p ON p.id = v.product_id
-               JOIN locations l ON l.code = 'default'
-               JOIN stock s ON s.variant_id = v.id AND s.location_id = l.id";
-    let (mut skus, mut ids): (Vec<&str>, Vec<Uuid>) = (Vec::new(), Vec::new());
-    for name in names {
-        match name {
-            Name::Sku(sku) => skus.push(sku),
-            Name::Id(id) => ids.push(id.uuid()),
-        }
-    }
+               FROM unnest($1::uuid[]) AS k (id)
+               JOIN stock s ON s.variant_id = k.id
+               JOIN locations l ON l.id = s.location_id AND l.code = 'default'
+               JOIN variants v ON v.id = k.id
+               JOIN products p ON p.id = v.product_id";
     let client = readers.get().await?;
+    let ids = Vec::from_iter(ids(&client, names).await?);
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &[&skus, &ids]).await?;
+    let rows = client.query(&statement, &[&ids]).await?;
     let offer = |row: &Row| -> Result<Offer, Problem> {
         Ok(Offer {
             variant: VariantId::from(row.get::<_, Uuid>(0)),
@@ -156,6 +163,27 @@ pub async fn offers(readers: &Pool, names: &[Name]) -> Result<Vec<Offer>, Proble
         })
     };
     rows.iter().map(offer).collect()
+}
+
+/// The variants that are named so. One that gets another SKU before its offer is read shows it
+/// there.
+async fn ids(client: &Object, names: &[Name]) -> Result<HashSet<Uuid>, Problem> {
+    let (mut skus, mut ids): (Vec<&str>, HashSet<Uuid>) = (Vec::new(), HashSet::new());
+    for name in names {
+        match name {
+            Name::Sku(sku) => skus.push(sku),
+            Name::Id(id) => {
+                ids.insert(id.uuid());
+            }
+        }
+    }
+    if !skus.is_empty() {
+        let sql = "SELECT id FROM variants WHERE sku = ANY($1)";
+        let statement = client.prepare_cached(sql).await?;
+        let rows = client.query(&statement, &[&skus]).await?;
+        ids.extend(rows.iter().map(|row| row.get::<_, Uuid>(0)));
+    }
+    Ok(ids)
 }
 
 /// Whether there is any product.

@@ -1,7 +1,7 @@
 //! What the store shows, each read in one snapshot.
 
 use super::super::listing::{self, Listing};
-use super::{search, select};
+use super::{availables, search, select};
 use crate::cache::Order;
 use crate::catalog::product::Product;
 use crate::error::Problem;
@@ -42,17 +42,20 @@ impl<'c> Snapshot<'c> {
     pub async fn counts(&self, ids: &[ProductId]) -> Result<Vec<Counts>, Problem> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         let sql = "SELECT p.id, p.version, ARRAY(
-                       SELECT (SELECT coalesce(sum(available), 0)::bigint FROM stock
-                               WHERE variant_id = v.id)
-                       FROM variants v WHERE v.product_id = p.id AND v.archived_at IS NULL
+                       SELECT v.id FROM variants v
+                       WHERE v.product_id = p.id AND v.archived_at IS NULL
                        ORDER BY v.position, v.id)
                    FROM products p WHERE p.status = 'active' AND p.id = ANY($1)";
         let statement = self.0.prepare_cached(sql).await?;
         let rows = self.0.query(&statement, &[&ids]).await?;
+        let variants: Vec<Uuid> =
+            rows.iter().flat_map(|row| row.get::<_, Vec<Uuid>>(2)).collect();
+        let availables = availables(&self.0, &variants).await?;
+        let available = |id: Uuid| availables.get(&id).copied().unwrap_or_default();
         let counts = |row: &Row| Counts {
             product: row.get::<_, Uuid>(0).into(),
             version: row.get(1),
-            available: row.get(2),
+            available: row.get::<_, Vec<Uuid>>(2).into_iter().map(available).collect(),
         };
         Ok(rows.iter().map(counts).collect())
     }
