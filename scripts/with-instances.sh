@@ -15,11 +15,13 @@ program=${PROGRAM:-$target/doorbuster}
 data=$(mktemp -d)
 chmod 755 "$data"
 exec {hold}> >(exec "$program" services --data "$data/pair" > "$data/services.json")
+services=$!
 pids=()
 finish() {
     if [ ${#pids[@]} -gt 0 ]; then kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; fi
+    # Their end takes as long as there is to be written.
     exec {hold}>&- || true
-    sleep 1
+    for _ in $(seq 300); do kill -0 "$services" 2>/dev/null || break; sleep 0.1; done
     rm -rf "$data"
 }
 trap finish EXIT
