@@ -49,7 +49,7 @@ model: ## the protocol of orders and payments with FAULTS (2) faults, explored c
 	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --test simulation \
 	    no_order_of_events -- --nocapture
 
-overload: services ## more than four times the orders that a slowed disk can commit
+overload: services ## up to four times the orders that a slowed disk can commit
 	cargo build --release --workspace
 	target=$${CARGO_TARGET_DIR:-target}; scripts/slow-flush.sh 100000 $$target/release/loadtests \
 	    run overload --start 1 --html $$target/overload.html

@@ -99,7 +99,7 @@ where
     }
 
     /// What there is of the keys. It was read after this was called. Refused with `overloaded` if
-    /// too many wait, `storage_unavailable` if a read takes longer than it may.
+    /// too many wait, `storage_unavailable` if a read takes longer than it may, or those before it.
     pub async fn get_all(&self, keys: Vec<K>) -> Result<HashMap<K, V>, Problem> {
         let (answer, answered) = oneshot::channel();
         let waiting = self.waiting.load(Ordering::Relaxed);

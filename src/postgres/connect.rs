@@ -1,8 +1,8 @@
 //! Opening connections: host by host, few at a time while nobody is there, on a runtime of our
 //! choice.
 
-use super::describe;
 use super::pulse::Pulse;
+use super::{describe, set_up};
 use crate::breaker::Breaker;
 use deadpool_postgres::Connect;
 use futures_util::FutureExt;
@@ -11,15 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, LoadBalanceHosts};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
-
-/// Ends a transaction whose client says nothing. An instance that is paused or cut off must keep
-/// neither locks, for which orders may wait, nor a snapshot, behind which no vacuum cleans.
-const IDLE_MAX: &str = "SET idle_in_transaction_session_timeout = '3s'";
 
 /// Between two attempts to open a connection while none can be had. Each costs every standby a
 /// process and a check of the password, and those of all lanes and requests would keep busy who is
@@ -61,25 +58,38 @@ impl OnRuntime {
         Self { runtime, pulse: Pulse::new(), breaker, order, first, connect_max }
     }
 
-    /// A connection to the first host that takes it. If none does, the error of one that has no
-    /// connection left, or the last one's.
+    /// A connection to the first host that takes it. If none does, the last one's error, or that of
+    /// one that has no connection left if all say so.
     async fn open(self, config: Config) -> Connected {
         let hosts = each_host(&config);
         let share = self.connect_max / hosts.len() as u32;
-        let first = self.first.load(Ordering::Relaxed);
+        let first = match self.order {
+            Order::LastFirst => self.first.load(Ordering::Relaxed),
+            Order::InTurn => self.first.fetch_add(1, Ordering::Relaxed),
+        };
         let mut failed = None;
-        for place in (first..).take(hosts.len()) {
-            let host = &hosts[place % hosts.len()];
+        for place in 0..hosts.len() {
+            let place = first.wrapping_add(place) % hosts.len();
+            let host = &hosts[place];
             // One whose processes hang leaves the others their share of the time.
             match timeout(share, self.open_at(host)).await {
                 Ok(Ok(connected)) => {
-                    let next = place % hosts.len() + usize::from(self.order == Order::InTurn);
-                    self.first.store(next, Ordering::Relaxed);
+                    if self.order == Order::LastFirst {
+                        self.first.store(place, Ordering::Relaxed);
+                    }
                     return Ok(connected);
                 }
-                Ok(Err(_)) if failed.as_ref().is_some_and(is_full) => {}
-                Ok(Err(error)) => failed = Some(error),
-                Err(_) => tracing::warn!(host = ?host.get_hosts(), "a database says nothing"),
+                Ok(Err(error)) => {
+                    let (host, why) = (host.get_hosts(), describe(&error));
+                    tracing::warn!(?host, error = %why, "a connection could not be opened");
+                    if !(is_full(&error) && failed.is_some()) {
+                        failed = Some(error);
+                    }
+                }
+                Err(_) => {
+                    tracing::warn!(host = ?host.get_hosts(), "a database says nothing");
+                    failed = refused().await.err();
+                }
             }
         }
         match failed {
@@ -89,17 +99,19 @@ impl OnRuntime {
     }
 
     async fn open_at(&self, config: &Config) -> Connected {
-        let stops = self.pulse.stops();
+        let pulse = self.pulse.watch();
         let (client, connection) = config.connect(NoTls).await?;
+        let (known, server) = oneshot::channel();
         let task = self.runtime.spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::warn!(%error, "a database connection was lost");
                 },
-                () = stops => {}
+                () = pulse.stops(server) => {}
             }
         });
-        client.batch_execute(IDLE_MAX).await?;
+        // Nobody wants to know if the connection has ended already.
+        let _ = known.send(set_up(&client).await?);
         Ok((client, task))
     }
 }
@@ -111,22 +123,17 @@ impl Connect for OnRuntime {
             if !self.breaker.admits(Instant::now()) {
                 return refused().await;
             }
-            let mut attempt =
-                Attempt { breaker: &self.breaker, begun: Instant::now(), went: None };
+            let mut attempt = Attempt { of: self, begun: Instant::now(), went: None };
             // Whoever waits no longer for a server that says nothing takes the attempt along.
             let mut opening = JoinSet::new();
             opening.spawn_on(open, &self.runtime);
-            // Nothing if the runtime has stopped, so the process is about to end.
-            let Some(Ok(connected)) = opening.join_next().await else {
-                return std::future::pending().await;
+            let connected = match opening.join_next().await {
+                Some(Ok(connected)) => connected,
+                Some(Err(error)) if error.is_panic() => refused().await,
+                // The runtime has stopped, so the process is about to end.
+                _ => std::future::pending().await,
             };
-            attempt.went = Some(match &connected {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::warn!(error = %describe(error), "a connection could not be opened");
-                    is_full(error)
-                }
-            });
+            attempt.went = Some(connected.as_ref().map_or_else(is_full, |_| true));
             connected
         }
         .boxed()
@@ -134,8 +141,8 @@ impl Connect for OnRuntime {
 }
 
 /// An attempt to open a connection, which tells the breaker how it went when it is over.
-struct Attempt<'b> {
-    breaker: &'b Breaker,
+struct Attempt<'c> {
+    of: &'c OnRuntime,
     begun: Instant,
     /// Whether somebody is there; nothing for who did not wait for the answer.
     went: Option<bool>,
@@ -144,9 +151,13 @@ struct Attempt<'b> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         // Whoever left at once says nothing about the server.
-        let is_silent = self.begun.elapsed() >= SILENCE_MIN;
+        let is_silent = self.went.is_none() && self.begun.elapsed() >= SILENCE_MIN;
+        if is_silent {
+            // Whoever is never patient enough for the share of one would never ask the next.
+            self.of.first.fetch_add(1, Ordering::Relaxed);
+        }
         if let Some(is_there) = self.went.or(is_silent.then_some(false)) {
-            self.breaker.report(is_there, Instant::now());
+            self.of.breaker.report(is_there, Instant::now());
         }
     }
 }
@@ -202,7 +213,8 @@ fn alone(config: &Config, place: usize) -> Config {
     config.get_password().map(|password| one.password(password));
     config.get_dbname().map(|name| one.dbname(name));
     config.get_options().map(|options| one.options(options));
-    one.ssl_mode(config.get_ssl_mode())
+    one.keepalives(config.get_keepalives())
+        .ssl_mode(config.get_ssl_mode())
         .ssl_negotiation(config.get_ssl_negotiation())
         .channel_binding(config.get_channel_binding())
         .target_session_attrs(config.get_target_session_attrs());
@@ -243,6 +255,35 @@ mod tests {
             failed = postgres.connect() => panic!("{:?}", failed.err()),
             _ = asked => assert!(begun.elapsed() >= Duration::from_secs(1)),
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_before_a_host_that_hangs_has_had_its_share_asks_the_next_one_then() {
+        for (order, patience) in [
+            (Order::InTurn, Duration::from_millis(20)),
+            (Order::LastFirst, SILENCE_MIN + Duration::from_millis(20)),
+        ] {
+            let all =
+                [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await];
+            let all = all.map(Result::unwrap);
+            let address = |one: &TcpListener| one.local_addr().unwrap().to_string();
+            let url =
+                format!("postgres://nobody@{},{}/nothing", address(&all[0]), address(&all[1]));
+            let opener = OnRuntime::new(Handle::current(), order, Duration::from_secs(10));
+            for _ in 0..all.len() {
+                assert!(timeout(patience, opener.connect(&url.parse().unwrap())).await.is_err());
+            }
+            for one in &all {
+                timeout(SILENCE_MIN, one.accept()).await.unwrap().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_url_has_a_port_for_all_hosts_or_one_for_each() {
+        assert!(super::super::config("postgres://one,two:2/shop", "it").is_ok());
+        let three = super::super::config("host=one,two,three port=1,2", "it");
+        assert!(three.unwrap_err().contains("3 hosts, 2 ports"));
     }
 
     #[test]

@@ -12,12 +12,12 @@ use connect::{OnRuntime, Order};
 use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
 use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Status, Transaction};
 use futures_util::FutureExt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, IsolationLevel};
+use tokio_postgres::{Client, Config, Error, IsolationLevel, SimpleQueryMessage};
 
 /// How to reach PostgreSQL and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -120,7 +120,16 @@ impl Postgres {
 
 /// The hosts of a URL, and who asks.
 fn config(url: &str, setting: &str) -> Result<Config, String> {
-    url.parse().map_err(|error| format!("{setting} cannot be read: {error}"))
+    let config: Config =
+        url.parse().map_err(|error| format!("{setting} cannot be read: {error}"))?;
+    let hosts = config.get_hosts().len();
+    let (ports, addresses) = (config.get_ports().len(), config.get_hostaddrs().len());
+    if hosts > 0 && !(ports <= 1 || ports == hosts)
+        || hosts > 1 && ![0, hosts].contains(&addresses)
+    {
+        return Err(format!("{setting} has {hosts} hosts, {ports} ports, {addresses} addresses"));
+    }
+    Ok(config)
 }
 
 /// What the connections of a pool are for.
@@ -178,9 +187,21 @@ fn pool(
 /// A replica that needs longer than this to say that it is there is asked for nothing.
 const RECYCLE_MAX: Duration = Duration::from_millis(500);
 
-/// When the server was started that answers, to the microsecond: no two are alike in this.
-async fn started(client: &Client) -> Result<SystemTime, Error> {
-    client.query_one("SELECT pg_postmaster_start_time()", &[]).await?.try_get(0)
+/// When a server was started, in seconds with six digits behind: no two are alike in this.
+type Server = String;
+
+/// Begins a connection, and tells whose it is. PostgreSQL ends a transaction whose client says
+/// nothing: an instance that is paused or cut off must keep neither locks, for which orders may
+/// wait, nor a snapshot, behind which no vacuum cleans.
+async fn set_up(client: &Client) -> Result<Server, Error> {
+    let sql = "SET idle_in_transaction_session_timeout = '3s';
+               SELECT extract(epoch FROM pg_postmaster_start_time())";
+    let told = client.simple_query(sql).await?;
+    let started = told.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(started.unwrap_or_default().to_owned())
 }
 
 /// For each connection of a pool so many may wait who ask for themselves. A turn takes about a

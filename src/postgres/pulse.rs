@@ -2,13 +2,13 @@
 //!
 //! One whose processes hang keeps its connections open: the kernel acknowledges what is sent, and
 //! no time limit of PostgreSQL's own is over. Another may long have taken its place. So somebody
-//! asks it all the time, on a connection of their own, and if it says nothing for too long, or that
-//! connection is lost and another server is found instead, all connections until then are closed,
-//! and those who need one find the server that answers.
+//! asks it all the time, on a connection of their own, and if it says nothing for too long, all
+//! connections are closed, and those who need one find the server that answers. If that connection
+//! is lost, and another server answers the next, all connections to others are closed, too.
 
-use super::{Postgres, started};
+use super::{Postgres, Server, set_up};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
@@ -17,18 +17,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// A question that is not answered twice within this time is the last one.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 
-/// Tells connections when their server is given up. Cheap to clone.
+/// Tells connections when their server is given up: the one that answers, or nothing while none
+/// does. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Pulse(watch::Sender<Beats>);
-
-/// Connections of the pulse, counted: those of others belong to the one of their time.
-#[derive(Default)]
-struct Beats {
-    /// That of now, or the one to come.
-    current: u64,
-    /// Connections of the times before this one are closed.
-    kept_from: u64,
-}
+pub(super) struct Pulse(watch::Sender<Option<Server>>);
 
 impl Pulse {
     /// One that nobody feels yet.
@@ -36,42 +28,46 @@ impl Pulse {
         Self(watch::Sender::default())
     }
 
-    /// Ends when the server is given up to which there was a connection when this was called.
-    pub fn stops(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut beats = self.0.subscribe();
-        let mine = beats.borrow().current;
-        async move {
-            // Fails if nobody is left to give it up.
-            if beats.wait_for(|beats| beats.kept_from > mine).await.is_err() {
-                std::future::pending().await
-            }
-        }
+    /// For a connection that is not open yet.
+    pub fn watch(&self) -> Watch {
+        Watch(self.0.subscribe())
     }
 
-    /// Asks the server for ever, and gives it up when it does not answer, or another is found
-    /// behind a connection that was lost: its processes may hang that others have to do with.
+    /// Asks the server for ever, and gives it up when it does not answer, or another one does: its
+    /// processes may hang that others have to do with.
     pub async fn feel(self, postgres: Postgres) {
-        let mut last = None;
         loop {
             if let Ok(client) = postgres.connect().await
-                && let Ok(Ok(server)) = timeout(PATIENCE, started(&client)).await
+                && let Ok(Ok(server)) = timeout(PATIENCE, set_up(&client)).await
             {
-                if last.replace(server).is_some_and(|last| last != server) {
-                    self.give_up("the database is another one");
+                let before = self.0.send_replace(Some(server.clone()));
+                if before.is_some_and(|before| before != server) {
+                    tracing::warn!("another database answers; connections to others are closed");
                 }
-                let is_silent = falls_silent(&client).await;
-                self.0.send_modify(|beats| beats.current += 1);
-                if is_silent {
-                    self.give_up("the database says nothing");
+                if falls_silent(&client).await {
+                    tracing::warn!("the database says nothing; its connections are closed");
+                    self.0.send_replace(None);
                 }
             }
             sleep(BEAT).await;
         }
     }
+}
 
-    fn give_up(&self, why: &str) {
-        tracing::warn!("{why}; connections from before are given up");
-        self.0.send_modify(|beats| beats.kept_from = beats.current);
+/// What a connection hears of the pulse since before it was opened.
+pub(super) struct Watch(watch::Receiver<Option<Server>>);
+
+impl Watch {
+    /// Ends when the server of the connection is given up, once it is known.
+    pub async fn stops(mut self, server: oneshot::Receiver<Server>) {
+        let Ok(server) = server.await else { return std::future::pending().await };
+        // Fails if nobody is left to give it up.
+        while self.0.changed().await.is_ok() {
+            if self.0.borrow_and_update().as_ref() != Some(&server) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 

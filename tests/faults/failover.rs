@@ -48,6 +48,9 @@ async fn a_primary_that_hangs_with_its_connections_open_is_left_when_another_tak
     }
 }
 
+/// What no other connection says last.
+const PULSES: &str = "FROM pg_stat_activity WHERE application_name = 'doorbuster' AND query = ''";
+
 /// The connection that would find out is there to do so, or has been lost just before; which of
 /// these comes first is left to chance.
 async fn leave_a_primary_that_hangs(round: u32) {
@@ -64,12 +67,12 @@ async fn leave_a_primary_that_hangs(round: u32) {
     let is_felt = (sale.dice.random_range(0..2) + round).is_multiple_of(2);
     let failover = async {
         sleep(moment).await;
-        let _outage = strikes.begins();
         if !is_felt {
-            let pulses = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                          WHERE application_name = 'doorbuster' AND query = ''";
-            assert_eq!(database.number(pulses).await, 2);
+            database.until_at_least(&format!("SELECT count(*) {PULSES}"), 2).await;
+            let end = format!("SELECT count(pg_terminate_backend(pid)) {PULSES}");
+            assert_eq!(database.number(&end).await, 2);
         }
+        let _outage = strikes.begins();
         pair.freeze_postgres();
         sleep(Duration::from_secs(1)).await;
         standby.promote().await;

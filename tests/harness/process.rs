@@ -164,7 +164,8 @@ impl App {
         until(sleeps).await;
     }
 
-    /// Starts it again at the same address with its settings, once it has ended.
+    /// Starts it again at the same address with its settings, once it has ended: one of
+    /// [`App::with`].
     pub async fn start_again(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap().to_owned();
         let known = self.settings.iter().filter(|(key, _)| key != "SERVER__BIND");

@@ -8,8 +8,8 @@ use crate::{DISTRIBUTED, MAY_ASK_ALL_SHARDS, REQUESTS_THAT_ASK_ALL_SHARDS};
 
 /// Words that are no alias of the table before them.
 const KEYWORDS: &[&str] = &[
-    "CROSS", "FOR", "FULL", "GROUP", "JOIN", "LEFT", "LIMIT", "ON", "ORDER", "SET", "USING",
-    "WHERE",
+    "CROSS", "FOR", "FULL", "GROUP", "INNER", "JOIN", "LEFT", "LIMIT", "NATURAL", "ON", "ORDER",
+    "SET", "USING", "WHERE",
 ];
 
 /// Where a statement names a table.
@@ -74,7 +74,11 @@ fn lists_its_key(mention: &Mention<'_>, sql: &str) -> bool {
     let has_key = |names: &str| !words(names, key).is_empty();
     match (verb, rest.strip_prefix("USING")) {
         ("INTO", _) => has_key(listed(rest)),
-        (_, Some(joined)) => has_key(listed(joined)) && is_given_something(sql),
+        // With what is given: rows of two tables that go together may be anywhere.
+        (_, Some(joined)) => {
+            has_key(listed(joined))
+                && ["unnest($", " AS (", "{"].iter().any(|it| sql.contains(it))
+        }
         _ => false,
     }
 }
@@ -126,13 +130,17 @@ fn is_of_rows(sql: &str, owner: &str) -> bool {
             false => alias,
         };
         let is_statement = words(sql, name).into_iter().any(|at| {
-            let behind = &sql[at + name.len()..];
-            behind.starts_with(" AS (") || behind.starts_with(" AS MATERIALIZED (")
+            // The names of its columns may come first.
+            let behind = sql[at + name.len()..].trim_start();
+            let behind = behind.strip_prefix('(').map_or(behind, |names| {
+                names.split_once(')').map_or("", |(_, behind)| behind.trim_start())
+            });
+            behind.starts_with("AS (") || behind.starts_with("AS MATERIALIZED (")
         });
         is_called == owner && !rest.starts_with('(') && !is_statement
     };
     let behind = |verb: &'static str| words(sql, verb).into_iter().map(move |at| at + verb.len());
-    let all = ["FROM", "JOIN"].into_iter().flat_map(behind);
+    let all = ["FROM", "JOIN", "UPDATE", "USING"].into_iter().flat_map(behind);
     all.map(|at| sql[at..].trim_start()).any(names_it)
 }
 
@@ -213,10 +221,13 @@ fn planted_statements_without_a_key_are_found() {
         const M: &str = "SELECT FROM payments p JOIN orders o ON o.id = p.order_id WHERE o.id = $1";
         const N: &str = "SELECT FROM variants v JOIN stock ON variant_id = v.id WHERE v.sku = $1";
         const O: &str = "SELECT (SELECT n FROM stock WHERE variant_id = v.id), $1 FROM variants v";
-        const P: &str = "WITH k AS (SELECT $1) SELECT FROM k JOIN stock s ON s.variant_id = k.id";
+        const P: &str = "UPDATE variants v SET n = $1 FROM stock s WHERE s.variant_id = v.id";
+        const Q: &str = "WITH k (id) AS (SELECT $1) SELECT FROM k JOIN stock ON variant_id = k.id";
+        const R: &str = "WITH k AS (SELECT $1) SELECT FROM k JOIN stock s ON s.variant_id = k.id";
+        const S: &str = "SELECT FROM prices p JOIN stock s USING (variant_id) WHERE p.n = $1";
     "#;
     assert_eq!(
         planted(unknown, "src/cart/store/mod.rs", text),
-        [3, 4, 4, 6, 8, 10, 12, 12, 13, 15, 16]
+        [3, 4, 4, 6, 8, 10, 12, 12, 13, 15, 16, 17, 20]
     );
 }

@@ -45,7 +45,7 @@ pub enum Key<'k> {
     Slug(&'k str),
 }
 
-/// Products with their variants, in two queries. The products come first: if something changes
+/// Products with their variants, in three queries. The products come first: if something changes
 /// in between, the version is the older one and `If-Match` stays safe.
 async fn select(
     client: &impl GenericClient,
@@ -166,7 +166,7 @@ pub async fn offers(readers: &Pool, names: &[Name]) -> Result<Vec<Offer>, Proble
 }
 
 /// The variants that are named so. One that gets another SKU before its offer is read shows it
-/// there.
+/// there, and its former SKU is not found until it is asked for again.
 async fn ids(client: &Object, names: &[Name]) -> Result<HashSet<Uuid>, Problem> {
     let (mut skus, mut ids): (Vec<&str>, HashSet<Uuid>) = (Vec::new(), HashSet::new());
     for name in names {
