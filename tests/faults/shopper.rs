@@ -55,7 +55,7 @@ impl Shopper {
                 _ => self.look(base, LOOK_AT_ORDERS, "/v1/orders?limit=100").await,
             };
             // Whoever is turned away does not come again at once.
-            let pauses = if is_served { 5..40 } else { 50..400 };
+            let pauses = if is_served { 10..60 } else { 50..400 };
             sleep(Duration::from_millis(self.dice.random_range(pauses))).await;
         }
     }
