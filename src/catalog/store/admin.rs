@@ -3,7 +3,7 @@
 use super::super::product::{AdminProduct, AdminVariant, Status, VariantStatus};
 use super::write::set_prices;
 use super::write::{Taken, bump_offers, categorise, insert_stock, lock_search, lock_stock};
-use super::{COLUMNS, availables, read_json, read_prices, read_product};
+use super::{COLUMNS, available, read_json, read_prices, read_product};
 use crate::error::Problem;
 use crate::id::{CategoryId, ProductId, VariantId};
 use crate::page::Page;
@@ -98,11 +98,10 @@ async fn variants(
     let mut variants: HashMap<ProductId, Vec<AdminVariant>> = HashMap::new();
     let rows = client.query(&statement, &[&products]).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(1)).collect();
-    let availables = availables(client, &ids).await?;
-    for (row, id) in rows.iter().zip(ids) {
-        let available = availables.get(&id).copied().unwrap_or_default();
+    let available = available(client, &ids).await?;
+    for (row, &id) in rows.iter().zip(&ids) {
         let owner = row.get::<_, Uuid>(0).into();
-        variants.entry(owner).or_default().push(read_variant(row, available)?);
+        variants.entry(owner).or_default().push(read_variant(row, available(id))?);
     }
     Ok(variants)
 }

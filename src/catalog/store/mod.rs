@@ -26,7 +26,7 @@ use super::product::{Media, Product, Status, Variant};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::money::Money;
-use deadpool_postgres::{GenericClient, Object, Pool};
+use deadpool_postgres::{GenericClient, Pool};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio_postgres::Row;
@@ -76,10 +76,10 @@ async fn variants(
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&products]).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.get(1)).collect();
-    let availables = availables(client, &ids).await?;
+    let available = available(client, &ids).await?;
     let mut variants: HashMap<ProductId, Vec<Variant>> = HashMap::new();
-    for (row, id) in rows.iter().zip(ids) {
-        let available = availables.get(&id).copied().unwrap_or_default();
+    for (row, &id) in rows.iter().zip(&ids) {
+        let available = available(id);
         let variant = Variant {
             id: id.into(),
             sku: row.get(2),
@@ -95,15 +95,16 @@ async fn variants(
 
 /// How many units of each variant can be bought, at all locations together; nothing of those that
 /// were never stocked. A statement of its own, because it asks by the key of stock.
-async fn availables(
+async fn available(
     client: &impl GenericClient,
     variants: &[Uuid],
-) -> Result<HashMap<Uuid, i64>, Problem> {
+) -> Result<impl Fn(Uuid) -> i64, Problem> {
     let sql = "SELECT variant_id, sum(available)::bigint FROM stock
                WHERE variant_id = ANY($1) GROUP BY variant_id";
     let statement = client.prepare_cached(sql).await?;
     let rows = client.query(&statement, &[&variants]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let available: HashMap<Uuid, i64> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok(move |variant| available.get(&variant).copied().unwrap_or_default())
 }
 
 fn read_product(row: &Row) -> Result<Product, Problem> {
@@ -167,7 +168,7 @@ pub async fn offers(readers: &Pool, names: &[Name]) -> Result<Vec<Offer>, Proble
 
 /// The variants that are named so. One that gets another SKU before its offer is read shows it
 /// there, and its former SKU is not found until it is asked for again.
-async fn ids(client: &Object, names: &[Name]) -> Result<HashSet<Uuid>, Problem> {
+async fn ids(client: &impl GenericClient, names: &[Name]) -> Result<HashSet<Uuid>, Problem> {
     let (mut skus, mut ids): (Vec<&str>, HashSet<Uuid>) = (Vec::new(), HashSet::new());
     for name in names {
         match name {

@@ -1,7 +1,7 @@
 //! What the store shows, each read in one snapshot.
 
 use super::super::listing::{self, Listing};
-use super::{availables, search, select};
+use super::{available, search, select};
 use crate::cache::Order;
 use crate::catalog::product::Product;
 use crate::error::Problem;
@@ -50,12 +50,11 @@ impl<'c> Snapshot<'c> {
         let rows = self.0.query(&statement, &[&ids]).await?;
         let variants: Vec<Uuid> =
             rows.iter().flat_map(|row| row.get::<_, Vec<Uuid>>(2)).collect();
-        let availables = availables(&self.0, &variants).await?;
-        let available = |id: Uuid| availables.get(&id).copied().unwrap_or_default();
+        let available = available(&self.0, &variants).await?;
         let counts = |row: &Row| Counts {
             product: row.get::<_, Uuid>(0).into(),
             version: row.get(1),
-            available: row.get::<_, Vec<Uuid>>(2).into_iter().map(available).collect(),
+            available: row.get::<_, Vec<Uuid>>(2).into_iter().map(&available).collect(),
         };
         Ok(rows.iter().map(counts).collect())
     }
