@@ -28,7 +28,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(1);
 
 /// Which of several hosts is asked first.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Order {
+pub(super) enum Turn {
     /// The one that answered last: the others would say no.
     LastFirst,
     /// Each in its turn.
@@ -41,7 +41,7 @@ pub(super) struct OnRuntime {
     pub runtime: Handle,
     pub pulse: Pulse,
     breaker: Arc<Breaker>,
-    order: Order,
+    turn: Turn,
     /// The place of the host to be asked first.
     first: Arc<AtomicUsize>,
     /// For all hosts together.
@@ -52,10 +52,10 @@ type Connected = Result<(Client, JoinHandle<()>), Error>;
 
 impl OnRuntime {
     /// Nothing is open yet, and nobody's pulse felt.
-    pub fn new(runtime: Handle, order: Order, connect_max: Duration) -> Self {
+    pub fn new(runtime: Handle, turn: Turn, connect_max: Duration) -> Self {
         let breaker = Arc::new(Breaker::new(ATTEMPT_PAUSE));
         let first = Arc::default();
-        Self { runtime, pulse: Pulse::new(), breaker, order, first, connect_max }
+        Self { runtime, pulse: Pulse::new(), breaker, turn, first, connect_max }
     }
 
     /// A connection to the first host that takes it. If none does, the last one's error, or that of
@@ -63,9 +63,9 @@ impl OnRuntime {
     async fn open(self, config: Config) -> Connected {
         let hosts = each_host(&config);
         let share = self.connect_max / hosts.len() as u32;
-        let first = match self.order {
-            Order::LastFirst => self.first.load(Ordering::Relaxed),
-            Order::InTurn => self.first.fetch_add(1, Ordering::Relaxed),
+        let first = match self.turn {
+            Turn::LastFirst => self.first.load(Ordering::Relaxed),
+            Turn::InTurn => self.first.fetch_add(1, Ordering::Relaxed),
         };
         let mut failed = None;
         for place in 0..hosts.len() {
@@ -74,7 +74,7 @@ impl OnRuntime {
             // One whose processes hang leaves the others their share of the time.
             match timeout(share, self.open_at(host)).await {
                 Ok(Ok(connected)) => {
-                    if self.order == Order::LastFirst {
+                    if self.turn == Turn::LastFirst {
                         self.first.store(place, Ordering::Relaxed);
                     }
                     return Ok(connected);
@@ -259,9 +259,9 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_leaves_before_a_host_that_hangs_has_had_its_share_asks_the_next_one_then() {
-        for (order, patience) in [
-            (Order::InTurn, Duration::from_millis(20)),
-            (Order::LastFirst, SILENCE_MIN + Duration::from_millis(20)),
+        for (turn, patience) in [
+            (Turn::InTurn, Duration::from_millis(20)),
+            (Turn::LastFirst, SILENCE_MIN + Duration::from_millis(20)),
         ] {
             let all =
                 [TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await];
@@ -269,7 +269,7 @@ mod tests {
             let address = |one: &TcpListener| one.local_addr().unwrap().to_string();
             let url =
                 format!("postgres://nobody@{},{}/nothing", address(&all[0]), address(&all[1]));
-            let opener = OnRuntime::new(Handle::current(), order, Duration::from_secs(10));
+            let opener = OnRuntime::new(Handle::current(), turn, Duration::from_secs(10));
             for _ in 0..all.len() {
                 assert!(timeout(patience, opener.connect(&url.parse().unwrap())).await.is_err());
             }

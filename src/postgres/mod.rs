@@ -8,7 +8,7 @@ mod connect;
 mod pulse;
 
 use crate::error::{Code, Problem};
-use connect::{OnRuntime, Order};
+use connect::{OnRuntime, Turn};
 use deadpool_postgres::{ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig};
 use deadpool_postgres::{Object, Pool, PoolError, RecyclingMethod, Status, Transaction};
 use futures_util::FutureExt;
@@ -62,7 +62,7 @@ impl Postgres {
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        let connect = OnRuntime::new(runtime.clone(), Order::LastFirst, options.connect);
+        let connect = OnRuntime::new(runtime.clone(), Turn::LastFirst, options.connect);
         let readers = pool(&config, options, &connect, Role::Reads)?;
         let writers = pool(&config, options, &connect, Role::Writes)?;
         let replicas = match options.replica_url.as_str() {
@@ -71,7 +71,7 @@ impl Postgres {
                 let mut config = self::config(url, "postgres.replica_url")?;
                 config.target_session_attrs(TargetSessionAttrs::ReadOnly);
                 // They answer also while the primary does not.
-                let connect = OnRuntime::new(runtime, Order::InTurn, options.connect);
+                let connect = OnRuntime::new(runtime, Turn::InTurn, options.connect);
                 Some(pool(&config, options, &connect, Role::Replica)?)
             }
         };
