@@ -125,10 +125,8 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
     // Whoever held the leader's key last keeps it until its time is over.
     sold.silence_max = Duration::from_secs(60);
     // With only the network gone there are two for a while, and one is wrong.
-    let first = sold.dice.random_range(0..2);
-    for round in 0..failovers {
-        let (moment, is_power) = (sold.moment(1_000), (first + round) % 2 == 1);
-        let failover = lose_a_primary(moment, is_power, sold.strikes.clone());
+    for is_power in sold.in_turn([false, true]).take(failovers) {
+        let failover = lose_a_primary(sold.moment(1_000), is_power, sold.strikes.clone());
         tokio::join!(sold.sell(600, Arrivals::Rate(20.0)), failover);
         Cluster::until(&["ready"], "").await;
     }

@@ -72,9 +72,7 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     sale.offer(1, 1_000_000).await;
     sale.let_shoppers_in(&other).await;
     let (partitions, strikes) = (times("PARTITIONS", 1), sale.strikes.clone());
-    let kinds = [Silence::BothWays, Silence::Answers];
-    let first = sale.dice.random_range(0..kinds.len());
-    for silence in kinds.into_iter().cycle().skip(first).take(partitions) {
+    for silence in sale.in_turn([Silence::BothWays, Silence::Answers]).take(partitions) {
         let before = Duration::from_millis(sale.dice.random_range(500..1_500));
         let partition = async {
             sleep(before).await;
@@ -105,13 +103,16 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let settings = [("POSTGRES__JOURNAL_CONNECTIONS", "4")];
     let app = App::reaching(&line.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
-    sale.patience = Duration::from_millis(80);
     sale.strikes = line.cuts.clone();
     sale.offer(2, 1_000_000).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
     let (cuts, mut rounds) = (times("CUTS", 8), 1);
+    // Whoever hangs up soon meets the cut of an open connection, or of one that is opened quickly;
+    // whoever waits for longer, that of one for which a busy machine takes its time.
+    let mut patience = sale.in_turn([40, 80, 160, 320]);
     while line.cuts.count() < cuts {
+        sale.patience = patience.next().map(Duration::from_millis).unwrap();
         // From a connection that prepares its first statements to one that has settled batches.
         let bytes = sale.dice.random_range(500..8_000);
         line.turn(Weather { cut_after_bytes: Some(bytes), ..Weather::default() });

@@ -110,6 +110,15 @@ impl Sale {
         Duration::from_millis(self.dice.random_range(about_ms / 2..about_ms * 3 / 2))
     }
 
+    /// These in turn for ever, from one on that is left to chance.
+    pub fn in_turn<T: Clone, const N: usize>(
+        &mut self,
+        kinds: [T; N],
+    ) -> impl Iterator<Item = T> + use<T, N> {
+        let first = self.dice.random_range(0..N);
+        kinds.into_iter().cycle().skip(first)
+    }
+
     /// New SKUs with so many units each; from now on these are sold.
     pub async fn offer(&mut self, count: usize, units: i64) {
         let known = self.run.supplied.len();
