@@ -54,9 +54,11 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     let database = Database::new().await;
     let mut apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
     let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 64);
+    let kills = times("KILLS", 3);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(300 * kills).await;
     sale.let_shoppers_in(&apps[0]).await;
-    let (kills, mut in_flight) = (times("KILLS", 3), 0);
+    let mut in_flight = 0;
     for round in 0..kills {
         let after = sale.dice.random_range(10..60);
         let (victim, app) = (round % 2, &mut apps[round % 2]);
@@ -74,9 +76,8 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     let lost: u64 = sale.run.records.iter().map(|record| record.lost).sum();
     println!("{kills} kills, {in_flight} requests in flight, {lost} without an answer");
     assert!(lost >= in_flight as u64);
-    let checked = sale.settled("kill -9 of one of two instances", &apps[0]).await;
+    sale.settled("kill -9 of one of two instances", &apps[0]).await;
     assert!(sale.turned_shoppers_away() > 0, "no shopper met it");
-    assert_eq!((checked.acknowledged, checked.unknown), (300 * kills as u64, 0));
     assert!(sale.unanswered > 0, "nothing was on its way into the database");
 }
 
@@ -113,8 +114,7 @@ async fn an_instance_that_is_killed_between_a_payment_and_its_recording_charges_
     }
     assert_eq!(sale.met(), kills);
     let fault = "kill -9 between a payment and its recording";
-    let checked = sale.settled(fault, &survivor).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (kills as u64, 0));
+    sale.settled(fault, &survivor).await;
     assert_eq!((proxy.faults(), sale.open.unknown_with_order), (kills, kills as u64 / 2));
     let captured = "SELECT count(*) FROM payments WHERE status = 'captured'";
     assert_eq!(database.number(captured).await, kills as i64);
@@ -192,9 +192,8 @@ async fn an_instance_that_sleeps_with_its_locks_does_not_stop_the_others_for_lon
     println!("{before} orders when it fell asleep, {after} when it woke up");
     assert_eq!(proxy.faults(), 1);
     assert!(after > before, "nothing was sold while it slept");
-    let checked = sale.settled("SIGSTOP of an instance that holds locks", &other).await;
+    sale.settled("SIGSTOP of an instance that holds locks", &other).await;
     assert!(sale.left_open > 0, "nobody was left without an answer");
-    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
 }
 
 #[tokio::test]
@@ -210,6 +209,7 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
     }
     let mut sale = Sale::at(&apps.iter().collect::<Vec<_>>(), Provider::Test, 8 * count);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(50 * count).await;
     sale.let_shoppers_in(&apps[0]).await;
     let crowd = sale.strikes.begins();
     sale.sell(50 * count, Arrivals::Unpaced).await;
@@ -220,6 +220,5 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
     assert!((count..=14 * count).contains(&connected), "{connected} connections of {count}");
     sale.assert_nobody_noticed();
     let fault = format!("{count} instances side by side");
-    let checked = sale.settled(&fault, &apps[0]).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (50 * count as u64, 0));
+    sale.settled(&fault, &apps[0]).await;
 }

@@ -24,6 +24,7 @@ mod rollout;
 mod row;
 mod sale;
 mod services;
+mod shelf;
 mod shopper;
 mod storage;
 mod strikes;

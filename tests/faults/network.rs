@@ -46,6 +46,7 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     let app = App::reaching(&line.url, &database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
     sale.offer(4, 1_000_000).await;
+    sale.offer_too_little(300).await;
     sale.let_shoppers_in(&app).await;
     let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
     let bytes_per_second = Some(1_000_000);
@@ -58,8 +59,7 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     assert!(quickest > Some(20_000), "an order took {quickest:?} µs, there and back");
     sale.assert_nobody_noticed();
     line.turn(Weather::default());
-    let checked = sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (300, 0));
+    sale.settled("10 to 30 ms and 1 MB/s to PostgreSQL", &app).await;
 }
 
 #[tokio::test]
@@ -69,9 +69,11 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     let cut_off = App::reaching(&line.url, &database, &[]).await;
     let other = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&cut_off, &other], Provider::Test, 64);
+    let partitions = times("PARTITIONS", 1);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(900 * partitions).await;
     sale.let_shoppers_in(&other).await;
-    let (partitions, strikes) = (times("PARTITIONS", 1), sale.strikes.clone());
+    let strikes = sale.strikes.clone();
     for silence in sale.in_turn([Silence::BothWays, Silence::Answers]).take(partitions) {
         let before = Duration::from_millis(sale.dice.random_range(500..1_500));
         let partition = async {
@@ -92,8 +94,7 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     }
     let met = sale.met();
     assert!(met > 20 * partitions, "only {met} buyers met it");
-    let checked = sale.settled("partition of one of two instances", &cut_off).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (900 * partitions as u64, 0));
+    sale.settled("partition of one of two instances", &cut_off).await;
 }
 
 #[tokio::test]
@@ -104,10 +105,11 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let app = App::reaching(&line.url, &database, &settings).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.strikes = line.cuts.clone();
+    let cuts = times("CUTS", 8);
     sale.offer(2, 1_000_000).await;
+    sale.offer_too_little(50 * cuts).await;
     sale.let_shoppers_in(&app).await;
     sale.sell(50, Arrivals::Unpaced).await;
-    let (cuts, mut rounds) = (times("CUTS", 8), 1);
     // Whoever hangs up soon meets the cut of an open connection, or of one that is opened quickly;
     // whoever waits for longer, that of one for which a busy machine takes its time.
     let mut patience = sale.in_turn([40, 80, 160, 320]);
@@ -118,10 +120,8 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
         line.turn(Weather { cut_after_bytes: Some(bytes), ..Weather::default() });
         line.cut();
         sale.sell(50, Arrivals::Unpaced).await;
-        rounds += 1;
     }
     line.turn(Weather::default());
-    let checked = sale.settled("answers of PostgreSQL that break off anywhere", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (50 * rounds, 0));
+    sale.settled("answers of PostgreSQL that break off anywhere", &app).await;
     assert!(sale.open.unknown_with_order > 0, "nobody was left without an answer");
 }

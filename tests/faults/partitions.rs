@@ -87,6 +87,7 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
     let database = &app.database;
     let mut sale = Sale::at(&[&app], Provider::Test, 16);
     sale.offer(4, 1_000_000).await;
+    sale.offer_too_little(600).await;
     sale.let_shoppers_in(&app).await;
     let (mut dice, strikes) = (sale.dice.clone(), sale.strikes.clone());
     let selling = sale.sell(600, Arrivals::Rate(200.0));
@@ -94,8 +95,7 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
     finish(database, &[]).await;
     let divided = "SELECT count(*) FROM pg_class WHERE relkind = 'p' AND relname = ANY($1)";
     assert_eq!(database.number_for(divided, &[&&TABLES[..]]).await, 5);
-    let checked = sale.settled("kill -9 of `doorbuster partitions`", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    sale.settled("kill -9 of `doorbuster partitions`", &app).await;
 
     let orders = database.number("SELECT count(*) FROM orders").await;
     // In half a year; events stay, because `verify` wants those of the last day.

@@ -55,13 +55,15 @@ async fn sell_through_a_rollout(balancer: fn([&str; 3]) -> Balancer) {
     let balancer = balancer([&apps[0].url, GONE, &apps[1].url]);
     assert_closed(&balancer).await;
     let mut sale = Sale::at(&[&apps[0]], Provider::Test, 64);
+    let rounds = times("ROLLOUTS", 1);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(800 * rounds).await;
     sale.let_shoppers_in(&apps[0]).await;
     sale.settings.bases = vec![balancer.url.parse().unwrap()];
     sale.settings.deadline = Duration::ZERO;
     let sku = sale.run.supplied.keys().next().unwrap().clone();
     let token = apps[0].session().await;
-    let (rounds, strikes) = (times("ROLLOUTS", 1), sale.strikes.clone());
+    let strikes = sale.strikes.clone();
     let rolling = move || Handle::current().block_on(roll_out(apps, rounds, strikes));
     let rolling = tokio::task::spawn_blocking(rolling);
     let mut changes = 0;
@@ -82,13 +84,12 @@ async fn sell_through_a_rollout(balancer: fn([&str; 3]) -> Balancer) {
         tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), filling);
     }
     let apps = rolling.await.unwrap();
-    let sent = sale.run.records.len() as u64;
+    let sent = sale.run.records.len();
     println!("{rounds} rollouts, {sent} orders and {changes} changes of a cart");
     sale.assert_nobody_noticed();
     let name = balancer.name;
     let fault = format!("restarts behind {name}, a third instance gone, nobody tries again");
-    let checked = sale.settled(&fault, &apps[1]).await;
-    assert_eq!(checked.acknowledged, sent);
+    sale.settled(&fault, &apps[1]).await;
     assert_eq!(apps[1].cart(&token).await["items"][0]["quantity"], changes);
 }
 

@@ -3,8 +3,9 @@
 
 use crate::harness::{ADMIN_KEY, App, Database, until};
 use crate::row::{Row, Wrongs};
+use crate::shelf::{SCARCE_UNITS, Shelf};
 use crate::shopper::{self, Shopper};
-use crate::strikes::{Period, Strikes};
+use crate::strikes::{Period, Strikes, period, silence};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::OrderId;
 use futures_util::future::join_all;
@@ -26,9 +27,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-/// Buyers who want the same SKU one after another.
-pub const BUYERS_PER_SKU: usize = 4;
 
 /// One buyer in so many does not come again, so that something stays unknown.
 const IMPATIENT: usize = 4;
@@ -64,7 +62,7 @@ pub struct Sale {
     name: String,
     provider: Provider,
     database: Database,
-    skus: Vec<String>,
+    shelf: Shelf,
     orders: usize,
 }
 
@@ -94,7 +92,7 @@ impl Sale {
             name: run_name("sale"),
             provider,
             database: apps[0].database.clone(),
-            skus: Vec::new(),
+            shelf: Shelf::default(),
             orders: 0,
         }
     }
@@ -121,16 +119,26 @@ impl Sale {
 
     /// New SKUs with so many units each; from now on these are sold.
     pub async fn offer(&mut self, count: usize, units: i64) {
+        self.shelf.skus = self.new_skus(count, units).await;
+    }
+
+    /// From now on one buyer in four wants what there is too little of, while so many come.
+    pub async fn offer_too_little(&mut self, buyers: usize) {
+        self.shelf.scarce = self.new_skus(Shelf::scarce_for(buyers), SCARCE_UNITS).await;
+    }
+
+    async fn new_skus(&mut self, count: usize, units: i64) -> Vec<String> {
         let known = self.run.supplied.len();
         let name = self.name.to_uppercase();
-        self.skus = (0..count).map(|n| format!("{name}-{}", known + n)).collect();
+        let skus: Vec<String> = (0..count).map(|n| format!("{name}-{}", known + n)).collect();
         let instances = Instances::of(self.settings.bases.clone());
         let office = Office { instances: &instances, admin_key: ADMIN_KEY };
         let supplied: BTreeMap<String, i64> =
-            self.skus.iter().map(|sku| (sku.clone(), units)).collect();
-        supply::create_products(&office, &self.name, &self.skus, 1299).await.unwrap();
+            skus.iter().map(|sku| (sku.clone(), units)).collect();
+        supply::create_products(&office, &self.name, &skus, 1299).await.unwrap();
         supply::receive(&office, &self.name, &supplied).await.unwrap();
         self.run.supplied.extend(supplied);
+        skus
     }
 
     /// From now on two shoppers look around while it sells: see [`Shopper`].
@@ -167,8 +175,8 @@ impl Sale {
         (first..self.orders).map(|n| self.order(n, n - first)).collect()
     }
 
-    fn order(&self, n: usize, turn: usize) -> Request {
-        let sku = self.skus[turn / BUYERS_PER_SKU % self.skus.len()].clone();
+    fn order(&mut self, n: usize, turn: usize) -> Request {
+        let sku = self.shelf.wish(n, turn);
         let order = NewOrder {
             items: vec![Item { sku, quantity: 1 }],
             email: format!("buyer-{n}@{}.example", self.name),
@@ -235,7 +243,8 @@ impl Sale {
     }
 
     /// Judges while some answers are unknown; then everybody asks once more, and it is judged
-    /// again. Adds what happened to the table of faults.
+    /// again: now nothing is unknown, and whoever was not served wanted what has been sold to
+    /// others. Adds what happened to the table of faults.
     pub async fn settled(&mut self, fault: &str, app: &App) -> Checked {
         self.open = self.judged().await;
         self.unanswered = self.made_unanswered();
@@ -265,6 +274,8 @@ impl Sale {
             assert!(misled == 0 || self.is_behind_a_balancer, "{misled} were told a lie");
         }
         row.unknown_in_the_end = checked.unknown;
+        let enough = self.shelf.enough_for(&self.run.supplied) as u64;
+        assert_eq!((checked.acknowledged, checked.unknown), (enough, 0), "of {}", self.orders);
         row.wrongs = self.wrongs().await;
         self.judge_books().await;
         assert!(row.wrongs.is_nothing(), "{:?}", row.wrongs);
@@ -306,7 +317,7 @@ impl Sale {
     }
 
     /// How many buyers whose order was under way when it struck were left without an answer.
-    fn struck_and_left_open(&self) -> usize {
+    pub fn struck_and_left_open(&self) -> usize {
         let records = self.run.records.iter().zip(&self.periods);
         records.filter(|(one, period)| one.was_left_open() && self.strikes.meet(period)).count()
     }
@@ -334,11 +345,11 @@ impl Sale {
         }
     }
 
-    /// Fails unless the first answer to each buyer was the acknowledgement, and no shopper was
-    /// turned away.
+    /// Fails unless the first answer to each buyer was the last word, and no shopper was turned
+    /// away.
     pub fn assert_nobody_noticed(&self) {
         let is_served = |record: &&Record| match &record.answers[..] {
-            [only] => record.lost == 0 && only.acknowledges(),
+            [only] => record.lost == 0 && only.is_final(),
             _ => false,
         };
         let served = self.run.records.iter().filter(is_served).count();
@@ -370,7 +381,7 @@ impl Sale {
 
     /// The longest that an acknowledged buyer has waited since wanting to buy, however often it had
     /// to ask: the time to recover, as they see it.
-    pub fn longest_wait(&self) -> Duration {
+    fn longest_wait(&self) -> Duration {
         let records = self.run.records.iter();
         let acknowledged = records.filter(|record| record.outcome() == Outcome::Acknowledged);
         let longest = acknowledged.map(|record| record.timing.latency_us).max();
@@ -447,27 +458,6 @@ async fn buy(
 fn order_in(answer: &Answer) -> Uuid {
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     type_id::decode("ord", body["id"].as_str().unwrap()).unwrap()
-}
-
-/// How long an order was under way, of a sale that began then: since it left for the first time.
-fn period(record: &Record, begun: Instant) -> Period {
-    let over = begun + Duration::from_micros(record.timing.answered_at_us);
-    let left = record.timing.latency_us.saturating_sub(record.timing.lag_us);
-    (over - Duration::from_micros(left), over)
-}
-
-/// The longest time between two acknowledgements, before the first one, or behind the last one
-/// until nobody wants anything any more.
-fn silence(records: &[Record]) -> Duration {
-    let ended = |wanted: Outcome| {
-        let of_these = records.iter().filter(move |one| one.outcome() == wanted);
-        of_these.map(|one| one.timing.answered_at_us)
-    };
-    let mut times: Vec<u64> = ended(Outcome::Acknowledged).collect();
-    times.extend([0, ended(Outcome::Unknown).max().unwrap_or(0)]);
-    times.sort_unstable();
-    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-    Duration::from_micros(gaps.max().unwrap_or(0))
 }
 
 #[test]

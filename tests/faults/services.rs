@@ -43,6 +43,7 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     let app = App::with(&Database::on(&pair.services).await, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 32);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(700).await;
     sale.let_shoppers_in(&app).await;
     sale.hang_up_after(Duration::from_secs(1));
     let sku = sale.run.supplied.keys().next().unwrap().clone();
@@ -73,8 +74,7 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     assert!(refused > 10);
     let met = sale.met();
     assert!(met > 100, "only {met} buyers met the outage");
-    let checked = sale.settled("immediate stop of PostgreSQL", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (700, 0));
+    sale.settled("immediate stop of PostgreSQL", &app).await;
 }
 
 #[tokio::test]
@@ -85,6 +85,7 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(700).await;
     sale.let_shoppers_in(&app).await;
     let strikes = sale.strikes.clone();
     let flushing = async {
@@ -107,8 +108,7 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     becomes_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
     sale.assert_nobody_noticed();
-    let checked = sale.settled("Redis emptied ten times, then silent", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (700, 0));
+    sale.settled("Redis emptied ten times, then silent", &app).await;
 }
 
 #[tokio::test]
@@ -119,6 +119,7 @@ async fn without_redis_orders_go_on() {
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(500).await;
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
     let (moment, strikes) = (sale.moment(500), sale.strikes.clone());
@@ -134,8 +135,7 @@ async fn without_redis_orders_go_on() {
     becomes_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
     sale.assert_nobody_noticed();
-    let checked = sale.settled("kill -9 of Redis", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (500, 0));
+    sale.settled("kill -9 of Redis", &app).await;
 }
 
 /// Fails unless what one of two instances has counted counts at the other: what a client may do so
@@ -167,6 +167,7 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     let other = App::with(&database, &settings).await;
     let mut sale = Sale::at(&[&app, &other], Provider::Manual, 16);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(600).await;
     sale.let_shoppers_in(&app).await;
     assert_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
@@ -185,18 +186,19 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     for app in [&app, &other] {
         becomes_ready_within(10, app, "ok", Some("ok")).await;
     }
-    // What is there from now on was written to the one that took over.
-    redis.flush();
     sale.sell(100, Arrivals::Rate(50.0)).await;
-    until(async || {
-        app.get("/v1/products").await.ok(200);
-        (redis.products() > 0).then_some(()).ok_or("nobody asks the Redis that took over")
-    })
-    .await;
+    for app in [&app, &other] {
+        // What is there from now on was written to the one that took over, and by this instance.
+        redis.flush();
+        until(async || {
+            app.get("/v1/products").await.ok(200);
+            (redis.products() > 0).then_some(()).ok_or("it does not ask the Redis that took over")
+        })
+        .await;
+    }
     assert_limits_are_shared(&app, &other).await;
     sale.assert_nobody_noticed();
-    let checked = sale.settled(fault, &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (600, 0));
+    sale.settled(fault, &app).await;
 }
 
 #[tokio::test]

@@ -56,6 +56,7 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(900).await;
     sale.let_shoppers_in(&app).await;
     sale.hang_up_after(Duration::from_secs(1));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
@@ -77,8 +78,7 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     let met = sale.met();
     assert!(met > 50, "only {met} buyers met it: the disk was not full");
     assert!(sale.run.records.iter().any(Record::was_left_open), "no commit was on its way");
-    let checked = sale.settled("full disk", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
+    sale.settled("full disk", &app).await;
 }
 
 #[tokio::test]
@@ -90,6 +90,7 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(900).await;
     sale.let_shoppers_in(&app).await;
     sale.hang_up_after(Duration::from_millis(300));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
@@ -122,8 +123,7 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     let met = sale.met();
     println!("{hoarded} connections were taken away");
     assert!(met > 50, "only {met} buyers met it");
-    let checked = sale.settled("no connection to be had", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (900, 0));
+    sale.settled("no connection to be had", &app).await;
 }
 
 #[tokio::test]
@@ -133,6 +133,7 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     let app = App::with(&Database::on(&pair.services).await, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
     sale.offer(1, 1_000_000).await;
+    sale.offer_too_little(300).await;
     sale.let_shoppers_in(&app).await;
     let begun = Instant::now();
     sale.sell(1, Arrivals::Unpaced).await;
@@ -141,6 +142,5 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     sale.sell(300, Arrivals::Unpaced).await;
     drop(slow);
     sale.assert_nobody_noticed();
-    let checked = sale.settled("a flush takes 8 ms longer", &app).await;
-    assert_eq!((checked.acknowledged, checked.unknown), (301, 0));
+    sale.settled("a flush takes 8 ms longer", &app).await;
 }

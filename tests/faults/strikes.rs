@@ -1,5 +1,6 @@
 //! When a fault struck, and how many orders were under way then.
 
+use loadtests::record::{Outcome, Record};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -50,14 +51,13 @@ impl Strikes {
     }
 
     /// The longest from the end of a strike to the end of the next of these, with the pauses of
-    /// the test; `None` if a strike has none behind it.
+    /// the test; `None` if no strike has one behind it.
     pub fn back_after(&self, acknowledged: &[Period]) -> Option<Duration> {
         let next = |(_, until): &Period| {
             let since = |(_, over): &Period| over.checked_duration_since(*until);
             acknowledged.iter().filter_map(since).min()
         };
-        let waits: Option<Vec<Duration>> = self.0.lock().unwrap().iter().map(next).collect();
-        waits?.into_iter().max()
+        self.0.lock().unwrap().iter().filter_map(next).max()
     }
 
     /// How many of these orders were under way, at each strike.
@@ -69,6 +69,27 @@ impl Strikes {
 
 fn meets((begun, over): &Period, (from, until): &Period) -> bool {
     begun <= until && over >= from
+}
+
+/// How long an order was under way, of a sale that began then: since it left for the first time.
+pub fn period(record: &Record, begun: Instant) -> Period {
+    let over = begun + Duration::from_micros(record.timing.answered_at_us);
+    let left = record.timing.latency_us.saturating_sub(record.timing.lag_us);
+    (over - Duration::from_micros(left), over)
+}
+
+/// The longest time between two acknowledgements, before the first one, or behind the last one
+/// until nobody wants anything any more.
+pub fn silence(records: &[Record]) -> Duration {
+    let ended = |wanted: Outcome| {
+        let of_these = records.iter().filter(move |one| one.outcome() == wanted);
+        of_these.map(|one| one.timing.answered_at_us)
+    };
+    let mut times: Vec<u64> = ended(Outcome::Acknowledged).collect();
+    times.extend([0, ended(Outcome::Unknown).max().unwrap_or(0)]);
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    Duration::from_micros(gaps.max().unwrap_or(0))
 }
 
 /// A fault that is not over yet.
