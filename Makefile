@@ -40,14 +40,15 @@ chaos: services proxies patroni ## the faults, each many times, with what was se
 	    || failed=$$?; exit $$failed
 
 simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour)
-	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --test simulation -- --nocapture
+	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --workspace \
+	    --test simulation -- --nocapture
 
 mutations: ## mistakes planted in the rules, which the simulation must find, in twenty minutes
 	scripts/mutations.sh $(ONLY)
 
 model: ## the protocol of orders and payments with FAULTS (2) faults, explored completely in half an hour
-	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --test simulation \
-	    no_order_of_events -- --nocapture
+	DOORBUSTER_MODEL_FAULTS=$${FAULTS:-2} cargo test --release --workspace \
+	    --test simulation no_order_of_events -- --nocapture
 
 overload: services ## up to four times the orders that a slowed disk can commit
 	cargo build --release --workspace
