@@ -155,7 +155,7 @@ pub(super) fn desk(
         secrets,
         postgres: postgres.clone(),
         terms: terms(config),
-        deadline: config.order.deadline,
+        patience: config.order.deadline,
     };
     (desk, lanes)
 }

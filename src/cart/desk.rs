@@ -15,7 +15,7 @@ use crate::pricing::Terms;
 use crate::session::unauthorized;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMITS: Limits =
     Limits { keys_max: 200, waiting_max: 100_000, read_max: Duration::from_secs(2) };
@@ -83,8 +83,8 @@ impl Carts {
     /// Carries a change out. Its work outlives a client that hangs up.
     pub async fn change(&self, command: Command) -> Result<Reply, Problem> {
         let pass = self.enter()?;
-        let entry = |deadline, answer| Entry { command, deadline, answer, pass };
-        self.journal.ask(self.options.deadline, entry).await
+        let deadline = Instant::now() + self.options.deadline;
+        self.journal.ask(deadline, |answer| Entry { command, deadline, answer, pass }).await
     }
 
     fn enter(&self) -> Result<Pass, Problem> {

@@ -113,17 +113,16 @@ impl<E> Journal<E> {
         (Self { gate, queue, turns, connected, closing: closed }, lanes, entries)
     }
 
-    /// Queues what `entry` makes of its deadline and the sender of its answer, and waits for the
-    /// outcome: a little longer than the deadline, because it may be on its way by then.
+    /// Queues what `entry` makes of the sender of its answer, and waits for the outcome: a little
+    /// longer than the deadline, because it may be on its way by then.
     pub async fn ask<O>(
         &self,
-        patience: Duration,
-        entry: impl FnOnce(Instant, oneshot::Sender<Result<O, Problem>>) -> E,
+        deadline: Instant,
+        entry: impl FnOnce(oneshot::Sender<Result<O, Problem>>) -> E,
     ) -> Result<O, Problem> {
         let (answer, answered) = oneshot::channel();
         let waiting = self.gate.wait();
-        let deadline = Instant::now() + patience;
-        self.submit(entry(deadline, answer)).map_err(|(_, problem)| problem)?;
+        self.submit(entry(answer)).map_err(|(_, problem)| problem)?;
         let outcome = match timeout_at((deadline + GRACE).into(), answered).await {
             Ok(Ok(outcome)) => outcome,
             _ => Err(Problem::unknown_outcome()),

@@ -217,7 +217,7 @@ pub struct Desk {
     /// What is charged beside the prices.
     pub terms: Terms,
     /// How long a client waits for a commit.
-    pub deadline: Duration,
+    pub patience: Duration,
 }
 
 impl Desk {
@@ -242,7 +242,7 @@ impl Desk {
 
     /// The path of an order: price it, ask the view, commit it, then ask for the money.
     async fn place(&self, claim: &Claim, wanted: &Wanted, payment: &NewPayment) -> Answered {
-        let id = OrderId::new();
+        let (id, mut deadline) = (OrderId::new(), self.deadline());
         for _ in 0..PRICINGS_MAX {
             let draft = match self.draft(wanted).await? {
                 Ok(draft) => draft,
@@ -269,7 +269,7 @@ impl Desk {
                 access_token: self.secrets.order_token(id),
                 cart_version: draft.cart_version,
             };
-            match command.step(self.commit(&command, seen).await?) {
+            match command.step(self.commit(&command, seen, deadline).await?) {
                 Step::Answer(answered) => return answered,
                 Step::Charge(due) => return self.charge(*due).await,
                 Step::Resume => {
@@ -285,6 +285,8 @@ impl Desk {
                     if let Some(reply) = self.wait(claim, problem).await? {
                         return Ok(reply);
                     }
+                    // It is the first of its key from now on.
+                    deadline = self.deadline();
                 }
             }
         }
@@ -326,7 +328,7 @@ impl Desk {
     /// Pays or cancels an order that exists.
     async fn change(&self, command: Command) -> Answered {
         loop {
-            let outcome = self.commit(&command, Vec::new()).await?;
+            let outcome = self.commit(&command, Vec::new(), self.deadline()).await?;
             match (command.step(outcome), command.new_claim()) {
                 (Step::Answer(answered), _) => return answered,
                 (Step::Charge(due), _) => return self.charge(*due).await,
@@ -349,11 +351,16 @@ impl Desk {
     /// Records a provider's answer.
     pub(super) async fn settle(&self, due: Due, answer: Answer) -> Answered {
         let command = due.settle(answer);
-        let outcome = self.commit(&command, Vec::new()).await?;
+        let outcome = self.commit(&command, Vec::new(), self.deadline()).await?;
         match command.step(outcome) {
             Step::Answer(answered) => answered,
             _ => Err(Problem::unknown_outcome()),
         }
+    }
+
+    /// Until when whoever asks now waits for a commit, however often it has to be priced.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
     }
 
     /// Sends a command through the journal and waits for its outcome.
@@ -361,10 +368,11 @@ impl Desk {
         &self,
         command: &Command,
         seen: Vec<Option<i64>>,
+        deadline: Instant,
     ) -> Result<Outcome, Problem> {
         let sent = command.clone();
-        let entry = |deadline, answer| Entry { command: sent, seen, deadline, answer };
-        let outcome = self.journal.ask(self.deadline, entry).await;
+        let entry = |answer| Entry { command: sent, seen, deadline, answer };
+        let outcome = self.journal.ask(deadline, entry).await;
         outcome.map_err(|problem| {
             let told = command.told_after_failure(problem.clone());
             if told != problem {

@@ -87,7 +87,8 @@ async fn expire(desk: &Desk, schedule: &Schedule) -> Result<bool, Problem> {
     }
     let orders = store::known(readers, &ids).await?;
     let commits = orders.into_iter().map(async |order| {
-        let outcome = desk.commit(&Command::Expire { order }, Vec::new()).await?;
+        let outcome =
+            desk.commit(&Command::Expire { order }, Vec::new(), desk.deadline()).await?;
         Ok(matches!(outcome, Outcome::Answered(_)))
     });
     let expired = come_off(join_all(commits).await);
