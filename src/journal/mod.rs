@@ -120,6 +120,9 @@ impl<E> Journal<E> {
         deadline: Instant,
         entry: impl FnOnce(oneshot::Sender<Result<O, Problem>>) -> E,
     ) -> Result<O, Problem> {
+        if deadline <= Instant::now() {
+            return Err(late());
+        }
         let (answer, answered) = oneshot::channel();
         let waiting = self.gate.wait();
         self.submit(entry(answer)).map_err(|(_, problem)| problem)?;
@@ -148,6 +151,11 @@ impl<E> Journal<E> {
         self.turns.look(self.queue.max_capacity() - self.queue.capacity() + 1);
         Ok(())
     }
+}
+
+/// The answer to who comes, or is taken up, when their time is over.
+fn late() -> Problem {
+    Problem::new(Code::Overloaded, "It waited too long for its turn.")
 }
 
 /// Starts the lanes on the runtime of the database connections.
@@ -256,8 +264,7 @@ impl<W: Work> Runner<W> {
                 continue;
             }
             let Some((batch, _turn)) = self.next(rested).await else { break };
-            let late = Problem::new(Code::Overloaded, "It waited too long for its turn.");
-            let batch = self.in_time(batch, &late);
+            let batch = self.in_time(batch, &late());
             if batch.is_empty() {
                 continue;
             }
@@ -440,3 +447,21 @@ impl<W: Work> Runner<W> {
 const GRACE: Duration = Duration::from_secs(1);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_when_their_time_is_over_hears_that_nothing_was_begun() {
+        let (journal, _lanes, mut entries) =
+            Journal::<oneshot::Sender<Result<(), Problem>>>::detached(1);
+        let told = journal.ask(Instant::now(), |answer| answer).await;
+        assert_eq!(told, Err(late()));
+        assert!(entries.try_recv().is_err());
+        // With some time left it goes in, and is not known when nobody says what became of it.
+        let told = journal.ask(Instant::now() + Duration::from_millis(20), |answer| answer).await;
+        assert_eq!(told, Err(Problem::unknown_outcome()));
+        assert!(entries.try_recv().is_ok());
+    }
+}

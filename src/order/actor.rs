@@ -242,7 +242,9 @@ impl Desk {
 
     /// The path of an order: price it, ask the view, commit it, then ask for the money.
     async fn place(&self, claim: &Claim, wanted: &Wanted, payment: &NewPayment) -> Answered {
-        let (id, mut deadline) = (OrderId::new(), self.deadline());
+        let id = OrderId::new();
+        // However often it has to be priced.
+        let mut deadline = self.deadline();
         for _ in 0..PRICINGS_MAX {
             let draft = match self.draft(wanted).await? {
                 Ok(draft) => draft,
@@ -358,7 +360,7 @@ impl Desk {
         }
     }
 
-    /// Until when whoever asks now waits for a commit, however often it has to be priced.
+    /// Until when whoever asks now waits for a commit.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.patience
     }
