@@ -80,7 +80,7 @@ const REQUESTS_THAT_ASK_ALL_SHARDS: &[(&str, &str)] = &[
     ("src/order/store/read.rs", "list_of_shopper"),
 ];
 
-/// The same beside it: invariants, exports, staff's lists, the erasure of a customer, and what is
+/// Those off that way: invariants, exports, staff's lists, the erasure of a customer, and what is
 /// due by itself.
 const MAY_ASK_ALL_SHARDS: &[(&str, &str)] = &[
     ("src/cart/store/checks.rs", "CHECKS"),

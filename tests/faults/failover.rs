@@ -64,6 +64,7 @@ async fn leave_a_primary_that_hangs(round: usize) {
     sale.let_shoppers_in(&apps[0]).await;
     sale.hang_up_after(Duration::from_secs(1));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
+    // All of these sales draw the same one first.
     let is_felt = sale.in_turn([true, false]).nth(round).unwrap();
     let failover = async {
         sleep(moment).await;

@@ -122,7 +122,8 @@ impl Sale {
         self.shelf.skus = self.new_skus(count, units).await;
     }
 
-    /// From now on one buyer in four wants what there is too little of, while so many come.
+    /// From now on one buyer in four wants what there is too little of: enough to be sold out again
+    /// and again until so many buyers have come.
     pub async fn offer_too_little(&mut self, buyers: usize) {
         self.shelf.scarce = self.new_skus(Shelf::scarce_for(buyers), SCARCE_UNITS).await;
     }
@@ -254,7 +255,8 @@ impl Sale {
         let looks = (!looks.is_empty()).then(|| looks.iter().sum());
         let mut row = Row { looks, ..self.row() };
         assert!(row.strikes.0 > 0, "no order was under way when it struck");
-        let is_back = self.strikes.are_over_for(&self.periods, &self.served());
+        let wanted = self.periods_of(|outcome| outcome != Outcome::Refused);
+        let is_back = self.strikes.are_over_for(&wanted, &self.served());
         assert!(is_back, "nobody was acknowledged after it had struck");
         assert!(
             self.silence < self.silence_max,
@@ -276,6 +278,9 @@ impl Sale {
         row.unknown_in_the_end = checked.unknown;
         let enough = self.shelf.enough_for(&self.run.supplied) as u64;
         assert_eq!((checked.acknowledged, checked.unknown), (enough, 0), "of {}", self.orders);
+        let mut refused = self.run.records.iter().filter(|one| one.outcome() == Outcome::Refused);
+        let wrongly = refused.find(|one| one.label() != "409 out_of_stock");
+        assert!(wrongly.is_none(), "{wrongly:?}");
         row.wrongs = self.wrongs().await;
         self.judge_books().await;
         assert!(row.wrongs.is_nothing(), "{:?}", row.wrongs);
@@ -311,9 +316,13 @@ impl Sale {
 
     /// How long the acknowledged orders were under way.
     fn served(&self) -> Vec<Period> {
-        let served = self.run.records.iter().zip(&self.periods);
-        let served = served.filter(|(one, _)| one.outcome() == Outcome::Acknowledged);
-        served.map(|(_, period)| *period).collect()
+        self.periods_of(|outcome| outcome == Outcome::Acknowledged)
+    }
+
+    fn periods_of(&self, outcomes: impl Fn(Outcome) -> bool) -> Vec<Period> {
+        let records = self.run.records.iter().zip(&self.periods);
+        let these = records.filter(|(one, _)| outcomes(one.outcome()));
+        these.map(|(_, period)| *period).collect()
     }
 
     /// How many buyers whose order was under way when it struck were left without an answer.
@@ -345,11 +354,11 @@ impl Sale {
         }
     }
 
-    /// Fails unless the first answer to each buyer was the last word, and no shopper was turned
-    /// away.
+    /// Fails unless each buyer heard at once that the order is placed, or that nothing is left, and
+    /// no shopper was turned away.
     pub fn assert_nobody_noticed(&self) {
         let is_served = |record: &&Record| match &record.answers[..] {
-            [only] => record.lost == 0 && only.is_final(),
+            [only] => record.lost == 0 && (only.acknowledges() || only.code() == "out_of_stock"),
             _ => false,
         };
         let served = self.run.records.iter().filter(is_served).count();

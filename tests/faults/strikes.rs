@@ -1,4 +1,4 @@
-//! When a fault struck, and how many orders were under way then.
+//! When a fault struck, how many orders were under way then, and when nobody was acknowledged.
 
 use loadtests::record::{Outcome, Record};
 use std::sync::{Arc, Mutex};
