@@ -6,7 +6,7 @@ use doorbuster::error::Code;
 use doorbuster::id::{OrderId, PaymentId};
 use doorbuster::idempotency::Reply;
 use doorbuster::order::{
-    Command, Facts, Line, OrderBody, Outcome, PaymentStatus, Placement, State, Status,
+    Answered, Command, Facts, Line, OrderBody, Outcome, PaymentStatus, Placement, State, Status,
 };
 use doorbuster::payment::Charge;
 use std::collections::{BTreeMap, HashSet};
@@ -126,6 +126,16 @@ impl Database {
     pub fn unpaid(&self) -> Option<OrderId> {
         let is_open = |row: &&Row| row.state.status == Status::PendingPayment;
         self.orders.values().find(is_open).map(|row| row.known.placement.id)
+    }
+
+    /// Whoever has waited for a request under their key hears yes only if it was the same: I5.
+    pub fn judge_duplicate(&mut self, duplicate: &Command, told: &Answered) {
+        let Some(claim) = duplicate.new_claim() else { return };
+        let saved = self.keys.get(&claim.id()).cloned();
+        let is_same = matches!(saved.and_then(|saved| saved.settled(claim)), Some(Ok(_)));
+        if told.is_ok() && !is_same {
+            self.find(format!("{claim:?} hears of another request"));
+        }
     }
 
     /// What must be true once nothing is on its way any more: I5, I6.

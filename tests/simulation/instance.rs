@@ -85,7 +85,10 @@ impl Shop {
         {
             for (other, told) in self.instances[at].in_flight.leave(claim, &answered) {
                 match told {
-                    Some(told) => self.tell(other.asker, told),
+                    Some(told) => {
+                        self.database.judge_duplicate(&other.command, &told);
+                        self.tell(other.asker, told);
+                    }
                     None => self.enter(at, other),
                 }
             }
