@@ -178,8 +178,8 @@ async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 32;
     let settings = Arc::new(Settings::new(vec![server.url.parse()?], AT_ONCE));
     let mut tasks = JoinSet::new();
-    for _ in 0..AT_ONCE {
-        let mut caller = Caller::new(&settings, Instant::now());
+    for n in 0..AT_ONCE {
+        let mut caller = Caller::new(&settings, n, Instant::now());
         tasks.spawn(async move {
             let mut tokens = Vec::new();
             for _ in 0..SESSIONS / AT_ONCE {

@@ -69,7 +69,7 @@ pub struct Options {
 /// Reads and changes for a while, and judges what was seen.
 pub async fn browse(options: &Options) -> anyhow::Result<Report> {
     let settings = Arc::new(options.settings()?);
-    let mut caller = Caller::new(&settings, Instant::now());
+    let mut caller = Caller::new(&settings, 0, Instant::now());
     let mut products = catalog::read_products(&mut caller, options.products).await?;
     let categories = catalog::read_categories(&mut caller).await?;
     // Else the oldest products would be the hot ones.
@@ -128,7 +128,7 @@ impl Options {
     ) -> Option<tokio::task::JoinHandle<anyhow::Result<Vec<Changed>>>> {
         let admin_key = self.access.admin_key.clone().filter(|_| self.changes > 0)?;
         let hot = products.iter().take(self.hot).cloned().collect();
-        let caller = Caller::new(settings, plan.started);
+        let caller = Caller::new(settings, self.readers + 1, plan.started);
         let writer = Writer::new(caller, admin_key, hot, dice(self.seed, 1));
         Some(tokio::spawn(writer.change(self.changes, plan.time)))
     }
@@ -212,7 +212,7 @@ impl Plan {
 async fn read_all(plan: &Arc<Plan>, settings: &Arc<Settings>) -> anyhow::Result<Vec<Read>> {
     let mut tasks = JoinSet::new();
     for n in 0..plan.options.readers {
-        let mut caller = Caller::new(settings, plan.started);
+        let mut caller = Caller::new(settings, n, plan.started);
         caller.turn_to(n);
         let dice = dice(plan.options.seed, n + 2);
         let reader = Reader { n, caller, dice, plan: plan.clone(), had: HashMap::new() };
@@ -233,8 +233,8 @@ async fn read_all(plan: &Arc<Plan>, settings: &Arc<Settings>) -> anyhow::Result<
 
 /// Every product's page once, so that there is something to compare lists with.
 async fn look_at_each(plan: &Arc<Plan>, settings: &Arc<Settings>) -> Vec<Read> {
-    let caller = Caller::new(settings, plan.started);
     let (n, dice) = (plan.options.readers, dice(plan.options.seed, 0));
+    let caller = Caller::new(settings, n, plan.started);
     let mut reader = Reader { n, caller, dice, plan: plan.clone(), had: HashMap::new() };
     let bar = progress("pages", plan.pages.len() / 2);
     let mut reads = Vec::new();

@@ -4,8 +4,8 @@
 use crate::client::{Connection, Failure, Request};
 use crate::generator::{Settings, micros};
 use crate::record::{Answer, Record, Timing};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,13 +18,16 @@ pub struct Caller {
     lane: usize,
     /// When the run began.
     started: Instant,
+    /// Decides how long to wait before it comes again.
+    dice: StdRng,
 }
 
 impl Caller {
-    /// Speaks to the first instance.
-    pub fn new(settings: &Arc<Settings>, started: Instant) -> Self {
+    /// The `n`th of a run that began then; it speaks to the first instance.
+    pub fn new(settings: &Arc<Settings>, n: usize, started: Instant) -> Self {
         let connections = settings.bases.iter().cloned().map(Connection::new).collect();
-        Self { settings: settings.clone(), connections, lane: 0, started }
+        let dice = dice(settings.seed, n);
+        Self { settings: settings.clone(), connections, lane: 0, started, dice }
     }
 
     /// Speaks to instance n modulo their count from now on.
@@ -101,7 +104,7 @@ impl Caller {
     async fn go_on(&mut self, request: &Request, record: &mut Record, begun: Instant) {
         for attempts in 1.. {
             let result = self.attempt(request).await;
-            let wait = self.settings.wait_after(&result, attempts, rand::random());
+            let wait = self.settings.wait_after(&result, attempts, self.dice.random());
             match result {
                 Ok(answer) => record.answers.push(answer),
                 Err(_) => record.lost += 1,

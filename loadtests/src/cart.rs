@@ -96,7 +96,8 @@ impl Options {
         ensure!((1..=1_000).contains(&self.skus), "--skus: 1 to 1000");
         ensure!((0.0..=1.0).contains(&self.hang_up), "--hang-up: 0 to 1");
         let instances = &self.instances;
-        Ok((instances.settings(workers)?, self.kill.switch(&instances.urls, workers)?))
+        let settings = Settings { seed: self.seed, ..instances.settings(workers)? };
+        Ok((settings, self.kill.switch(&instances.urls, workers)?))
     }
 
     /// Fresh SKUs with stock for everybody; the price of each.
@@ -121,7 +122,7 @@ impl Options {
 /// Starts so many sessions, spread over the instances.
 pub async fn open_sessions(settings: &Arc<Settings>, count: usize) -> anyhow::Result<Vec<Guest>> {
     let bar = progress("sessions", count);
-    let mut caller = Caller::new(settings, Instant::now());
+    let mut caller = Caller::new(settings, 0, Instant::now());
     let mut guests = Vec::with_capacity(count);
     for n in 0..count {
         caller.turn_to(n);
@@ -162,7 +163,7 @@ async fn change_all(
     for client in 0..options.carts * options.workers {
         let cart = client % options.carts;
         let mut worker = Worker {
-            caller: Caller::new(settings, started),
+            caller: Caller::new(settings, client, started),
             guest: guests[cart].clone(),
             skus: prices.keys().cloned().collect(),
             dice: dice(options.seed, client),
@@ -248,7 +249,7 @@ impl Worker {
 
 /// Asks every instance that is still there for every cart.
 async fn look(settings: &Arc<Settings>, carts: &mut [CartRun]) {
-    let mut caller = Caller::new(settings, Instant::now());
+    let mut caller = Caller::new(settings, 0, Instant::now());
     let gone = settings.kill.as_ref().and_then(|kill| kill.shot().ok().map(|_| kill.target));
     for cart in carts {
         let request = Request::get("/v1/cart").by(&cart.token);

@@ -92,8 +92,8 @@ pub async fn checkout(options: &Options) -> anyhow::Result<Report> {
         done: bar.clone(),
     });
     let mut tasks = JoinSet::new();
-    for _ in 0..options.at_once {
-        tasks.spawn(travel(trip.clone()));
+    for n in 0..options.at_once {
+        tasks.spawn(travel(trip.clone(), n * (options.windows + 1)));
     }
     let mut shoppers = Vec::with_capacity(options.sessions);
     while let Some(done) = tasks.join_next().await {
@@ -121,6 +121,7 @@ impl Options {
         ensure!(self.scarce <= 1_000 && self.scarce_units > 0, "--scarce: up to 1000");
         let (instances, at_once) = (&self.instances, self.at_once * (self.windows + 1));
         let settings = instances.settings(at_once).context("--at-once")?;
+        let settings = Settings { seed: self.seed, ..settings };
         Ok((settings, self.kill.switch(&instances.urls, at_once)?))
     }
 
@@ -154,11 +155,12 @@ struct Trip {
     done: indicatif::ProgressBar,
 }
 
-/// Takes one session after another.
-async fn travel(trip: Arc<Trip>) -> Vec<Shopper> {
+/// Takes one session after another, in windows that are numbered from this one on.
+async fn travel(trip: Arc<Trip>, first: usize) -> Vec<Shopper> {
     let mut shoppers = Vec::new();
-    let mut windows: Vec<Caller> =
-        (0..=trip.options.windows).map(|_| Caller::new(&trip.settings, trip.started)).collect();
+    let mut windows: Vec<Caller> = (0..=trip.options.windows)
+        .map(|window| Caller::new(&trip.settings, first + window, trip.started))
+        .collect();
     loop {
         let n = trip.next.fetch_add(1, Ordering::Relaxed);
         let Some(guest) = trip.guests.get(n) else { return shoppers };
@@ -272,7 +274,7 @@ async fn empty(left: Option<Cart>, token: &str, caller: &mut Caller) {
 
 /// Everybody looks at their orders, and at some of somebody else's.
 async fn look_around(settings: &Arc<Settings>, shoppers: &mut [Shopper]) {
-    let mut caller = Caller::new(settings, Instant::now());
+    let mut caller = Caller::new(settings, 0, Instant::now());
     let bar = progress("orders", shoppers.len());
     let tokens: Vec<String> = shoppers.iter().map(|shopper| shopper.token.clone()).collect();
     for (n, shopper) in shoppers.iter_mut().enumerate() {

@@ -83,11 +83,11 @@ impl Settings {
         result
     }
 
-    /// What is left to chance in the wait after so many attempts: the seed and the key decide, so
-    /// that it does not matter who is answered first.
-    fn jitter(&self, key: &str, attempts: u32) -> f64 {
+    /// What is left to chance in the wait of the `n`th request after so many attempts: it does not
+    /// matter who is answered first.
+    fn jitter(&self, n: usize, attempts: u32) -> f64 {
         let mut hasher = DefaultHasher::new();
-        (self.seed, key, attempts).hash(&mut hasher);
+        (self.seed, n, attempts).hash(&mut hasher);
         StdRng::seed_from_u64(hasher.finish()).random()
     }
 
@@ -206,6 +206,8 @@ struct Shared<T> {
 }
 
 struct Job<T> {
+    /// Which one it is of the plan.
+    n: usize,
     request: Request,
     tag: T,
     /// `None`: whenever it leaves.
@@ -262,7 +264,8 @@ async fn dispatch<T>(shared: Arc<Shared<T>>, plan: impl Iterator<Item = Departur
         }
         let lane = n % shared.lanes.len();
         let record = Record::of(&request);
-        shared.lanes[lane].push_back(Job { request, tag, intended, lane, attempts: 0, record });
+        let job = Job { n, request, tag, intended, lane, attempts: 0, record };
+        shared.lanes[lane].push_back(job);
         count += 1;
     }
     count
@@ -278,7 +281,7 @@ async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
             continue;
         }
         let result = attempt(&shared, &mut connection, &mut job).await;
-        let jitter = shared.settings.jitter(&job.record.key, job.attempts);
+        let jitter = shared.settings.jitter(job.n, job.attempts);
         let wait = shared.settings.wait_after(&result, job.attempts, jitter);
         match result {
             Ok(answer) => job.record.answers.push(answer),

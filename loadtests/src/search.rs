@@ -56,21 +56,22 @@ impl Options {
     pub fn settings(&self) -> anyhow::Result<Settings> {
         ensure!(self.searches > 0, "--searches: at least one");
         ensure!((0.0..=1.0).contains(&self.typos_found_min), "--typos-found-min: 0 to 1");
-        self.instances.settings(self.searchers).context("--searchers")
+        let settings = self.instances.settings(self.searchers).context("--searchers")?;
+        Ok(Settings { seed: self.seed, ..settings })
     }
 }
 
 /// Searches, and judges every answer.
 pub async fn search(options: &Options) -> anyhow::Result<Report> {
     let settings = Arc::new(options.settings()?);
-    let mut caller = Caller::new(&settings, Instant::now());
+    let mut caller = Caller::new(&settings, 0, Instant::now());
     let products = Arc::new(catalog::read_products(&mut caller, options.products).await?);
 
     let bar = progress("searches", options.searches);
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for n in 0..options.searchers {
-        let mut caller = Caller::new(&settings, started);
+        let mut caller = Caller::new(&settings, n, started);
         let (products, bar, options) = (products.clone(), bar.clone(), options.clone());
         tasks.spawn(async move {
             let mut dice = dice(options.seed, n);

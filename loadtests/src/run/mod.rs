@@ -204,7 +204,7 @@ async fn run_mixed(scenario: &Scenario, target: &Target) -> anyhow::Result<Repor
     let source = if sells { Some(source.context("orders are judged")?) } else { None };
     let settings = Arc::new(target.settings(scenario)?);
     let name = run_name(scenario.kind.name());
-    let mut caller = Caller::new(&settings, Instant::now());
+    let mut caller = Caller::new(&settings, 0, Instant::now());
     let goods =
         Goods::prepare(scenario, &name, target.access.office(&target.instances), &mut caller)
             .await?;

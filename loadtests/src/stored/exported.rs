@@ -154,7 +154,7 @@ async fn export<T: DeserializeOwned>(office: Office<'_>, name: &str) -> anyhow::
         attempt_timeout: EXPORT_MAX,
         ..office.instances.settings(office.instances.urls.len())?
     };
-    let record = Caller::new(&Arc::new(settings), Instant::now()).call(&request).await;
+    let record = Caller::new(&Arc::new(settings), 0, Instant::now()).call(&request).await;
     let answer = record.answers.last().filter(|answer| answer.status == 200);
     let answer =
         answer.with_context(|| format!("the export {name} ended with {}", record.label()))?;
