@@ -56,6 +56,10 @@ fn judge_cart(
                 let Some(after) = read_first(cart, record, prices, verdict) else { continue };
                 acknowledged.entry(after.version).or_default().push((change, after));
             }
+            // Whoever has no key is asked once, by a balancer, too: that nothing was begun is true.
+            Outcome::Unknown if record.key.is_empty() && !record.is_in_doubt() => {
+                verdict.count("turned away", 1);
+            }
             Outcome::Unknown => unanswered.push(change),
             // The line may be gone already; there is no other reason to refuse.
             Outcome::Refused if is_expected(change, record) => verdict.count("line gone", 1),

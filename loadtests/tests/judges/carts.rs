@@ -113,6 +113,11 @@ type Tamper = fn(&mut CartRun);
 
 const TAMPERINGS: &[(Tamper, &[&str])] = &[
     (|r| drop(r.changes.remove(2)), &["cart 7: from version 2 {\"A\": 5} to version 4"]),
+    // Nothing was begun, it was told.
+    (
+        |r| r.changes[2].1 = record("", vec![problem(503, "storage_unavailable")]),
+        &["cart 7: from version 2 {\"A\": 5} to version 4"],
+    ),
     (|r| r.changes[2].0 = add("B", 2), &["not explained, nor by 1 changes without an answer"]),
     (
         |r| r.changes[1].1.answers = vec![shown(2, &[("A", 7)])],
