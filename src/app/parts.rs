@@ -203,7 +203,7 @@ pub(super) fn carts(
     let (connections, most) = (config.postgres.cart_connections, config.cart.in_flight_max);
     let limits = limits("carts", connections, most, config);
     let (journal, lanes) = start(Arc::new(commits), limits, postgres);
-    let options = cart::Options { terms, deadline: config.order.deadline };
+    let options = cart::Options { terms, patience: config.order.deadline };
     (Carts::new(journal, postgres, offers, options), lanes)
 }
 

@@ -26,7 +26,7 @@ pub struct Options {
     /// What is charged beside the prices.
     pub terms: Terms,
     /// How long a client waits for a commit.
-    pub deadline: Duration,
+    pub patience: Duration,
 }
 
 /// The handle of the carts. Cheap to clone.
@@ -83,7 +83,7 @@ impl Carts {
     /// Carries a change out. Its work outlives a client that hangs up.
     pub async fn change(&self, command: Command) -> Result<Reply, Problem> {
         let pass = self.enter()?;
-        let deadline = Instant::now() + self.options.deadline;
+        let deadline = Instant::now() + self.options.patience;
         self.journal.ask(deadline, |answer| Entry { command, deadline, answer, pass }).await
     }
 
