@@ -7,7 +7,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: services ## a shop on this machine, with its own PostgreSQL and Redis and a demo catalog
-	cargo run --release -- dev
+	cargo build --release --workspace
+	$${CARGO_TARGET_DIR:-target}/release/doorbuster dev
 
 rush: services ## a flash sale on this machine, shown as it happens and judged in the end
 	cargo build --release --workspace
