@@ -1,124 +1,104 @@
-//! Carts under faults: what was acknowledged lies in them, once.
+//! Carts under faults. Workers change the same carts at once; all that they sent and received is
+//! judged: one acknowledged version follows from the other, and the last one is there.
 
-use crate::harness::{Answer, App, Database, fresh_key};
+use crate::harness::{ADMIN_KEY, Answer, App, Database};
 use crate::proxy::{Fault, Proxy};
+use clap::Parser;
 use futures_util::future::join_all;
-use reqwest::{Method, RequestBuilder};
+use loadtests::cart;
+use loadtests::report::Report;
 use serde_json::json;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
 
-fn adding(app: &App, token: &str, sku: &str) -> RequestBuilder {
-    let body = json!({"sku": sku, "quantity": 1});
-    app.shopping(token, Method::POST, "/items", &body)
+/// The scenario as it is called by hand.
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    options: cart::Options,
 }
 
-/// How many of a SKU lie in the session's cart.
-async fn count(app: &App, token: &str, sku: &str) -> i64 {
-    let cart = app.cart(token).await;
-    let items = cart["items"].as_array().unwrap().iter();
-    let found = items.filter(|item| item["sku"] == sku);
-    found.map(|item| item["quantity"].as_i64().unwrap()).sum()
+/// Changes carts at these instances of one database, and judges what they came to.
+async fn change(apps: &[&App], words: &[&str]) -> Report {
+    let (seed, database) = (crate::seed().to_string(), apps[0].database.clone());
+    let access = ["--seed", &seed, "--database", &database.url, "--admin-key", ADMIN_KEY];
+    let urls = apps.iter().flat_map(|app| ["--url", &*app.url]);
+    // Whoever has no answer has met the fault: nobody hangs up.
+    let words =
+        ["cart", "--hang-up", "0", "--skus", "4"].into_iter().chain(words.iter().copied());
+    let command = Command::parse_from(words.chain(access).chain(urls));
+    let report = cart::cart(&command.options).await.unwrap();
+    println!("{:?}, {:?}", report.outcomes, report.verdict.judged);
+    assert!(report.is_clean(), "{:#?}, {:?}", report.verdict.findings, report.limits_missed);
+    assert!(report.acknowledged > 100, "hardly anything was changed");
+    report
 }
 
-/// What one SKU of a cart must hold: all that was acknowledged, and at most what is in doubt more.
-#[derive(Default)]
-struct Told {
-    acknowledged: AtomicI64,
-    unknown: AtomicI64,
-}
-
-impl Told {
-    /// Fails unless what was found agrees with what was told; returns how much is in doubt.
-    fn judge(&self, sku: &str, found: i64) -> i64 {
-        let acknowledged = self.acknowledged.load(Ordering::Relaxed);
-        let unknown = self.unknown.load(Ordering::Relaxed);
-        println!("{sku}: {acknowledged} acknowledged, {unknown} unknown, {found} found");
-        assert!(acknowledged > 50, "hardly anything was added");
-        assert!(sku != "KEYED" || unknown == 0, "a key gives the one true answer");
-        assert!((acknowledged..=acknowledged + unknown).contains(&found));
-        unknown
-    }
+/// How many changes nobody knows the outcome of.
+fn in_doubt(report: &Report) -> u64 {
+    report.verdict.judged["unanswered"]
 }
 
 #[tokio::test]
 async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
     let mut killed = App::start().await;
     let survivor = App::with(&killed.database, &[]).await;
-    for sku in ["KEYED", "BARE"] {
-        survivor.stocked(sku, 100, 0).await;
-    }
-    let tokens = join_all((0..4).map(|_| survivor.session())).await;
-    let (keyed, bare): (Vec<Told>, Vec<Told>) =
-        tokens.iter().map(|_| (Told::default(), Told::default())).unzip();
-    let answered = AtomicI64::new(0);
-    let url = &killed.url;
-    let until = Instant::now() + Duration::from_secs(5);
-    let shopper = |n: usize| {
-        let (token, keyed, bare) = (&tokens[n % 4], &keyed[n % 4], &bare[n % 4]);
-        let (survivor, answered) = (&survivor, &answered);
-        async move {
-            for turn in 0.. {
-                if Instant::now() > until || answered.load(Ordering::Relaxed) > 2_500 {
-                    break;
-                }
-                let (sku, told, key) = match (n + turn) % 2 {
-                    0 => ("KEYED", keyed, Some(fresh_key())),
-                    _ => ("BARE", bare, None),
-                };
-                let with_key = |request: RequestBuilder| match &key {
-                    Some(key) => request.header("Idempotency-Key", key),
-                    None => request,
-                };
-                let base = if n.is_multiple_of(2) { url } else { &survivor.url };
-                let request = survivor.http.post(format!("{base}/v1/cart/items"));
-                let body = json!({"sku": sku, "quantity": 1});
-                let sent = with_key(request.bearer_auth(token).json(&body)).send().await;
-                let status = match sent {
-                    Ok(response) => response.status().as_u16(),
-                    Err(_) if key.is_some() => {
-                        // The same key gives the one true answer, on the other instance.
-                        Answer::of(with_key(adding(survivor, token, sku))).await.status
-                    }
-                    Err(_) => 0,
-                };
-                let counter = if status == 200 { &told.acknowledged } else { &told.unknown };
-                counter.fetch_add(1, Ordering::Relaxed);
-                answered.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    };
-    let kill = async {
-        while answered.load(Ordering::Relaxed) < 800 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        killed.signal("KILL");
-    };
-    tokio::join!(join_all((0..32).map(shopper)), kill);
+    let crowd = ["--carts", "4", "--workers", "8", "--changes", "80"];
+    let pid = killed.pid().to_string();
+    let kill = ["--kill-pid", &pid, "--kill-after-acknowledged", "400"];
+    let report = change(&[&killed, &survivor], &[&crowd[..], &kill].concat()).await;
     killed.kill();
-    let mut in_doubt = 0;
-    for (at, token) in tokens.iter().enumerate() {
-        for (sku, told) in [("KEYED", &keyed[at]), ("BARE", &bare[at])] {
-            in_doubt += told.judge(sku, count(&survivor, token, sku).await);
-        }
-    }
-    assert!(in_doubt > 0, "nothing was in flight when it was killed");
+    let shot = report.killed.unwrap();
+    println!("{shot:?}");
+    assert!(report.lost >= shot.in_flight as u64, "{} had no answer", report.lost);
+    assert!(in_doubt(&report) > 0, "nothing without a key was in flight");
     survivor.database.assert_clean();
 }
 
-/// Adds until the fault has happened so often; every change must be there once.
-async fn add_through(fault: Fault, faults: usize) -> Proxy {
+/// How often a fault happens.
+const FAULTS: usize = 20;
+
+/// Changes carts until the fault has happened often enough. Each change must be there once, and
+/// those without a key have nothing but the cart itself to tell that they were made already.
+async fn change_through(fault: Fault) -> Proxy {
+    let database = Database::new().await;
+    let proxy = Proxy::before(&database);
+    let app = App::reaching(&proxy.url, &database, &[]).await;
+    proxy.arm(fault, FAULTS, false);
+    while proxy.faults() < FAULTS {
+        // One of several whose batch was lost may be told of a later version, with the changes of
+        // the others; so each has a cart of its own.
+        let report =
+            change(&[&app], &["--carts", "8", "--workers", "1", "--changes", "25"]).await;
+        assert_eq!(in_doubt(&report), 0, "somebody was not told what became of it");
+    }
+    database.assert_clean();
+    proxy
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_commit_adds_nothing_twice_to_a_cart() {
+    let proxy = change_through(Fault::SwallowCommit).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (FAULTS, FAULTS));
+}
+
+#[tokio::test]
+async fn a_commit_that_never_arrived_is_made_again_for_a_cart() {
+    let proxy = change_through(Fault::DropCommit).await;
+    assert_eq!((proxy.faults(), proxy.committed()), (FAULTS, 0));
+}
+
+#[tokio::test]
+async fn several_additions_to_one_cart_in_a_lost_batch_are_each_made_once() {
     let database = Database::new().await;
     let proxy = Proxy::before(&database);
     let app = App::reaching(&proxy.url, &database, &[]).await;
     app.stocked("A", 100, 0).await;
     let token = app.session().await;
+    let one = json!({"sku": "A", "quantity": 1});
     let mut expected = 0;
-    proxy.arm(fault, faults, false);
-    while proxy.faults() < faults {
-        // Without a key, so only the cart itself can tell that a change was made already.
-        let added = join_all((0..8).map(|_| Answer::of(adding(&app, &token, "A")))).await;
-        for answer in added {
+    proxy.arm(Fault::SwallowCommit, FAULTS, false);
+    while proxy.faults() < FAULTS {
+        let at_once: Vec<Answer> = join_all((0..8).map(|_| app.add_to_cart(&token, &one))).await;
+        for answer in at_once {
             // While all lanes are cut off at once, nothing is begun.
             let said = String::from_utf8_lossy(&answer.bytes);
             if !said.contains("The storage is not available; try again.") {
@@ -127,20 +107,8 @@ async fn add_through(fault: Fault, faults: usize) -> Proxy {
             }
         }
     }
-    assert_eq!(count(&app, &token, "A").await, expected);
-    assert_eq!(app.cart(&token).await["version"], expected);
+    let cart = app.cart(&token).await;
+    let found = (&cart["version"], &cart["items"][0]["quantity"]);
+    assert_eq!(found, (&json!(expected), &json!(expected)));
     database.assert_clean();
-    proxy
-}
-
-#[tokio::test]
-async fn a_lost_answer_of_commit_adds_nothing_twice_to_a_cart() {
-    let proxy = add_through(Fault::SwallowCommit, 20).await;
-    assert!(proxy.committed() >= 20, "nothing was committed without an answer");
-}
-
-#[tokio::test]
-async fn a_commit_that_never_arrived_is_made_again_for_a_cart() {
-    let proxy = add_through(Fault::DropCommit, 20).await;
-    assert_eq!(proxy.committed(), 0);
 }
