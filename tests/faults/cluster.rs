@@ -115,9 +115,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
         let mut sale = Sale::at(&[shop], Provider::Test, 32);
         sale.settings.attempt_timeout = Duration::from_secs(3);
         sale.is_behind_a_balancer = true;
-        sale.offer(1, 1_000_000).await;
-        sale.offer_too_little(buyers).await;
-        sale.let_shoppers_in(shop).await;
+        sale.open(shop, buyers).await;
         sale
     };
     let failovers = times("FAILOVERS", 1);

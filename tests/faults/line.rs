@@ -66,6 +66,7 @@ pub struct Line {
 struct Shared {
     weather: watch::Sender<Weather>,
     cuts: Strikes,
+    seed: u64,
     carried: AtomicU64,
     open: Mutex<Vec<watch::Sender<bool>>>,
 }
@@ -76,6 +77,7 @@ impl Line {
         let shared = Arc::new(Shared {
             weather: watch::channel(Weather::default()).0,
             cuts: Strikes::default(),
+            seed: crate::seed(),
             carried: AtomicU64::new(0),
             open: Mutex::default(),
         });
@@ -132,7 +134,7 @@ async fn pump(
     is_answer: bool,
 ) -> Result<()> {
     let (queue, pieces) = mpsc::channel(1_024);
-    let mut dice = StdRng::seed_from_u64(crate::seed());
+    let mut dice = StdRng::seed_from_u64(shared.seed);
     let reading = async {
         // When the line has carried all that was said, and when the last piece arrives.
         let (mut free, mut last, mut said) = (Instant::now(), Instant::now(), 0);

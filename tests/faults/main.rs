@@ -31,11 +31,13 @@ mod strikes;
 
 use std::sync::LazyLock;
 
-/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any; one for all tests.
+/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any; one for all tests,
+/// each of which says what it was.
 fn seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| {
         let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
         configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())
     });
+    println!("DOORBUSTER_FAULTS_SEED={}", *SEED);
     *SEED
 }

@@ -73,7 +73,6 @@ impl Sale {
         // Whoever is told to come again comes within a second: the sale is short.
         let retry_after_max = Duration::from_secs(1);
         let seed = crate::seed();
-        println!("DOORBUSTER_FAULTS_SEED={seed}");
         let settings = Settings { retry_after_max, seed, ..Settings::new(bases, connections) };
         Self {
             patience: settings.attempt_timeout,
@@ -122,10 +121,12 @@ impl Sale {
         self.shelf.skus = self.new_skus(count, units).await;
     }
 
-    /// From now on one buyer in four wants what there is too little of: enough to be sold out again
-    /// and again until so many buyers have come.
-    pub async fn offer_too_little(&mut self, buyers: usize) {
+    /// Opens a shop for shoppers and so many buyers, one in four of whom wants what there is too
+    /// little of, so that something is sold out again and again.
+    pub async fn open(&mut self, app: &App, buyers: usize) {
+        self.offer(2, 1_000_000).await;
         self.shelf.scarce = self.new_skus(Shelf::scarce_for(buyers), SCARCE_UNITS).await;
+        self.let_shoppers_in(app).await;
     }
 
     async fn new_skus(&mut self, count: usize, units: i64) -> Vec<String> {
