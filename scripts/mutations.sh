@@ -16,6 +16,7 @@ names=("$@")
 # With another profile, or cargo would take what it builds here for the checkout's own.
 simulation() {
     cargo test --quiet --config 'profile.dev.package.doorbuster.debug = false' \
+        --config 'profile.dev.package.loadtests.debug = false' \
         --workspace --test simulation "$@" 2>&1
 }
 simulation whatever_fails > /dev/null || { echo 'It fails as it is.'; exit 1; }
