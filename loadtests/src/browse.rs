@@ -116,7 +116,8 @@ impl Options {
             self.changes == 0 || self.access.admin_key.is_some(),
             "--changes needs --admin-key"
         );
-        self.instances.settings(self.readers).context("--readers")
+        let settings = self.instances.settings(self.readers).context("--readers")?;
+        Ok(Settings { seed: self.seed, ..settings })
     }
 
     /// Starts the writer, if there is something to change.

@@ -4,8 +4,8 @@
 use crate::client::{Connection, Failure, Request};
 use crate::generator::{Settings, micros};
 use crate::record::{Answer, Record, Timing};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,16 +18,17 @@ pub struct Caller {
     lane: usize,
     /// When the run began.
     started: Instant,
-    /// Decides how long to wait before it comes again.
-    dice: StdRng,
+    /// Which of the clients it is.
+    n: usize,
+    /// How many requests it has sent until there was an answer.
+    calls: usize,
 }
 
 impl Caller {
     /// The `n`th of a run that began then; it speaks to the first instance.
     pub fn new(settings: &Arc<Settings>, n: usize, started: Instant) -> Self {
         let connections = settings.bases.iter().cloned().map(Connection::new).collect();
-        let dice = dice(settings.seed, n);
-        Self { settings: settings.clone(), connections, lane: 0, started, dice }
+        Self { settings: settings.clone(), connections, lane: 0, started, n, calls: 0 }
     }
 
     /// Speaks to instance n modulo their count from now on.
@@ -49,7 +50,7 @@ impl Caller {
         record.timing.lag_us = micros(intended.elapsed());
         match self.attempt(request).await {
             Ok(answer) => record.answers.push(answer),
-            Err(_) => record.lost += 1,
+            Err(failure) => record.fail(failure),
         }
         self.time(&mut record, intended);
         record
@@ -64,7 +65,7 @@ impl Caller {
             match self.attempt(request).await {
                 Ok(answer) => record.answers.push(answer),
                 Err(failure) => {
-                    record.lost += 1;
+                    record.fail(failure);
                     if failure == Failure::Connect {
                         self.turn_to(self.lane + 1);
                         continue;
@@ -86,7 +87,7 @@ impl Caller {
         let answer = timeout(patience, self.attempt(request)).await;
         match answer {
             Ok(Ok(answer)) => record.answers.push(answer),
-            Ok(Err(_)) => record.lost += 1,
+            Ok(Err(failure)) => record.fail(failure),
             Err(_) => {
                 record.lost += 1;
                 // What was sent on it may still be answered, to nobody.
@@ -102,12 +103,14 @@ impl Caller {
     }
 
     async fn go_on(&mut self, request: &Request, record: &mut Record, begun: Instant) {
+        self.calls += 1;
         for attempts in 1.. {
             let result = self.attempt(request).await;
-            let wait = self.settings.wait_after(&result, attempts, self.dice.random());
+            let jitter = self.settings.jitter((self.n, self.calls, attempts));
+            let wait = self.settings.wait_after(&result, attempts, jitter);
             match result {
                 Ok(answer) => record.answers.push(answer),
-                Err(_) => record.lost += 1,
+                Err(failure) => record.fail(failure),
             }
             let wait = wait.filter(|wait| begun.elapsed() + *wait < self.settings.deadline);
             let Some(wait) = wait else { break };

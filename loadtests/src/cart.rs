@@ -8,17 +8,18 @@ use crate::generator::Settings;
 use crate::guest::Guest;
 use crate::kill::{self, KillSwitch};
 use crate::oracle::carts::{self, CartRun};
-use crate::record::Record;
+use crate::record::{Record, Run};
 use crate::report::Report;
 use crate::stored;
 use crate::supply;
-use crate::target::{Access, Instances, progress, run_name};
+use crate::target::{Access, Instances, new_file, progress, run_name};
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -52,6 +53,9 @@ pub struct Options {
     /// The same number, the same changes
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Write what was sent and received
+    #[arg(long, value_name = "FILE", value_parser = new_file)]
+    record: Option<PathBuf>,
     #[command(flatten)]
     kill: kill::Options,
 }
@@ -77,8 +81,11 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
         }
     };
     let verdict = carts::judge(&carts, &prices, stored.as_ref());
-    let records = carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
-    let mut report = Report::new("cart", &name, records, verdict)?;
+    let records = || carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
+    if let Some(file) = &options.record {
+        Run { records: records().cloned().collect(), ..Run::default() }.save(file)?;
+    }
+    let mut report = Report::new("cart", &name, records(), verdict)?;
     report.must_acknowledge("no change was acknowledged");
     report.attach_kill(kill.as_deref());
     Ok(report)
@@ -237,6 +244,7 @@ impl Worker {
         let again = self.caller.call(request).await;
         record.answers.extend(again.answers);
         record.lost += again.lost;
+        record.unsent += again.unsent;
     }
 
     fn look_at(&mut self, record: &Record) {

@@ -252,6 +252,7 @@ async fn check_out(
             Some(first) => {
                 first.answers.extend(record.answers);
                 first.lost += record.lost;
+                first.unsent += record.unsent;
             }
             None => drop(records.insert(n % different, record)),
         }

@@ -83,11 +83,11 @@ impl Settings {
         result
     }
 
-    /// What is left to chance in the wait of the `n`th request after so many attempts: it does not
-    /// matter who is answered first.
-    fn jitter(&self, n: usize, attempts: u32) -> f64 {
+    /// What is left to chance in the pause behind this attempt of a request, from 0 to 1; it does
+    /// not matter who is answered first.
+    pub(crate) fn jitter(&self, attempt: impl Hash) -> f64 {
         let mut hasher = DefaultHasher::new();
-        (self.seed, n, attempts).hash(&mut hasher);
+        (self.seed, "pause", attempt).hash(&mut hasher);
         StdRng::seed_from_u64(hasher.finish()).random()
     }
 
@@ -281,14 +281,11 @@ async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
             continue;
         }
         let result = attempt(&shared, &mut connection, &mut job).await;
-        let jitter = shared.settings.jitter(job.n, job.attempts);
+        let jitter = shared.settings.jitter((job.n, job.attempts));
         let wait = shared.settings.wait_after(&result, job.attempts, jitter);
         match result {
             Ok(answer) => job.record.answers.push(answer),
-            Err(failure) => {
-                job.record.lost += 1;
-                job.record.unsent += u64::from(failure == Failure::Connect);
-            }
+            Err(failure) => job.record.fail(failure),
         }
         let intended = job.intended.unwrap_or(shared.started);
         match wait.filter(|wait| intended.elapsed() + *wait < shared.settings.deadline) {
@@ -394,6 +391,15 @@ mod tests {
         let busy = answer(409, Some(1), r#"{"code":"request_in_progress"}"#);
         let waits = settings().wait_after(&Ok(busy), 1, 1.0);
         assert_eq!(waits, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_seed_and_the_request_decide_how_long_to_pause() {
+        let jitter = |seed, attempt| Settings { seed, ..settings() }.jitter(attempt);
+        assert_eq!(jitter(1, (7, 1)), jitter(1, (7, 1)));
+        for (seed, attempt) in [(2, (7, 1)), (1, (8, 1)), (1, (7, 2))] {
+            assert_ne!(jitter(1, (7, 1)), jitter(seed, attempt));
+        }
     }
 
     #[test]

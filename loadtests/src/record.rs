@@ -1,6 +1,6 @@
 //! What clients sent and the bytes that they received: the evidence that the oracle judges.
 
-use crate::client::Request;
+use crate::client::{Failure, Request};
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,12 @@ impl Record {
             taken_up_at_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
             ..Self::default()
         }
+    }
+
+    /// An attempt has ended without an answer.
+    pub fn fail(&mut self, failure: Failure) {
+        self.lost += 1;
+        self.unsent += u64::from(failure == Failure::Connect);
     }
 
     /// What the client knows in the end.

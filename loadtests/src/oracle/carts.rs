@@ -1,6 +1,6 @@
 //! Are carts what was acknowledged?  Every acknowledged change must follow from the one before
 //! it, in the order of their versions, and lead to the cart that is there in the end; changes
-//! that nobody answered may fill gaps between versions, each once.
+//! of which it is not known whether they were made may fill gaps between versions, each once.
 
 use super::gaps::{self, Gap};
 use super::{Verdict, acknowledgements, judge_replays};
@@ -56,9 +56,8 @@ fn judge_cart(
                 let Some(after) = read_first(cart, record, prices, verdict) else { continue };
                 acknowledged.entry(after.version).or_default().push((change, after));
             }
-            // Whoever has no key is asked once, by a balancer, too: that nothing was begun is true.
-            Outcome::Unknown if record.key.is_empty() && !record.is_in_doubt() => {
-                verdict.count("turned away", 1);
+            Outcome::Unknown if was_not_begun(change, record) => {
+                verdict.count("not begun", 1);
             }
             Outcome::Unknown => unanswered.push(change),
             // The line may be gone already; there is no other reason to refuse.
@@ -79,6 +78,13 @@ fn judge_cart(
         verdict.count("compared with the database", 1);
         judge_stored(cart, &end, stored.get(&cart.token), verdict);
     }
+}
+
+/// Whether the last answer says so, and no balancer can have asked another instance before: what
+/// carries a key is asked again, and nginx sends a DELETE twice.
+fn was_not_begun(change: &Change, record: &Record) -> bool {
+    let is_asked_once = record.key.is_empty() && !matches!(change, Change::Remove { .. });
+    is_asked_once && !record.is_in_doubt()
 }
 
 fn is_expected(change: &Change, record: &Record) -> bool {

@@ -96,6 +96,13 @@ fn changes_that_have_nothing_to_change_need_no_version() {
 }
 
 #[test]
+fn what_carries_a_key_may_have_been_made_by_the_instance_that_was_asked_before() {
+    let mut run = honest_run();
+    run.changes[2].1 = record("key-2", vec![problem(503, "storage_unavailable")]);
+    expect(&judged(run), &[], "a balancer had asked another one");
+}
+
+#[test]
 fn a_change_without_an_answer_may_also_not_be_there() {
     let mut run = honest_run();
     run.changes[3].1.answers = vec![shown(3, &[])];
@@ -113,9 +120,16 @@ type Tamper = fn(&mut CartRun);
 
 const TAMPERINGS: &[(Tamper, &[&str])] = &[
     (|r| drop(r.changes.remove(2)), &["cart 7: from version 2 {\"A\": 5} to version 4"]),
-    // Nothing was begun, it was told.
+    // Nothing was begun, it was told, the second time by the next instance.
     (
         |r| r.changes[2].1 = record("", vec![problem(503, "storage_unavailable")]),
+        &["cart 7: from version 2 {\"A\": 5} to version 4"],
+    ),
+    (
+        |r| {
+            let turned_away = record("", vec![problem(503, "overloaded")]);
+            r.changes[2].1 = Record { lost: 1, unsent: 1, ..turned_away };
+        },
         &["cart 7: from version 2 {\"A\": 5} to version 4"],
     ),
     (|r| r.changes[2].0 = add("B", 2), &["not explained, nor by 1 changes without an answer"]),
