@@ -19,7 +19,7 @@ test: services proxies patroni ## all tests, against real servers
 	RUST_TEST_THREADS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) cargo test --workspace
 
 cluster: services proxies patroni ## three databases, three instances, Redis and HAProxy, each a host of its own
-	cargo build --release
+	cargo build --release --workspace
 	scripts/cluster.sh
 
 upgrade: services ## an earlier binary (FROM, or that of the commit before) and this one on one database
@@ -34,6 +34,7 @@ chaos: services proxies patroni ## the faults, each many times, with what was se
 	DOORBUSTER_FAULTS_PARTITIONS=10 DOORBUSTER_FAULTS_CUTS=200 DOORBUSTER_FAULTS_PAYMENTS=20 \
 	DOORBUSTER_FAULTS_STEPS=50 DOORBUSTER_FAULTS_FAILOVERS=10 DOORBUSTER_FAULTS_HOSTS=10 \
 	DOORBUSTER_FAULTS_INSTANCES=32 DOORBUSTER_FAULTS_UNDONE=100 DOORBUSTER_FAULTS_HANGS=2 \
+	DOORBUSTER_FAULTS_CARTS=100 \
 	    cargo test --workspace --test faults -- --nocapture --test-threads=1 | tee $$log; \
 	failed=$$?; scripts/chaos-table.sh < $$log; \
 	DOORBUSTER_FAULTS_CIRCLE_SECONDS=60 DOORBUSTER_FAULTS_PRICES=200 \
@@ -100,11 +101,12 @@ sbom: ## what the program is made of (CycloneDX), into the target folder
 	python3 scripts/sbom.py > $${CARGO_TARGET_DIR:-target}/doorbuster.cdx.json
 
 peers: services ## the same journeys, race and reads on doorbuster, Vendure and Medusa (Node 20, npm)
-	cargo build --release
+	cargo build --release --workspace
 	PROFILE=release scripts/peers/run.sh $(WORK)
 
 openapi: ## docs/openapi.json from the code
-	cargo run --quiet -- openapi > docs/openapi.json
+	cargo build --quiet --workspace
+	$${CARGO_TARGET_DIR:-target}/debug/doorbuster openapi > docs/openapi.json
 
 ci: ## everything that CI runs
 	bash .ci/run

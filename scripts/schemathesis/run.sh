@@ -7,7 +7,7 @@ version=4.32.5
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 if [ -z "${URL_1:-}" ]; then
-    cargo build --quiet
+    cargo build --quiet --workspace
     # It guesses passwords and tokens from one address, and would be refused before it is judged.
     export DOORBUSTER__LIMITS__ENABLED=false
     exec "$here/../with-instances.sh" 1 "$here/run.sh" "$@"

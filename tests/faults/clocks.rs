@@ -71,7 +71,7 @@ async fn clocks_that_jump_lose_and_double_nothing() {
     let other = App::in_environment(&database, &others.environment()).await;
     let mut sale = Sale::at(&[&app, &other], Provider::Test, 32);
     let steps = times("STEPS", 4);
-    sale.open(&app, 100 * steps).await;
+    sale.open_shop(&app, 100 * steps).await;
     // As short as a commit: steps alone leave hardly anything unknown.
     sale.patience = Duration::from_millis(5);
     let strikes = sale.strikes.clone();

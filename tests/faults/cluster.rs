@@ -115,7 +115,7 @@ async fn whichever_host_of_a_shop_is_lost_nothing_acknowledged_goes_with_it() {
         let mut sale = Sale::at(&[shop], Provider::Test, 32);
         sale.settings.attempt_timeout = Duration::from_secs(3);
         sale.is_behind_a_balancer = true;
-        sale.open(shop, buyers).await;
+        sale.open_shop(shop, buyers).await;
         sale
     };
     let failovers = times("FAILOVERS", 1);

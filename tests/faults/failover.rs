@@ -20,7 +20,7 @@ async fn a_failover_to_a_synchronous_standby_takes_nothing_acknowledged_with_it(
     let first = App::reaching(&both, &alone, &[]).await;
     let second = App::reaching(&both, &alone, &[]).await;
     let mut sale = Sale::at(&[&first, &second], Provider::Test, 32);
-    sale.open(&first, 600).await;
+    sale.open_shop(&first, 600).await;
     sale.hang_up_after(Duration::from_secs(1));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let failover = async {
@@ -57,7 +57,7 @@ async fn leave_a_primary_that_hangs(round: usize) {
     let (both, alone) = standby.urls(&database);
     let apps = [App::reaching(&both, &alone, &[]).await, App::reaching(&both, &alone, &[]).await];
     let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 32);
-    sale.open(&apps[0], 600).await;
+    sale.open_shop(&apps[0], 600).await;
     sale.hang_up_after(Duration::from_secs(1));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     // All of these sales draw the same one first.

@@ -55,7 +55,7 @@ async fn instances_that_are_killed_again_and_again_take_nothing_with_them() {
     let mut apps = [App::with(&database, &[]).await, App::with(&database, &[]).await];
     let mut sale = Sale::at(&[&apps[0], &apps[1]], Provider::Test, 64);
     let kills = times("KILLS", 3);
-    sale.open(&apps[0], 300 * kills).await;
+    sale.open_shop(&apps[0], 300 * kills).await;
     let mut in_flight = 0;
     for round in 0..kills {
         let after = sale.dice.random_range(10..60);
@@ -206,7 +206,7 @@ async fn many_instances_sell_side_by_side_with_the_connections_that_are_theirs()
         apps.push(App::with(&database, &settings).await);
     }
     let mut sale = Sale::at(&apps.iter().collect::<Vec<_>>(), Provider::Test, 8 * count);
-    sale.open(&apps[0], 50 * count).await;
+    sale.open_shop(&apps[0], 50 * count).await;
     let crowd = sale.strikes.begins();
     sale.sell(50 * count, Arrivals::Unpaced).await;
     drop(crowd);

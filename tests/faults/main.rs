@@ -29,11 +29,17 @@ mod shopper;
 mod storage;
 mod strikes;
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// What is left to chance is chosen by it: `DOORBUSTER_FAULTS_SEED`, or any; one for all tests,
-/// each of which says what it was.
-fn seed() -> u64 {
+/// Where to keep what everybody sent and received, if anywhere.
+fn histories() -> Option<PathBuf> {
+    std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from)
+}
+
+/// Says what chooses where something is left to chance: `DOORBUSTER_FAULTS_SEED`, or any; one for
+/// all tests.
+fn told_seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| {
         let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
         configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())

@@ -45,7 +45,7 @@ async fn a_slow_and_unsteady_line_costs_time_and_nothing_else() {
     let line = Line::to(&database);
     let app = App::reaching(&line.url, &database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
-    sale.open(&app, 300).await;
+    sale.open_shop(&app, 300).await;
     let (latency, jitter) = (Duration::from_millis(10), Duration::from_millis(20));
     let bytes_per_second = Some(1_000_000);
     line.turn(Weather { latency, jitter, bytes_per_second, ..Weather::default() });
@@ -68,7 +68,7 @@ async fn an_instance_that_is_cut_off_leaves_its_orders_to_the_others_and_comes_b
     let other = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&cut_off, &other], Provider::Test, 64);
     let partitions = times("PARTITIONS", 1);
-    sale.open(&other, 900 * partitions).await;
+    sale.open_shop(&other, 900 * partitions).await;
     let strikes = sale.strikes.clone();
     for silence in sale.in_turn([Silence::BothWays, Silence::Answers]).take(partitions) {
         let before = Duration::from_millis(sale.dice.random_range(500..1_500));
@@ -102,7 +102,7 @@ async fn answers_that_break_off_anywhere_lose_and_double_nothing() {
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
     sale.strikes = line.cuts.clone();
     let cuts = times("CUTS", 8);
-    sale.open(&app, 50 * cuts).await;
+    sale.open_shop(&app, 50 * cuts).await;
     sale.sell(50, Arrivals::Unpaced).await;
     // Whoever hangs up soon meets the cut of an open connection, or of one that is opened quickly;
     // whoever waits for longer, that of one for which a busy machine takes its time.

@@ -86,7 +86,7 @@ async fn a_command_that_is_killed_while_it_divides_or_archives_is_finished_by_th
     let app = App::start().await;
     let database = &app.database;
     let mut sale = Sale::at(&[&app], Provider::Test, 16);
-    sale.open(&app, 600).await;
+    sale.open_shop(&app, 600).await;
     let (mut dice, strikes) = (sale.dice.clone(), sale.strikes.clone());
     let selling = sale.sell(600, Arrivals::Rate(200.0));
     tokio::join!(selling, kill(database, &mut dice, &strikes));

@@ -78,7 +78,7 @@ async fn a_pooler_that_dies_takes_connections_with_it_and_nothing_else() {
     let mut pooler = Pooler::before(&database);
     let app = App::reaching(&pooler.url, &database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
-    sale.open(&app, 400).await;
+    sale.open_shop(&app, 400).await;
     sale.hang_up_after(Duration::from_millis(150));
     let (moments, strikes) = ([700; 3].map(|about| sale.moment(about)), sale.strikes.clone());
     let deaths = async {

@@ -56,7 +56,7 @@ async fn sell_through_a_rollout(balancer: fn([&str; 3]) -> Balancer) {
     assert_closed(&balancer).await;
     let mut sale = Sale::at(&[&apps[0]], Provider::Test, 64);
     let rounds = times("ROLLOUTS", 1);
-    sale.open(&apps[0], 800 * rounds).await;
+    sale.open_shop(&apps[0], 800 * rounds).await;
     sale.settings.bases = vec![balancer.url.parse().unwrap()];
     sale.settings.deadline = Duration::ZERO;
     let sku = sale.run.supplied.keys().next().unwrap().clone();

@@ -1,7 +1,13 @@
 //! What a fault test says in the end: a row of the table of faults (`scripts/chaos-table.sh`).
 
+use crate::harness::Database;
+use loadtests::record::{Answer, Run};
+use loadtests::type_id;
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// What was counted of a fault.
 #[derive(Debug, Default)]
@@ -52,6 +58,29 @@ pub struct Wrongs {
 }
 
 impl Wrongs {
+    /// What is wrong with a sale by its orders alone, counted in SQL beside the oracle.
+    pub async fn of(run: &Run, name: &str, database: &Database) -> Self {
+        let answers = run.records.iter().flat_map(|record| &record.answers);
+        let acknowledged: BTreeSet<Uuid> =
+            answers.filter(|one| one.acknowledges()).map(order_in).collect();
+        let acknowledged: Vec<Uuid> = acknowledged.into_iter().collect();
+        let lost = "SELECT count(*) FROM unnest($1::uuid[]) AS told (id)
+            WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = told.id)";
+        let doubled = "SELECT count(*) - count(DISTINCT email) FROM orders
+            WHERE email LIKE '%@' || $1::text || '.example'";
+        let oversold = "SELECT coalesce(sum(greatest(sold - units, 0)), 0)::bigint
+            FROM unnest($1::text[], $2::bigint[]) AS supplied (sku, units),
+                LATERAL (SELECT sum(quantity) AS sold FROM order_lines l
+                    JOIN orders o ON o.id = l.order_id
+                    WHERE l.sku = supplied.sku AND o.status NOT IN ('cancelled', 'expired')) AS l";
+        let (skus, units): (Vec<&String>, Vec<i64>) = run.supplied.iter().unzip();
+        Self {
+            lost: database.number_for(lost, &[&acknowledged]).await,
+            doubled: database.number_for(doubled, &[&name]).await,
+            oversold: database.number_for(oversold, &[&skus, &units]).await,
+        }
+    }
+
     /// As it must be.
     pub fn is_nothing(&self) -> bool {
         (self.lost, self.doubled, self.oversold) == (0, 0, 0)
@@ -77,4 +106,10 @@ impl fmt::Display for Row {
         write!(f, "| {unknown_in_the_end} | {lost} | {doubled} | {oversold} | {looks} ")?;
         write!(f, "| {back_after} | {silence} | {wait} |")
     }
+}
+
+/// The order that an acknowledgement is of.
+fn order_in(answer: &Answer) -> Uuid {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    type_id::decode("ord", body["id"].as_str().unwrap()).unwrap()
 }

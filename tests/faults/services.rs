@@ -42,7 +42,7 @@ async fn without_postgres_orders_are_refused_at_once_and_sold_when_it_is_back() 
     let mut pair = Pair::start_with("postgres-stops", &flush.environment());
     let app = App::with(&Database::on(&pair.services).await, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 32);
-    sale.open(&app, 700).await;
+    sale.open_shop(&app, 700).await;
     sale.hang_up_after(Duration::from_secs(1));
     let sku = sale.run.supplied.keys().next().unwrap().clone();
     let strikes = sale.strikes.clone();
@@ -82,7 +82,7 @@ async fn a_redis_that_is_emptied_or_says_nothing_costs_orders_nothing() {
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
-    sale.open(&app, 700).await;
+    sale.open_shop(&app, 700).await;
     let strikes = sale.strikes.clone();
     let flushing = async {
         for _ in 0..10 {
@@ -114,7 +114,7 @@ async fn without_redis_orders_go_on() {
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
-    sale.open(&app, 500).await;
+    sale.open_shop(&app, 500).await;
     assert_ready(&app, "ok", Some("ok")).await;
     let (moment, strikes) = (sale.moment(500), sale.strikes.clone());
     let kill = async {
@@ -160,7 +160,7 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     let app = App::with(&database, &settings).await;
     let other = App::with(&database, &settings).await;
     let mut sale = Sale::at(&[&app, &other], Provider::Manual, 16);
-    sale.open(&app, 600).await;
+    sale.open_shop(&app, 600).await;
     assert_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
     let (moment, strikes) = (sale.moment(500), sale.strikes.clone());

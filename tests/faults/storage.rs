@@ -55,7 +55,7 @@ async fn a_full_disk_refuses_orders_and_loses_none() {
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
-    sale.open(&app, 900).await;
+    sale.open_shop(&app, 900).await;
     sale.hang_up_after(Duration::from_secs(1));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let outage = async {
@@ -87,7 +87,7 @@ async fn without_a_connection_to_be_had_orders_are_refused_until_there_is_one() 
     let database = Database::on(&pair.services).await;
     let app = App::with(&database, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 32);
-    sale.open(&app, 900).await;
+    sale.open_shop(&app, 900).await;
     sale.hang_up_after(Duration::from_millis(300));
     let (moment, strikes) = (sale.moment(1_000), sale.strikes.clone());
     let hoarding = async {
@@ -128,7 +128,7 @@ async fn a_disk_that_flushes_slowly_costs_time_and_nothing_else() {
     let pair = Pair::start_with("flush", &flush.environment());
     let app = App::with(&Database::on(&pair.services).await, &[]).await;
     let mut sale = Sale::at(&[&app], Provider::Test, 64);
-    sale.open(&app, 300).await;
+    sale.open_shop(&app, 300).await;
     let begun = Instant::now();
     sale.sell(1, Arrivals::Unpaced).await;
     assert!(begun.elapsed() > Duration::from_millis(16), "two commits were not slow");
