@@ -40,7 +40,7 @@ REDIS_COMMAND = 12.8
 REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
 WAL = (3_350, 770)
-TABLES = (3_500, 480)
+TABLES = (3_500, 470)
 # Orders that a transaction holds at most, and how long one takes beside its orders.
 BATCH_MAX = 200
 TRANSACTION_SECONDS = 0.008
