@@ -3,7 +3,7 @@
 use crate::client::Request;
 use crate::order::Money;
 use hyper::Method;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl Cart {
 }
 
 /// One change of the lines of a cart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// More units of these SKUs, all or nothing.
     Add(Vec<(String, i64)>),

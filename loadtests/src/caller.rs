@@ -20,7 +20,7 @@ pub struct Caller {
     started: Instant,
     /// Which of the clients it is.
     n: usize,
-    /// How many requests it has sent until there was an answer.
+    /// How many requests it has sent again and again; each pauses differently.
     calls: usize,
 }
 
@@ -106,7 +106,7 @@ impl Caller {
         self.calls += 1;
         for attempts in 1.. {
             let result = self.attempt(request).await;
-            let jitter = self.settings.jitter((self.n, self.calls, attempts));
+            let jitter = self.settings.jitter(self.n, self.calls, attempts);
             let wait = self.settings.wait_after(&result, attempts, jitter);
             match result {
                 Ok(answer) => record.answers.push(answer),

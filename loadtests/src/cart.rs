@@ -8,7 +8,7 @@ use crate::generator::Settings;
 use crate::guest::Guest;
 use crate::kill::{self, KillSwitch};
 use crate::oracle::carts::{self, CartRun};
-use crate::record::{Record, Run};
+use crate::record::Record;
 use crate::report::Report;
 use crate::stored;
 use crate::supply;
@@ -19,7 +19,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -53,7 +55,7 @@ pub struct Options {
     /// The same number, the same changes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Write what was sent and received
+    /// Write what was sent and received, one cart a line
     #[arg(long, value_name = "FILE", value_parser = new_file)]
     record: Option<PathBuf>,
     #[command(flatten)]
@@ -72,6 +74,9 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     let mut carts = change_all(options, &name, &settings, &guests, &prices, &bar).await?;
     bar.finish_and_clear();
     look(&settings, &mut carts).await;
+    if let Some(file) = &options.record {
+        save(&carts, file).with_context(|| format!("cannot write {file:?}"))?;
+    }
 
     let stored = match &options.access.database {
         None => None,
@@ -81,11 +86,8 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
         }
     };
     let verdict = carts::judge(&carts, &prices, stored.as_ref());
-    let records = || carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
-    if let Some(file) = &options.record {
-        Run { records: records().cloned().collect(), ..Run::default() }.save(file)?;
-    }
-    let mut report = Report::new("cart", &name, records(), verdict)?;
+    let records = carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
+    let mut report = Report::new("cart", &name, records, verdict)?;
     report.must_acknowledge("no change was acknowledged");
     report.attach_kill(kill.as_deref());
     Ok(report)
@@ -242,9 +244,7 @@ impl Worker {
         let instance = self.dice.random_range(0..1_000);
         self.caller.turn_to(instance);
         let again = self.caller.call(request).await;
-        record.answers.extend(again.answers);
-        record.lost += again.lost;
-        record.unsent += again.unsent;
+        record.add(again);
     }
 
     fn look_at(&mut self, record: &Record) {
@@ -253,6 +253,15 @@ impl Worker {
             self.lines = cart.items.into_iter().map(|line| (line.id, line.sku)).collect();
         }
     }
+}
+
+fn save(carts: &[CartRun], file: &Path) -> anyhow::Result<()> {
+    let mut file = BufWriter::new(File::create(file)?);
+    for cart in carts {
+        serde_json::to_writer(&mut file, cart)?;
+        file.write_all(b"\n")?;
+    }
+    Ok(file.flush()?)
 }
 
 /// Asks every instance that is still there for every cart.

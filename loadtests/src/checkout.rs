@@ -249,11 +249,7 @@ async fn check_out(
     while let Some(Ok((n, record, caller))) = tasks.join_next().await {
         windows.push(caller);
         match records.get_mut(&(n % different)) {
-            Some(first) => {
-                first.answers.extend(record.answers);
-                first.lost += record.lost;
-                first.unsent += record.unsent;
-            }
+            Some(first) => first.add(record),
             None => drop(records.insert(n % different, record)),
         }
     }

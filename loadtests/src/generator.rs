@@ -83,11 +83,11 @@ impl Settings {
         result
     }
 
-    /// What is left to chance in the pause behind this attempt of a request, from 0 to 1; it does
-    /// not matter who is answered first.
-    pub(crate) fn jitter(&self, attempt: impl Hash) -> f64 {
+    /// What is left to chance in the pause after so many attempts of a call of a client, from 0 to
+    /// 1; it does not matter who is answered first.
+    pub(crate) fn jitter(&self, client: usize, call: usize, attempts: u32) -> f64 {
         let mut hasher = DefaultHasher::new();
-        (self.seed, "pause", attempt).hash(&mut hasher);
+        (self.seed, "pause", client, call, attempts).hash(&mut hasher);
         StdRng::seed_from_u64(hasher.finish()).random()
     }
 
@@ -281,7 +281,7 @@ async fn work<T: Send + 'static>(shared: Arc<Shared<T>>, lane: usize) {
             continue;
         }
         let result = attempt(&shared, &mut connection, &mut job).await;
-        let jitter = shared.settings.jitter((job.n, job.attempts));
+        let jitter = shared.settings.jitter(job.n, 1, job.attempts);
         let wait = shared.settings.wait_after(&result, job.attempts, jitter);
         match result {
             Ok(answer) => job.record.answers.push(answer),
@@ -395,11 +395,13 @@ mod tests {
 
     #[test]
     fn the_seed_and_the_request_decide_how_long_to_pause() {
-        let jitter = |seed, attempt| Settings { seed, ..settings() }.jitter(attempt);
-        assert_eq!(jitter(1, (7, 1)), jitter(1, (7, 1)));
-        for (seed, attempt) in [(2, (7, 1)), (1, (8, 1)), (1, (7, 2))] {
-            assert_ne!(jitter(1, (7, 1)), jitter(seed, attempt));
-        }
+        let jitter = |seed, client, call, attempts| {
+            Settings { seed, ..settings() }.jitter(client, call, attempts)
+        };
+        assert_eq!(jitter(1, 1, 1, 1), jitter(1, 1, 1, 1));
+        let others = [jitter(2, 1, 1, 1), jitter(1, 2, 1, 1), jitter(1, 1, 2, 1)];
+        assert!(others.iter().all(|other| *other != jitter(1, 1, 1, 1)));
+        assert_ne!(jitter(1, 1, 1, 1), jitter(1, 1, 1, 2));
     }
 
     #[test]

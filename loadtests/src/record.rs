@@ -160,6 +160,13 @@ impl Record {
         self.unsent += u64::from(failure == Failure::Connect);
     }
 
+    /// It was sent again, under the same key.
+    pub fn add(&mut self, again: Self) {
+        self.answers.extend(again.answers);
+        self.lost += again.lost;
+        self.unsent += again.unsent;
+    }
+
     /// What the client knows in the end.
     pub fn outcome(&self) -> Outcome {
         if self.answers.iter().any(Answer::acknowledges) {

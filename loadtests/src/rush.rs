@@ -206,7 +206,7 @@ pub async fn ask_again(records: &mut [Record], count: usize, settings: &Settings
         replayed.into_iter().map(|record| (record.key.clone(), record)).collect();
     for record in records {
         if let Some(replayed) = replayed.remove(&record.key) {
-            record.answers.extend(replayed.answers);
+            record.add(replayed);
         }
     }
 }

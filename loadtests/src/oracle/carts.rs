@@ -8,13 +8,15 @@ use crate::basket::{Cart, Change, Units};
 use crate::record::{Answer, Outcome, Record};
 use crate::stored::StoredCart;
 use crate::type_id;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// What the clients of one cart did and saw.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CartRun {
     /// The token of its session, which stays out of every report.
+    #[serde(skip)]
     pub token: String,
     /// A name for it: `cart 7`.
     pub name: String,
@@ -56,7 +58,8 @@ fn judge_cart(
                 let Some(after) = read_first(cart, record, prices, verdict) else { continue };
                 acknowledged.entry(after.version).or_default().push((change, after));
             }
-            Outcome::Unknown if was_not_begun(change, record) => {
+            // Whoever has no key is asked once, so that it was told is true.
+            Outcome::Unknown if record.key.is_empty() && !record.is_in_doubt() => {
                 verdict.count("not begun", 1);
             }
             Outcome::Unknown => unanswered.push(change),
@@ -78,13 +81,6 @@ fn judge_cart(
         verdict.count("compared with the database", 1);
         judge_stored(cart, &end, stored.get(&cart.token), verdict);
     }
-}
-
-/// Whether the last answer says so, and no balancer can have asked another instance before: what
-/// carries a key is asked again, and nginx sends a DELETE twice.
-fn was_not_begun(change: &Change, record: &Record) -> bool {
-    let is_asked_once = record.key.is_empty() && !matches!(change, Change::Remove { .. });
-    is_asked_once && !record.is_in_doubt()
 }
 
 fn is_expected(change: &Change, record: &Record) -> bool {
