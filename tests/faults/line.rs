@@ -77,7 +77,7 @@ impl Line {
         let shared = Arc::new(Shared {
             weather: watch::channel(Weather::default()).0,
             cuts: Strikes::default(),
-            seed: crate::told_seed(),
+            seed: crate::announced_seed(),
             carried: AtomicU64::new(0),
             open: Mutex::default(),
         });

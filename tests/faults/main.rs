@@ -39,7 +39,7 @@ fn histories() -> Option<PathBuf> {
 
 /// Says what chooses where something is left to chance: `DOORBUSTER_FAULTS_SEED`, or any; one for
 /// all tests.
-fn told_seed() -> u64 {
+fn announced_seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| {
         let configured = std::env::var("DOORBUSTER_FAULTS_SEED");
         configured.map_or_else(|_| rand::random(), |seed| seed.parse().unwrap())

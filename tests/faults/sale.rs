@@ -70,7 +70,7 @@ impl Sale {
         let bases = apps.iter().map(|app| app.url.parse().unwrap()).collect();
         // Whoever is told to come again comes within a second: the sale is short.
         let retry_after_max = Duration::from_secs(1);
-        let seed = crate::told_seed();
+        let seed = crate::announced_seed();
         let settings = Settings { retry_after_max, seed, ..Settings::new(bases, connections) };
         Self {
             patience: settings.attempt_timeout,
@@ -232,13 +232,13 @@ impl Sale {
             Settings { bases: vec![app.url.parse().unwrap()], ..self.settings.clone() };
         let bar = ProgressBar::hidden();
         let replays = generator::run(again.collect(), Arrivals::Unpaced, &settings, &bar).await;
-        let mut replays: BTreeMap<String, _> =
-            replays.into_iter().map(|record| (record.key, record.answers)).collect();
+        let mut replays: BTreeMap<String, Record> =
+            replays.into_iter().map(|record| (record.key.clone(), record)).collect();
         for record in &mut records {
-            let told = replays.remove(&record.key).unwrap();
-            let is_final = told.last().is_some_and(Answer::is_final);
+            let again = replays.remove(&record.key).unwrap();
+            let is_final = again.answers.last().is_some_and(Answer::is_final);
             assert!(is_final, "{} has no final answer", record.key);
-            record.answers.extend(told);
+            record.add(again);
         }
     }
 
@@ -422,10 +422,11 @@ impl Sale {
 }
 
 impl Drop for Sale {
-    /// Whatever has gone wrong can be looked into.
+    /// Where something is wrong, what has been sold so far can be looked into.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.save(&std::env::temp_dir());
+            let folder = crate::histories().unwrap_or_else(std::env::temp_dir);
+            self.save(&folder).unwrap_or_else(|error| println!("{error:#}"));
         }
     }
 }
