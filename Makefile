@@ -6,6 +6,7 @@ SHELL := /bin/bash
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Everything is built at once everywhere, or what both packages use would be built twice.
 run: services ## a shop on this machine, with its own PostgreSQL and Redis and a demo catalog
 	cargo build --release --workspace
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster dev
