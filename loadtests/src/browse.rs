@@ -116,8 +116,7 @@ impl Options {
             self.changes == 0 || self.access.admin_key.is_some(),
             "--changes needs --admin-key"
         );
-        let settings = self.instances.settings(self.readers).context("--readers")?;
-        Ok(Settings { seed: self.seed, ..settings })
+        self.instances.settings(self.readers, self.seed).context("--readers")
     }
 
     /// Starts the writer, if there is something to change.

@@ -105,7 +105,7 @@ impl Options {
         ensure!((1..=1_000).contains(&self.skus), "--skus: 1 to 1000");
         ensure!((0.0..=1.0).contains(&self.hang_up), "--hang-up: 0 to 1");
         let instances = &self.instances;
-        let settings = Settings { seed: self.seed, ..instances.settings(workers)? };
+        let settings = instances.settings(workers, self.seed)?;
         Ok((settings, self.kill.switch(&instances.urls, workers)?))
     }
 

@@ -120,8 +120,7 @@ impl Options {
         ensure!((1..=1_000).contains(&self.skus), "--skus: 1 to 1000");
         ensure!(self.scarce <= 1_000 && self.scarce_units > 0, "--scarce: up to 1000");
         let (instances, at_once) = (&self.instances, self.at_once * (self.windows + 1));
-        let settings = instances.settings(at_once).context("--at-once")?;
-        let settings = Settings { seed: self.seed, ..settings };
+        let settings = instances.settings(at_once, self.seed).context("--at-once")?;
         Ok((settings, self.kill.switch(&instances.urls, at_once)?))
     }
 

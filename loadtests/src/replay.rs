@@ -69,7 +69,7 @@ impl Options {
     pub fn settings(&self) -> anyhow::Result<Settings> {
         self.arrivals()?;
         self.target.access.database()?;
-        self.target.settings()
+        self.target.settings(rand::random())
     }
 
     fn arrivals(&self) -> anyhow::Result<Arrivals> {

@@ -109,10 +109,10 @@ impl Options {
         ensure!(self.units != Some(0), "--units: at least one");
         self.ramp()?;
         self.target.office()?;
-        let settings = self.target.settings()?;
+        let settings = self.target.settings(self.seed.unwrap_or_else(rand::random))?;
         let urls = &self.target.instances.urls;
         let kill = self.kill.switch(urls, self.target.connections / urls.len())?;
-        Ok(Settings { kill, seed: self.seed.unwrap_or_else(rand::random), ..settings })
+        Ok(Settings { kill, ..settings })
     }
 
     fn ramp(&self) -> anyhow::Result<Duration> {

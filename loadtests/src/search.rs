@@ -56,8 +56,7 @@ impl Options {
     pub fn settings(&self) -> anyhow::Result<Settings> {
         ensure!(self.searches > 0, "--searches: at least one");
         ensure!((0.0..=1.0).contains(&self.typos_found_min), "--typos-found-min: 0 to 1");
-        let settings = self.instances.settings(self.searchers).context("--searchers")?;
-        Ok(Settings { seed: self.seed, ..settings })
+        self.instances.settings(self.searchers, self.seed).context("--searchers")
     }
 }
 

@@ -96,7 +96,7 @@ async fn send(
     let bar = progress(label, requests.len());
     // Few at a time and less patient: this is the back office, not the crowd.
     let deadline = Duration::from_secs(10);
-    let settings = Settings { deadline, ..office.instances.settings(8)? };
+    let settings = Settings { deadline, ..office.instances.settings(8, rand::random())? };
     let records = run(requests, Arrivals::Unpaced, &settings, &bar).await;
     bar.finish_and_clear();
     match records.iter().find(|record| record.label() != "201") {

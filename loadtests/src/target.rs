@@ -45,13 +45,13 @@ impl Instances {
         }
     }
 
-    /// Clients of these instances.
-    pub fn settings(&self, connections: usize) -> anyhow::Result<Settings> {
+    /// Clients of these instances; the seed decides where something is left to chance.
+    pub fn settings(&self, connections: usize, seed: u64) -> anyhow::Result<Settings> {
         ensure!(!self.urls.is_empty(), "no --url");
         ensure!((1..=20_000).contains(&connections), "1 to 20000 connections");
         ensure!((0.0..=1.0).contains(&self.new_connections), "--new-connections: 0 to 1");
         let new_connections = self.new_connections;
-        Ok(Settings { new_connections, ..Settings::new(self.urls.clone(), connections) })
+        Ok(Settings { new_connections, seed, ..Settings::new(self.urls.clone(), connections) })
     }
 }
 
@@ -113,9 +113,9 @@ pub struct Target {
 }
 
 impl Target {
-    /// Clients of these instances.
-    pub fn settings(&self) -> anyhow::Result<Settings> {
-        self.instances.settings(self.connections).context("--connections")
+    /// Clients of these instances; the seed decides where something is left to chance.
+    pub fn settings(&self, seed: u64) -> anyhow::Result<Settings> {
+        self.instances.settings(self.connections, seed).context("--connections")
     }
 
     /// Where the oracle looks.

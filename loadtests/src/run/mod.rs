@@ -179,7 +179,7 @@ impl Target {
 
     fn settings(&self, scenario: &Scenario) -> anyhow::Result<Settings> {
         let clients = &scenario.clients;
-        let settings = self.instances.settings(clients.connections)?;
+        let settings = self.instances.settings(clients.connections, scenario.seed)?;
         let patience = Duration::try_from_secs_f64(clients.patience_seconds)
             .context("clients.patience_seconds")?;
         Ok(Settings {
@@ -192,7 +192,6 @@ impl Target {
                 .context("clients.timeout_seconds")?,
             deadline: patience,
             patience: Some(patience),
-            seed: scenario.seed,
             ..settings
         })
     }

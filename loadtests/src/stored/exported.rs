@@ -152,7 +152,7 @@ async fn export<T: DeserializeOwned>(office: Office<'_>, name: &str) -> anyhow::
     let request = request.by(office.admin_key);
     let settings = Settings {
         attempt_timeout: EXPORT_MAX,
-        ..office.instances.settings(office.instances.urls.len())?
+        ..office.instances.settings(office.instances.urls.len(), rand::random())?
     };
     let record = Caller::new(&Arc::new(settings), 0, Instant::now()).call(&request).await;
     let answer = record.answers.last().filter(|answer| answer.status == 200);
