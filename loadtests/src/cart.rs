@@ -8,7 +8,7 @@ use crate::generator::Settings;
 use crate::guest::Guest;
 use crate::kill::{self, KillSwitch};
 use crate::oracle::carts::{self, CartRun};
-use crate::record::Record;
+use crate::record::{LineFile, Record};
 use crate::report::Report;
 use crate::stored;
 use crate::supply;
@@ -19,8 +19,6 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +60,27 @@ pub struct Options {
     kill: kill::Options,
 }
 
+/// Carts that were changed: all that the oracle judges.
+#[derive(Debug)]
+pub struct Changed {
+    /// The name of the run, which no other has.
+    pub name: String,
+    carts: Vec<CartRun>,
+    prices: BTreeMap<String, i64>,
+    kill: Option<Arc<KillSwitch>>,
+}
+
 /// Changes the carts, and judges what they came to.
 pub async fn cart(options: &Options) -> anyhow::Result<Report> {
+    let changed = change(options).await?;
+    if let Some(file) = &options.record {
+        changed.save(file)?;
+    }
+    changed.judge(options.access.database.as_deref()).await
+}
+
+/// Changes the carts.
+pub async fn change(options: &Options) -> anyhow::Result<Changed> {
     let (settings, kill) = options.settings()?;
     let name = run_name("cart");
     let prices = options.prepare(&name).await?;
@@ -74,23 +91,38 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     let mut carts = change_all(options, &name, &settings, &guests, &prices, &bar).await?;
     bar.finish_and_clear();
     look(&settings, &mut carts).await;
-    if let Some(file) = &options.record {
-        save(&carts, file).with_context(|| format!("cannot write {file:?}"))?;
+    Ok(Changed { name, carts, prices, kill })
+}
+
+impl Changed {
+    /// What was sent.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record)
     }
 
-    let stored = match &options.access.database {
-        None => None,
-        Some(database) => {
-            let tokens: Vec<String> = carts.iter().map(|cart| cart.token.clone()).collect();
-            Some(stored::read_carts(&stored::connect(database).await?, &tokens).await?)
-        }
-    };
-    let verdict = carts::judge(&carts, &prices, stored.as_ref());
-    let records = carts.iter().flat_map(|cart| &cart.changes).map(|(_, record)| record);
-    let mut report = Report::new("cart", &name, records, verdict)?;
-    report.must_acknowledge("no change was acknowledged");
-    report.attach_kill(kill.as_deref());
-    Ok(report)
+    /// Writes what was sent and received, one cart a line.
+    pub fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let mut file = LineFile::create(path)?;
+        self.carts.iter().try_for_each(|cart| file.add(cart))?;
+        file.flush()
+    }
+
+    /// Judges it by what clients know, and by the database if there is one to look into.
+    pub async fn judge(&self, database: Option<&str>) -> anyhow::Result<Report> {
+        let stored = match database {
+            None => None,
+            Some(database) => {
+                let tokens: Vec<String> =
+                    self.carts.iter().map(|cart| cart.token.clone()).collect();
+                Some(stored::read_carts(&stored::connect(database).await?, &tokens).await?)
+            }
+        };
+        let verdict = carts::judge(&self.carts, &self.prices, stored.as_ref());
+        let mut report = Report::new("cart", &self.name, self.records(), verdict)?;
+        report.must_acknowledge("no change was acknowledged");
+        report.attach_kill(self.kill.as_deref());
+        Ok(report)
+    }
 }
 
 impl Options {
@@ -253,15 +285,6 @@ impl Worker {
             self.lines = cart.items.into_iter().map(|line| (line.id, line.sku)).collect();
         }
     }
-}
-
-fn save(carts: &[CartRun], file: &Path) -> anyhow::Result<()> {
-    let mut file = BufWriter::new(File::create(file)?);
-    for cart in carts {
-        serde_json::to_writer(&mut file, cart)?;
-        file.write_all(b"\n")?;
-    }
-    Ok(file.flush()?)
 }
 
 /// Asks every instance that is still there for every cart.

@@ -233,12 +233,37 @@ pub struct Run {
     pub since_us: Option<u64>,
 }
 
-/// A run as a file of NDJSON: a line with what was supplied, a line for each request, and a line
-/// that says how many those are, so that a part of it is not taken for the whole.
+/// A file of NDJSON that is being written.
 #[derive(Debug)]
-pub struct RunFile {
+pub(crate) struct LineFile {
     path: PathBuf,
     file: BufWriter<File>,
+}
+
+impl LineFile {
+    /// Begins it.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {path:?}"))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.file, line)?;
+        self.file.write_all(b"\n").with_context(|| format!("cannot write {:?}", self.path))
+    }
+
+    /// Until now all can be read.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        self.file.flush().with_context(|| format!("cannot write {:?}", self.path))
+    }
+}
+
+/// A run as a file: a line with what was supplied, a line for each request, and a line that says
+/// how many those are, so that a part of it is not taken for the whole.
+#[derive(Debug)]
+pub struct RunFile {
+    lines: LineFile,
     records: usize,
 }
 
@@ -255,32 +280,30 @@ struct Footer {
 impl RunFile {
     /// Begins it.
     pub fn create(path: &Path, supplied: &BTreeMap<String, i64>) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {path:?}"))?;
-        let (path, file) = (path.to_owned(), BufWriter::new(file));
-        let mut run = Self { path, file, records: 0 };
-        run.line(&Header { supplied: supplied.clone() })?;
-        Ok(run)
+        let mut lines = LineFile::create(path)?;
+        lines.add(&Header { supplied: supplied.clone() })?;
+        Ok(Self { lines, records: 0 })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.lines.path
     }
 
     /// Adds a request.
     pub fn add(&mut self, record: &Record) -> anyhow::Result<()> {
         self.records += 1;
-        self.line(record)
+        self.lines.add(record)
     }
 
     /// Until now all can be read.
     pub fn flush(&mut self) -> anyhow::Result<()> {
-        self.file.flush().with_context(|| format!("cannot write {:?}", self.path))
+        self.lines.flush()
     }
 
     /// Ends it.
     pub fn finish(mut self) -> anyhow::Result<()> {
-        self.line(&Footer { records: self.records })?;
+        self.lines.add(&Footer { records: self.records })?;
         self.flush()
     }
 
@@ -288,11 +311,6 @@ impl RunFile {
     pub fn records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Record>>> {
         let lines = BufReader::new(File::open(path)?).lines().skip(1);
         Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
-    }
-
-    fn line(&mut self, line: &impl Serialize) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut self.file, line)?;
-        self.file.write_all(b"\n").with_context(|| format!("cannot write {:?}", self.path))
     }
 }
 

@@ -5,14 +5,12 @@ use crate::harness::{ADMIN_KEY, Answer, App, Database, times};
 use crate::proxy::{Fault, Proxy};
 use clap::Parser;
 use futures_util::future::join_all;
-use loadtests::cart;
-use loadtests::oracle::carts::CartRun;
-use loadtests::record::{Outcome, Record};
+use loadtests::cart::{self, Changed};
+use loadtests::record::Outcome;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The scenario as it is called by hand.
@@ -22,51 +20,43 @@ struct Command {
     options: cart::Options,
 }
 
-/// The file with all that was sent to some carts and received. It stays if histories are kept, or
-/// the test fails.
-struct History(PathBuf);
+/// What was sent to some carts and received.
+struct History(Changed);
 
 impl Drop for History {
     fn drop(&mut self) {
-        match crate::histories().is_some() || std::thread::panicking() {
-            true => println!("what all sent and received: {:?}", self.0),
-            // Fails if it was never written.
-            false => drop(std::fs::remove_file(&self.0)),
+        if let Some(folder) = crate::histories() {
+            let history = folder.join(format!("{}.ndjson", self.0.name));
+            self.0.save(&history).unwrap_or_else(|error| println!("{error:#}"));
+            println!("what all sent and received: {history:?}");
         }
     }
 }
 
 impl History {
-    fn records(&self) -> Vec<Record> {
-        let file = std::fs::read_to_string(&self.0).unwrap();
-        let carts = file.lines().map(|line| serde_json::from_str::<CartRun>(line).unwrap());
-        carts.flat_map(|cart| cart.changes).map(|(_, record)| record).collect()
+    /// How many changes with a key have no final answer, and how many without one may have been
+    /// made.
+    fn left_open(&self) -> (usize, usize) {
+        let unknown = self.0.records().filter(|one| one.outcome() == Outcome::Unknown);
+        let (keyed, bare): (Vec<_>, Vec<_>) = unknown.partition(|one| !one.key.is_empty());
+        (keyed.len(), bare.iter().filter(|one| one.is_in_doubt()).count())
     }
 }
 
 /// Changes carts at these instances of one database as `words` say, and judges what they came to.
 async fn change_carts(apps: &[&App], words: &[&str], dice: &mut StdRng) -> History {
-    let (seed, database) = (dice.random::<u32>().to_string(), &apps[0].database.url);
-    let folder = crate::histories().unwrap_or_else(std::env::temp_dir);
-    let history = History(folder.join(format!("carts-{}.ndjson", uuid::Uuid::now_v7())));
-    let all = ["--seed", &seed, "--database", database, "--admin-key", ADMIN_KEY];
+    let seed = dice.random::<u32>().to_string();
     // Whoever has no answer has met the fault: nobody hangs up.
-    let more = ["--hang-up", "0", "--skus", "4", "--record", history.0.to_str().unwrap()];
+    let all = ["--seed", &seed, "--admin-key", ADMIN_KEY, "--hang-up", "0", "--skus", "4"];
     let urls = apps.iter().flat_map(|app| ["--url", &*app.url]);
-    let words = ["cart"].into_iter().chain(words.iter().copied()).chain(all).chain(more);
-    let command = Command::try_parse_from(words.chain(urls)).unwrap();
-    let report = cart::cart(&command.options).await.unwrap();
+    let words = ["cart"].into_iter().chain(words.iter().copied()).chain(all).chain(urls);
+    let command = Command::try_parse_from(words).unwrap();
+    let history = History(cart::change(&command.options).await.unwrap());
+    let report = history.0.judge(Some(&apps[0].database.url)).await.unwrap();
     println!("{:?}, {:?}, {:?}", report.outcomes, report.killed, report.verdict.judged);
     assert!(report.is_clean(), "{:#?}, {:?}", report.verdict.findings, report.limits_missed);
     assert!(report.acknowledged > 50, "hardly anything was changed");
     history
-}
-
-/// How many changes with a key have no final answer, and how many without one may have been made.
-fn left_open(records: &[Record]) -> (usize, usize) {
-    let unknown = records.iter().filter(|one| one.outcome() == Outcome::Unknown);
-    let (keyed, bare): (Vec<_>, Vec<_>) = unknown.partition(|one| !one.key.is_empty());
-    (keyed.len(), bare.iter().filter(|one| one.is_in_doubt()).count())
 }
 
 // Others go on while the thread waits that kills.
@@ -81,7 +71,7 @@ async fn an_instance_that_is_killed_loses_no_acknowledged_change_of_a_cart() {
     let words = [&crowd[..], &kill].concat();
     let history = change_carts(&[&killed, &survivor], &words, &mut dice).await;
     killed.kill();
-    let (keyed, bare) = left_open(&history.records());
+    let (keyed, bare) = history.left_open();
     assert_eq!(keyed, 0, "a key gives the one true answer");
     assert!(bare > 0, "nothing without a key was in flight");
     survivor.database.assert_clean();
@@ -95,7 +85,8 @@ async fn change_carts_through(fault: Fault) {
     let app = App::reaching(&proxy.url, &database, &[]).await;
     let mut dice = StdRng::seed_from_u64(crate::announced_seed());
     let faults = times("CARTS", 20);
-    // What did not arrive would be kept from arriving until its time is over.
+    // A batch that is made again after its COMMIT was dropped shall not be dropped at once again:
+    // that would go on until its time is over.
     proxy.arm(fault, faults, fault == Fault::DropCommit);
     let mut histories = Vec::new();
     while proxy.faults() < faults {
@@ -103,9 +94,8 @@ async fn change_carts_through(fault: Fault) {
         // the others; so each has a cart of its own.
         let crowd = ["--carts", "8", "--workers", "1", "--changes", "25"];
         let history = change_carts(&[&app], &crowd, &mut dice).await;
-        let left_open = left_open(&history.records());
+        assert_eq!(history.left_open(), (0, 0), "somebody was not told what became of it");
         histories.push(history);
-        assert_eq!(left_open, (0, 0), "somebody was not told what became of it");
     }
     database.assert_clean();
 }

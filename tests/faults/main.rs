@@ -32,9 +32,11 @@ mod strikes;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Where to keep what everybody sent and received, if anywhere.
+/// Where to keep what everybody sent and received, if anywhere: `DOORBUSTER_FAULTS_HISTORIES`; of
+/// a test that fails, anyhow.
 fn histories() -> Option<PathBuf> {
-    std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from)
+    let configured = std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from);
+    configured.or_else(|| std::thread::panicking().then(std::env::temp_dir))
 }
 
 /// Says what chooses where something is left to chance: `DOORBUSTER_FAULTS_SEED`, or any; one for

@@ -390,12 +390,8 @@ impl Sale {
         verdict.checked
     }
 
-    /// Fails unless everything that buyers were told is true and all invariants hold. What they
-    /// sent and received is kept in the folder `DOORBUSTER_FAULTS_HISTORIES`, if there is one.
+    /// Fails unless everything that buyers were told is true and all invariants hold.
     pub async fn judged(&self) -> Checked {
-        if let Some(folder) = crate::histories() {
-            self.save(&folder).unwrap();
-        }
         let verdict = oracle::examine(&self.run, &self.database.url).await.unwrap();
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
         for record in &self.run.records {
@@ -422,10 +418,9 @@ impl Sale {
 }
 
 impl Drop for Sale {
-    /// Where something is wrong, what has been sold so far can be looked into.
+    /// What has been sold so far can be looked into.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let folder = crate::histories().unwrap_or_else(std::env::temp_dir);
+        if let Some(folder) = crate::histories() {
             self.save(&folder).unwrap_or_else(|error| println!("{error:#}"));
         }
     }
