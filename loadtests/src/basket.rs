@@ -86,7 +86,7 @@ impl Cart {
 }
 
 /// One change of the lines of a cart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Change {
     /// More units of these SKUs, all or nothing.
     Add(Vec<(String, i64)>),

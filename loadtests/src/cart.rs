@@ -76,10 +76,10 @@ pub async fn cart(options: &Options) -> anyhow::Result<Report> {
     if let Some(file) = &options.record {
         changed.save(file)?;
     }
-    changed.judge(options.access.database.as_deref()).await
+    changed.judge(options.access.database().ok()).await
 }
 
-/// Changes the carts.
+/// Changes the carts, and neither records nor judges it.
 pub async fn change(options: &Options) -> anyhow::Result<Changed> {
     let (settings, kill) = options.settings()?;
     let name = run_name("cart");

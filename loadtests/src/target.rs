@@ -45,7 +45,7 @@ impl Instances {
         }
     }
 
-    /// Clients of these instances; the seed decides where something is left to chance.
+    /// Clients of these instances; the seed decides when they send, and when they come again.
     pub fn settings(&self, connections: usize, seed: u64) -> anyhow::Result<Settings> {
         ensure!(!self.urls.is_empty(), "no --url");
         ensure!((1..=20_000).contains(&connections), "1 to 20000 connections");
@@ -113,7 +113,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Clients of these instances; the seed decides where something is left to chance.
+    /// Clients of these instances; the seed decides when they send, and when they come again.
     pub fn settings(&self, seed: u64) -> anyhow::Result<Settings> {
         self.instances.settings(self.connections, seed).context("--connections")
     }

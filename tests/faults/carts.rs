@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 /// The scenario as it is called by hand.
@@ -24,16 +25,24 @@ struct Command {
 struct History(Changed);
 
 impl Drop for History {
+    /// Where something is wrong, it can be looked into.
     fn drop(&mut self) {
-        if let Some(folder) = crate::histories() {
-            let history = folder.join(format!("{}.ndjson", self.0.name));
-            self.0.save(&history).unwrap_or_else(|error| println!("{error:#}"));
-            println!("what all sent and received: {history:?}");
+        if std::thread::panicking()
+            && let Some(folder) = crate::histories()
+        {
+            self.save(&folder).unwrap_or_else(|error| println!("{error:#}"));
         }
     }
 }
 
 impl History {
+    fn save(&self, folder: &Path) -> anyhow::Result<()> {
+        let history = folder.join(format!("{}.ndjson", self.0.name));
+        self.0.save(&history)?;
+        println!("what all sent and received: {history:?}");
+        Ok(())
+    }
+
     /// How many changes with a key have no final answer, and how many without one may have been
     /// made.
     fn left_open(&self) -> (usize, usize) {
@@ -52,6 +61,9 @@ async fn change_carts(apps: &[&App], words: &[&str], dice: &mut StdRng) -> Histo
     let words = ["cart"].into_iter().chain(words.iter().copied()).chain(all).chain(urls);
     let command = Command::try_parse_from(words).unwrap();
     let history = History(cart::change(&command.options).await.unwrap());
+    if let Some(folder) = crate::histories() {
+        history.save(&folder).unwrap();
+    }
     let report = history.0.judge(Some(&apps[0].database.url)).await.unwrap();
     println!("{:?}, {:?}, {:?}", report.outcomes, report.killed, report.verdict.judged);
     assert!(report.is_clean(), "{:#?}, {:?}", report.verdict.findings, report.limits_missed);

@@ -32,8 +32,8 @@ mod strikes;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// Where to keep what everybody sent and received, if anywhere: `DOORBUSTER_FAULTS_HISTORIES`; of
-/// a test that fails, anyhow.
+/// Where to keep what everybody sent and received, if anywhere: `DOORBUSTER_FAULTS_HISTORIES`, or
+/// the folder for temporary files once the test fails.
 fn histories() -> Option<PathBuf> {
     let configured = std::env::var_os("DOORBUSTER_FAULTS_HISTORIES").map(PathBuf::from);
     configured.or_else(|| std::thread::panicking().then(std::env::temp_dir))

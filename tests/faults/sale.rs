@@ -390,8 +390,12 @@ impl Sale {
         verdict.checked
     }
 
-    /// Fails unless everything that buyers were told is true and all invariants hold.
+    /// Fails unless everything that buyers were told is true and all invariants hold. What they
+    /// sent and received is kept, if histories are.
     pub async fn judged(&self) -> Checked {
+        if let Some(folder) = crate::histories() {
+            self.save(&folder).unwrap();
+        }
         let verdict = oracle::examine(&self.run, &self.database.url).await.unwrap();
         let mut labels: BTreeMap<String, usize> = BTreeMap::new();
         for record in &self.run.records {
@@ -418,9 +422,11 @@ impl Sale {
 }
 
 impl Drop for Sale {
-    /// What has been sold so far can be looked into.
+    /// Where something is wrong, what has been sold so far can be looked into.
     fn drop(&mut self) {
-        if let Some(folder) = crate::histories() {
+        if std::thread::panicking()
+            && let Some(folder) = crate::histories()
+        {
             self.save(&folder).unwrap_or_else(|error| println!("{error:#}"));
         }
     }

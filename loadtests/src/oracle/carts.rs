@@ -8,12 +8,12 @@ use crate::basket::{Cart, Change, Units};
 use crate::record::{Answer, Outcome, Record};
 use crate::stored::StoredCart;
 use crate::type_id;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 /// What the clients of one cart did and saw.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct CartRun {
     /// The token of its session, which stays out of every report.
     #[serde(skip)]
