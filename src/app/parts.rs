@@ -43,6 +43,7 @@ pub fn postgres_options(config: &Config) -> postgres::Options {
         wait: config.wait,
         connect: config.connect,
         read_max: config.read_max,
+        write_max: config.write_max,
     }
 }
 

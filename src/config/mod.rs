@@ -160,6 +160,8 @@ pub struct Postgres {
     pub connect: Duration,
     /// That a read may take.
     pub read_max: Duration,
+    /// That a statement of a write outside the journals may take.
+    pub write_max: Duration,
 }
 
 /// `[redis]`

@@ -240,6 +240,7 @@ mod tests {
             wait,
             connect: wait,
             read_max: wait,
+            write_max: wait,
         };
         Postgres::new(&options, Handle::current()).unwrap()
     }

@@ -37,6 +37,8 @@ pub struct Options {
     pub connect: Duration,
     /// Longest time of a read: PostgreSQL ends it then.
     pub read_max: Duration,
+    /// The same of a statement outside the journal that writes.
+    pub write_max: Duration,
 }
 
 /// The way to the database. Cheap to clone.
@@ -148,13 +150,11 @@ fn pool(
     role: Role,
 ) -> Result<Pool, String> {
     let connect = options.connect;
-    let (size, settings) = match role {
-        Role::Reads | Role::Replica => {
-            let read_max = options.read_max.as_millis();
-            (options.read_connections, Some(format!("SET statement_timeout = {read_max}")))
-        }
-        Role::Writes => (options.write_connections, None),
+    let (size, statement_max) = match role {
+        Role::Reads | Role::Replica => (options.read_connections, options.read_max),
+        Role::Writes => (options.write_connections, options.write_max),
     };
+    let settings = format!("SET statement_timeout = {}", statement_max.as_millis());
     let (recycling_method, recycle) = match role {
         Role::Replica => (RecyclingMethod::Verified, RECYCLE_MAX),
         Role::Reads | Role::Writes => (RecyclingMethod::Fast, connect),
@@ -164,7 +164,6 @@ fn pool(
     let set_up = Hook::async_fn(move |client: &mut ClientWrapper, _| {
         let settings = settings.clone();
         async move {
-            let Some(settings) = settings else { return Ok(()) };
             let set = timeout(connect, client.batch_execute(&settings));
             let silent = |_| HookError::message("the database does not answer");
             set.await.map_err(silent)?.map_err(HookError::Backend)
@@ -238,12 +237,10 @@ pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error>
     Ok(order.unsigned_abs())
 }
 
-/// Begins a transaction for a request: nobody waits for locks for ever, and no statement goes on
-/// when proxies have given up on its request.
+/// Begins a transaction for a request: nobody waits for a lock until a proxy gives up on them.
 pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
     let transaction = client.transaction().await?;
-    let limits = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'";
-    transaction.batch_execute(limits).await?;
+    transaction.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
     Ok(transaction)
 }
 

@@ -35,6 +35,7 @@ impl Shop {
             wait: Duration::from_secs(10),
             connect: Duration::from_secs(10),
             read_max: Duration::from_secs(10),
+            write_max: Duration::from_secs(60),
             replica_url: String::new(),
         };
         let postgres = Postgres::new(&options, Handle::current()).unwrap();
