@@ -8,4 +8,4 @@ mod view;
 
 pub use actor::{Inventory, Options};
 pub use stock::{Cause, DEFAULT_LOCATION, Level, Movement, QUANTITY_MAX, StockKey};
-pub use view::{Passed, Want};
+pub use view::{Passed, Verdict, View, Want};

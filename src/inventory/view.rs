@@ -27,7 +27,8 @@ pub enum Passed {
 
 /// What the view can say at once.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
+    /// This.
     Passed(Passed),
     /// It looks short, but these rows were not read recently enough to say so.
     Look(Vec<StockKey>),
@@ -41,7 +42,7 @@ struct Seen {
 
 /// The last seen counts by row.
 #[derive(Debug)]
-pub(super) struct View {
+pub struct View {
     seen: HashMap<StockKey, Seen>,
     fresh: Duration,
     rows_max: usize,

@@ -2,10 +2,12 @@
 
 use crate::fault::Fault;
 use crate::plant::Plant;
+use crate::shelf::Shelf;
 use crate::shop::{SECRET, Shop};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
 use doorbuster::idempotency::in_progress;
+use doorbuster::inventory::StockKey;
 use doorbuster::journal::{Attempt, BEGINS_WITHIN, Doubt, Form, Next, refused};
 use doorbuster::order::{Answered, Command, Due, InFlight, Known, Outcome, Status, Step};
 use doorbuster::payment::Answer;
@@ -60,6 +62,7 @@ pub struct Instance {
     pub charges: Vec<Charge>,
     pub waiting: Vec<Waiting>,
     pub in_flight: InFlight<Entry>,
+    pub shelf: Shelf,
     /// Requests up to this one the actor does not know any more.
     pub forgotten: u64,
 }
@@ -127,6 +130,10 @@ impl Shop {
             // It waits until what was lost can begin no more.
             Ok(outcomes) if outcomes.is_empty() => self.instances[at].lanes[lane].push(attempt),
             Ok(outcomes) => {
+                let placements = attempt.batch.iter().map(|entry| entry.command.placement());
+                let lines = placements.flat_map(|placement| &placement.lines);
+                let keys: Vec<StockKey> = lines.map(|line| line.stock).collect();
+                self.find_counts(at, keys);
                 for (entry, outcome) in attempt.batch.into_iter().zip(outcomes) {
                     self.hear(at, entry, outcome);
                 }
@@ -253,7 +260,7 @@ impl Shop {
         self.answer(at, &entry.command, entry.asker, answered);
     }
 
-    /// An order is priced, again under the same id; then its command goes to the journal.
+    /// An order is priced, again under the same id.
     fn begin(&mut self, at: usize, mut entry: Entry) {
         if let Command::Place { placement, cart_version, .. } = &mut entry.command {
             let (id, shopper) = (placement.id, placement.shopper);
@@ -265,10 +272,11 @@ impl Shop {
             };
             (*placement, *cart_version) = (self.placement(id, shopper, &basket), version);
         }
-        self.instances[at].queue.push_back(entry);
+        self.check(at, entry, self.database.now);
     }
 
-    fn wait(&mut self, at: usize, entry: Entry, problem: Option<Problem>) {
+    /// Whoever's key is in use elsewhere waits, or whoever is refused unless it has its effect.
+    pub fn wait(&mut self, at: usize, entry: Entry, problem: Option<Problem>) {
         let until = self.database.now + DUPLICATE_WAIT;
         self.instances[at].waiting.push(Waiting { entry, until, problem });
     }

@@ -15,6 +15,7 @@ mod instance;
 mod model;
 mod plant;
 mod provider;
+mod shelf;
 mod shop;
 
 use fault::Faults;
@@ -26,12 +27,13 @@ use std::time::{Duration, Instant};
 const STEPS: u32 = 3_000;
 
 /// What must have happened in a long history.
-const HAPPENINGS: [&str; 24] = [
+const HAPPENINGS: [&str; 26] = [
     "acknowledged",
     "carts read again",
     "clicked twice",
     "commits in doubt",
     "commits that did not arrive",
+    "counts read again",
     "duplicates in flight",
     "empty carts",
     "exact",
@@ -49,6 +51,7 @@ const HAPPENINGS: [&str; 24] = [
     "payments without an answer",
     "priced again",
     "refusals that wait",
+    "refused by the view",
     "restarts of an actor",
     "sold out",
 ];

@@ -33,6 +33,8 @@ pub enum Plant {
     LoseAHalf,
     /// Nobody asks after payments without an answer.
     NoReaper,
+    /// A count is taken for as new as the moment when it is heard of.
+    BelieveOldCounts,
 }
 
 impl Plant {
@@ -62,5 +64,6 @@ impl Plant {
         Self::ForgetSettlements,
         Self::LoseAHalf,
         Self::NoReaper,
+        Self::BelieveOldCounts,
     ];
 }

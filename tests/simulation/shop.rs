@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Every order's.
@@ -59,6 +59,8 @@ pub struct Shop {
     pub ids: u128,
     pub counts: BTreeMap<&'static str, u64>,
     pub is_closing: bool,
+    /// When its clock began, for those who count from there.
+    pub opened: Instant,
 }
 
 impl Shop {
@@ -82,6 +84,7 @@ impl Shop {
             ids: 1_000,
             counts: BTreeMap::new(),
             is_closing: false,
+            opened: Instant::now(),
             dice,
             faults,
             plant,
@@ -117,7 +120,8 @@ impl Shop {
     pub fn step(&mut self) {
         let instance = self.dice.random_range(0..INSTANCES);
         match self.dice.random_range(0..1_000) {
-            0..480 => self.work(instance),
+            0..450 => self.work(instance),
+            450..480 => self.look_at_shelf(instance),
             480..740 => self.ask(),
             740..850 => self.charge(instance),
             850..880 => self.look(instance),
@@ -130,6 +134,7 @@ impl Shop {
                 let key = self.rows[self.dice.random_range(0..self.rows.len())];
                 let units = self.dice.random_range(1..30);
                 self.database.restock(&mut self.dice, key, units);
+                self.find_counts(instance, [key]);
             }
             990..993 if self.happens(Fault::Kill, 1.0) => self.kill(instance),
             993..995 if self.happens(Fault::Restart, 1.0) => self.restart(instance),
@@ -169,7 +174,8 @@ impl Shop {
         let is_idle = |instance: &Instance| {
             let no_lane = instance.lanes.iter().all(Vec::is_empty);
             let Instance { queue, charges, waiting, .. } = instance;
-            queue.is_empty() && charges.is_empty() && waiting.is_empty() && no_lane
+            let nobody_waits = waiting.is_empty() && instance.shelf.looking.is_empty();
+            queue.is_empty() && charges.is_empty() && nobody_waits && no_lane
         };
         self.instances.iter().all(is_idle)
             && self.clients.iter().all(|client| client.stage == Stage::Done)

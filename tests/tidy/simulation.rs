@@ -4,7 +4,7 @@ use super::tree::{Finding, files, none, read};
 use std::process::Command;
 
 /// What is simulated: as the simulation calls it, and where and how production does.
-const SHARED: [(&str, &str, &str); 11] = [
+const SHARED: [(&str, &str, &str); 13] = [
     (
         "decide(&commands, world)",
         "src/order/store/mod.rs",
@@ -32,10 +32,12 @@ const SHARED: [(&str, &str, &str); 11] = [
     ),
     ("is_idle(&commands, &decisions)", "src/order/store/mod.rs", "is_idle(commands.iter()"),
     (".due.charge()", "src/order/actor.rs", "due.charge()"),
+    (".view.judge(&wants", "src/inventory/actor.rs", ".view.judge(&wants"),
+    (".view.observe(key, count", "src/inventory/actor.rs", ".view.observe(key, count"),
 ];
 
 /// What nobody may write a second time.
-const OURS: [&str; 10] = [
+const OURS: [&str; 12] = [
     "fn after(",
     "fn settle(",
     "fn settled(",
@@ -44,6 +46,8 @@ const OURS: [&str; 10] = [
     "fn is_idle(",
     "fn step(&self",
     "fn told_after_failure(",
+    "fn judge(&self, wants",
+    "fn observe(",
     "impl World",
     "impl Command",
 ];
