@@ -84,7 +84,12 @@ restore)
         [ -z "$time" ] || echo "recovery_target_time = '$time'"
     } >> "$data/postgresql.auto.conf"
     touch "$data/recovery.signal"
-    echo "start PostgreSQL on $data; once it takes writes: doorbuster verify"
+    echo "-- Start PostgreSQL on $data; once it takes writes and doorbuster verify is content,"
+    echo "-- as its superuser, so that it has a standby and an archive again where it had them:"
+    for setting in restore_command recovery_target_action recovery_target_time \
+        synchronous_standby_names archive_mode; do
+        echo "ALTER SYSTEM RESET $setting;"
+    done
     ;;
 *) usage ;;
 esac

@@ -6,6 +6,7 @@ use loadtests::generator::Arrivals;
 use loadtests::oracle;
 use loadtests::order::Provider;
 use loadtests::record::Run;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
@@ -23,6 +24,24 @@ fn known_at(run: &Run, moment: SystemTime) -> Run {
 /// Segments end in the midst of a sale, as those of a large shop do all the time.
 async fn end_segment(database: &Database) {
     database.rows("SELECT pg_switch_wal()::text", &[]).await;
+}
+
+/// The first one that the base has not.
+fn remove_a_segment(base: &Path, wal: &Path) {
+    let names = std::fs::read_dir(wal).unwrap().map(|segment| segment.unwrap().file_name());
+    let missing = names.filter(|name| !base.join("pg_wal").join(name).exists()).min();
+    std::fs::remove_file(wal.join(missing.unwrap())).unwrap();
+}
+
+/// Does what `restore` has printed: from then on there may be a standby and an archive.
+async fn reset(restored: &Database, printed: &str) {
+    let overridden = "SELECT count(*) FROM pg_file_settings
+        WHERE sourcefile LIKE '%auto.conf' AND setting IN ('', 'off', 'promote')";
+    assert_eq!(restored.number(overridden).await, 3);
+    for statement in printed.lines().filter(|line| line.starts_with("ALTER SYSTEM")) {
+        restored.execute(statement).await;
+    }
+    assert_eq!(restored.number(overridden).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,13 +85,15 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     let data = second.data();
     let restore = ["restore", folder, data.to_str().unwrap(), &moment];
     let restoring = async {
-        assert!(second.backup("", &restore).status().await.unwrap().success());
+        let printed = second.backup("", &restore).output().await.unwrap();
+        assert!(printed.status.success());
         assert!(!second.backup("", &restore).status().await.unwrap().success(), "over it");
         tokio::task::block_in_place(|| second.start());
         let recovering = "SELECT pg_is_in_recovery()::int::bigint";
         restored.until(recovering, 0).await;
+        String::from_utf8(printed.stdout).unwrap()
     };
-    tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), restoring);
+    let ((), printed) = tokio::join!(sale.sell(200, Arrivals::Rate(100.0)), restoring);
     running.kill().await.unwrap();
     sale.judged().await;
     let verdict = oracle::examine(&known, &restored.url).await.unwrap();
@@ -81,16 +102,13 @@ async fn a_moment_of_a_sale_is_restored_from_the_backup_with_all_that_was_acknow
     println!("{} were sure, {there} are there", verdict.checked.acknowledged);
     assert!(verdict.checked.acknowledged > 200 && there < 400, "it was not in the midst of it");
     restored.assert_clean();
+    reset(&restored, &printed).await;
     // It is a shop like any other.
     let again = App::with(&restored, &[]).await;
     sale.settings.bases = vec![again.url.parse().unwrap()];
     sale.sell(10, Arrivals::Unpaced).await;
     restored.assert_clean();
-
-    // The first one that the base has not.
-    let names = std::fs::read_dir(&wal).unwrap().map(|segment| segment.unwrap().file_name());
-    let missing = names.filter(|name| !base.join("pg_wal").join(name).exists()).min();
-    std::fs::remove_file(wal.join(missing.unwrap())).unwrap();
+    remove_a_segment(&base, &wal);
     let elsewhere = second.folder.join("elsewhere");
     let restore = ["restore", folder, elsewhere.to_str().unwrap()];
     assert!(!second.backup("", &restore).status().await.unwrap().success(), "over a gap");
