@@ -289,7 +289,7 @@ fn postgres(r: &mut Reader) -> Postgres {
         wait: r.seconds("postgres.wait_seconds", 1..=60),
         connect: r.seconds("postgres.connect_seconds", 1..=60),
         read_max: r.seconds("postgres.read_max_seconds", 3..=300),
-        write_max: r.seconds("postgres.write_max_seconds", 3..=300),
+        write_max: r.seconds("postgres.write_max_seconds", 6..=300),
     }
 }
 

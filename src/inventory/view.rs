@@ -28,7 +28,7 @@ pub enum Passed {
 /// What the view can say at once.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// This.
+    /// Not before the commit, or on fresh counts.
     Passed(Passed),
     /// It looks short, but these rows were not read recently enough to say so.
     Look(Vec<StockKey>),
