@@ -7,6 +7,7 @@ use crate::shop::Shop;
 use doorbuster::error::{Code, Problem};
 use doorbuster::inventory::{Passed, StockKey, Verdict, View, Want};
 use doorbuster::order::Command;
+use rand::Rng;
 use rand::seq::SliceRandom;
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
@@ -62,10 +63,12 @@ impl Shop {
         }
     }
 
-    /// The instance has found out how many there are of these.
+    /// The instance has found out how many there are of these, by what it began a while ago.
     pub fn find_counts(&mut self, at: usize, keys: impl IntoIterator<Item = StockKey>) {
-        let (now, stock) = (self.database.now, &self.database.stock);
-        let found = keys.into_iter().map(|key| (key, stock[&key].level.available, now));
+        let took = Duration::from_millis(self.dice.random_range(0..300));
+        let began = (self.database.now - took).max(OffsetDateTime::UNIX_EPOCH);
+        let stock = &self.database.stock;
+        let found = keys.into_iter().map(|key| (key, stock[&key].level.available, began));
         self.instances[at].shelf.found.extend(found);
     }
 
