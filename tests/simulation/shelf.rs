@@ -6,7 +6,7 @@ use crate::plant::Plant;
 use crate::shop::Shop;
 use doorbuster::error::{Code, Problem};
 use doorbuster::inventory::{Passed, StockKey, Verdict, View, Want};
-use doorbuster::order::Command;
+use doorbuster::order::{Command, Line};
 use rand::Rng;
 use rand::seq::SliceRandom;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Default for Shelf {
 /// What an order takes; nothing of anything else.
 fn wants(command: &Command) -> Vec<Want> {
     let Command::Place { placement, .. } = command else { return Vec::new() };
-    let want = |line: &doorbuster::order::Line| Want { key: line.stock, quantity: line.quantity };
+    let want = |line: &Line| Want { key: line.stock, quantity: line.quantity };
     placement.lines.iter().map(want).collect()
 }
 
