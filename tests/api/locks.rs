@@ -200,7 +200,11 @@ async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
     client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
     let order = order_of(&[("A", 1)]);
     let (first, second) = (fresh_key(), fresh_key());
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let later = async {
+        app.database.until(waiting, 1).await;
+        // So long it is still asked after when the first one's time is over.
         sleep(Duration::from_millis(300)).await;
         app.place_as(&second, &order).await
     };
