@@ -11,13 +11,6 @@ use tokio::time::sleep;
 
 const PRODUCTS: usize = 6;
 
-/// Waits until so many backends of the database wait for a lock.
-async fn until_waiting(database: &Database, expected: i64) {
-    let sql = "SELECT count(*) FROM pg_stat_activity
-               WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    database.until_at_least(sql, expected).await;
-}
-
 /// The product of a SKU, as the store shows it.
 async fn product(app: &App, sku: &str) -> Value {
     app.get(&format!("/v1/products/product-{}", sku.to_lowercase())).await.ok(200)
@@ -56,7 +49,7 @@ async fn who_waits_for_what_is_shown_of_a_product_does_not_hold_its_orders_up() 
     let dearer = tokio::spawn(Answer::of(request));
     let row = [("B".to_owned(), "Product B".to_owned(), 300)];
     let mut importing = import(&app.database, "held-up", &row).spawn().unwrap();
-    until_waiting(&app.database, 2).await;
+    app.database.until_waiting_for_locks(2).await;
     app.place(&order_of(&[("A", 1), ("B", 1)])).await.ok(201);
     transaction.rollback().await.unwrap();
     dearer.await.unwrap().ok(200);
@@ -83,6 +76,25 @@ async fn a_change_of_the_catalog_does_not_wait_for_ever() {
     app.admin_patch(&path, &json!({"prices": [gbp(200)]})).await.ok(200);
 }
 
+#[tokio::test]
+async fn an_import_waits_longer_than_a_write_of_a_request_may_take() {
+    let app = App::start().await;
+    app.stocked("A", 100, 10).await;
+    let mut paused = app.database.connect().await;
+    let transaction = paused.transaction().await.unwrap();
+    transaction.execute("UPDATE catalog_epoch SET value = value + 1", &[]).await.unwrap();
+    let row = [("A".to_owned(), "Product A".to_owned(), 200)];
+    let mut import = import(&app.database, "patient", &row);
+    import.env("DOORBUSTER__POSTGRES__WRITE_MAX_SECONDS", "6");
+    let mut importing = import.spawn().unwrap();
+    app.database.until_waiting_for_locks(1).await;
+    sleep(Duration::from_secs(7)).await;
+    transaction.rollback().await.unwrap();
+    assert!(importing.wait().unwrap().success());
+    let order = app.place(&order_of(&[("A", 1)])).await.ok(201);
+    assert_eq!(order["subtotal"], gbp(200));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_product_and_its_category_change_at_the_same_time() {
     let app = App::start().await;
@@ -99,10 +111,10 @@ async fn a_product_and_its_category_change_at_the_same_time() {
     let category = format!("/v1/admin/categories/{kind}");
     let rename = app.admin(Method::PATCH, &category).json(&json!({"title": "Other"}));
     let renamed = tokio::spawn(Answer::of(rename));
-    until_waiting(&app.database, 1).await;
+    app.database.until_waiting_for_locks(1).await;
     let body = json!({"title": "Other", "category_ids": []});
     let taken_out = tokio::spawn(Answer::of(app.admin(Method::PATCH, &path).json(&body)));
-    until_waiting(&app.database, 2).await;
+    app.database.until_waiting_for_locks(2).await;
     transaction.rollback().await.unwrap();
     renamed.await.unwrap().ok(200);
     taken_out.await.unwrap().ok(200);
@@ -126,7 +138,7 @@ async fn a_collection_locks_its_old_and_new_products_in_one_order() {
     let path = format!("/v1/admin/collections/{summer}");
     let more = app.admin(Method::PATCH, &path).json(&json!({"product_ids": ids}));
     let more = tokio::spawn(Answer::of(more));
-    until_waiting(&app.database, 1).await;
+    app.database.until_waiting_for_locks(1).await;
     transaction.execute(lock, &[&1_i64]).await.unwrap();
     transaction.rollback().await.unwrap();
     more.await.unwrap().ok(200);
@@ -200,10 +212,8 @@ async fn orders_that_waited_too_long_are_refused_and_the_journal_works_on() {
     client.batch_execute("BEGIN; SELECT 1 FROM stock FOR UPDATE").await.unwrap();
     let order = order_of(&[("A", 1)]);
     let (first, second) = (fresh_key(), fresh_key());
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let later = async {
-        app.database.until(waiting, 1).await;
+        app.database.until_waiting_for_locks(1).await;
         // So long it is still asked after when the first one's time is over.
         sleep(Duration::from_millis(300)).await;
         app.place_as(&second, &order).await

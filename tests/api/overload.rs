@@ -113,9 +113,7 @@ async fn a_read_that_takes_too_long_ends_in_the_database_too() {
     let answer = app.admin_get("/v1/admin/products").await;
     answer.problem(503, "overloaded");
     assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    assert_eq!(app.database.number(waiting).await, 0, "nobody works for who has gone");
+    assert_eq!(app.database.waiting_for_locks().await, 0, "nobody works for who has gone");
     locker.batch_execute("COMMIT").await.unwrap();
     app.admin_get("/v1/admin/products").await.ok(200);
 }
@@ -130,9 +128,7 @@ async fn a_write_that_takes_too_long_ends_in_the_database_too() {
     let log_out = || app.request(Method::DELETE, "/v1/session").bearer_auth(&token);
     Answer::of(log_out()).await.problem(503, "overloaded");
     assert!(asked.elapsed() < Duration::from_secs(11), "{:?}", asked.elapsed());
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    assert_eq!(app.database.number(waiting).await, 0, "it waits on for who has gone");
+    assert_eq!(app.database.waiting_for_locks().await, 0, "it waits on for who has gone");
     locker.batch_execute("COMMIT").await.unwrap();
     assert_eq!(Answer::of(log_out()).await.status, 204);
 }

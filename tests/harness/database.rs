@@ -148,6 +148,9 @@ pub fn services() -> &'static Services {
     &PAIR.get_or_init(|| Pair::start("tests")).services
 }
 
+const WAITING_FOR_LOCKS: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
 /// A database of a test's own, cloned from that of its pair.
 #[derive(Clone)]
 pub struct Database {
@@ -219,6 +222,16 @@ impl Database {
             number => Err(format!("{number}, {otherwise}: {sql}")),
         })
         .await;
+    }
+
+    /// How many of its backends wait for a lock.
+    pub async fn waiting_for_locks(&self) -> i64 {
+        self.number(WAITING_FOR_LOCKS).await
+    }
+
+    /// Asks until so many of its backends, or more, wait for a lock.
+    pub async fn until_waiting_for_locks(&self, least: i64) {
+        self.until_at_least(WAITING_FOR_LOCKS, least).await;
     }
 
     /// The columns that hold one of these texts anywhere, in all tables.
