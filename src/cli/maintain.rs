@@ -5,11 +5,12 @@ use doorbuster::app::{DatabaseRuntime, growths, postgres_options};
 use doorbuster::auth::Admin;
 use doorbuster::catalog::{ImportOptions, import_file, load_demo};
 use doorbuster::config::Sources;
-use doorbuster::postgres::Postgres;
+use doorbuster::postgres::{Options, Postgres};
 use doorbuster::staff::{Invitation, NewStaff, invite};
 use doorbuster::{migrate, partitions, verify};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 use time::Date;
 
 /// Runs `work` on the database that is meant.
@@ -23,7 +24,9 @@ where
 {
     let config = database.config(sources)?;
     let runtime = DatabaseRuntime::start(1)?;
-    let postgres = Postgres::new(&postgres_options(&config), runtime.handle())?;
+    // An import waits for a dry run, which goes on for as long as its input comes.
+    let options = Options { write_max: Duration::ZERO, ..postgres_options(&config) };
+    let postgres = Postgres::new(&options, runtime.handle())?;
     runtime.handle().block_on(work(postgres))
 }
 

@@ -37,7 +37,7 @@ pub struct Options {
     pub connect: Duration,
     /// Longest time of a read: PostgreSQL ends it then.
     pub read_max: Duration,
-    /// The same of a statement outside the journal that writes.
+    /// The same of a statement outside the journal that writes; zero for as long as it takes.
     pub write_max: Duration,
 }
 
@@ -48,7 +48,7 @@ pub struct Postgres {
     connect: OnRuntime,
     /// For queries that change nothing.
     pub readers: Pool,
-    /// For transactions outside the journal; only ever through `client.transaction()`.
+    /// For what writes outside the journal.
     pub writers: Pool,
     /// For reads that say how new the server must be: it follows the others, now or later.
     pub replicas: Option<Pool>,

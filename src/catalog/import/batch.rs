@@ -71,8 +71,6 @@ async fn attempt<C: GenericClient>(
     manner: Manner,
 ) -> Result<Attempt, Error> {
     let transaction = client.transaction().await?;
-    // It may have to wait for a dry run, which goes on for as long as its input comes.
-    transaction.batch_execute("SET LOCAL statement_timeout = 0").await?;
     let attempt = write(&transaction, rows, manner).await?;
     match attempt {
         Attempt::Done(_) => transaction.commit().await?,
