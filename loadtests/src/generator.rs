@@ -48,8 +48,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Patient clients of these instances.
-    pub fn new(bases: Vec<Base>, connections: usize) -> Self {
+    /// Patient clients of these instances; the seed is what they leave to chance.
+    pub fn new(bases: Vec<Base>, connections: usize, seed: u64) -> Self {
         Self {
             bases,
             connections,
@@ -58,7 +58,7 @@ impl Settings {
             retry_after_max: Duration::from_secs(5),
             new_connections: 0.0,
             patience: None,
-            seed: rand::random(),
+            seed,
             kill: None,
             live: None,
         }
@@ -353,7 +353,7 @@ mod tests {
     use bytes::Bytes;
 
     fn settings() -> Settings {
-        Settings::new(vec!["http://a:1".parse().unwrap()], 1)
+        Settings::new(vec!["http://a:1".parse().unwrap()], 1, 1)
     }
 
     fn answer(status: u16, retry_after_seconds: Option<u64>, body: &'static str) -> Answer {

@@ -51,7 +51,8 @@ impl Instances {
         ensure!((1..=20_000).contains(&connections), "1 to 20000 connections");
         ensure!((0.0..=1.0).contains(&self.new_connections), "--new-connections: 0 to 1");
         let new_connections = self.new_connections;
-        Ok(Settings { new_connections, seed, ..Settings::new(self.urls.clone(), connections) })
+        let settings = Settings::new(self.urls.clone(), connections, seed);
+        Ok(Settings { new_connections, ..settings })
     }
 }
 

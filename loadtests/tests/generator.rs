@@ -17,7 +17,7 @@ const STALL: Stall =
     Stall { after: Duration::from_millis(500), time: Duration::from_millis(500) };
 
 fn settings(stub: &Stub, connections: usize) -> Settings {
-    Settings::new(vec![stub.url.parse().unwrap()], connections)
+    Settings::new(vec![stub.url.parse().unwrap()], connections, 1)
 }
 
 fn reads(count: usize) -> Vec<Request> {

@@ -71,7 +71,7 @@ impl Sale {
         // Whoever is told to come again comes within a second: the sale is short.
         let retry_after_max = Duration::from_secs(1);
         let seed = crate::announced_seed();
-        let settings = Settings { retry_after_max, seed, ..Settings::new(bases, connections) };
+        let settings = Settings { retry_after_max, ..Settings::new(bases, connections, seed) };
         Self {
             patience: settings.attempt_timeout,
             settings,
