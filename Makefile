@@ -46,7 +46,7 @@ simulate: ## the core in histories with faults, for SECONDS_MAX seconds (an hour
 	DOORBUSTER_SIMULATION_SECONDS=$${SECONDS_MAX:-3600} cargo test --release --workspace \
 	    --test simulation -- --nocapture
 
-mutations: ## mistakes planted in the rules, which the simulation must find, in half an hour
+mutations: ## mistakes planted in the rules, which the simulation must find, in three quarters of an hour
 	scripts/mutations.sh $(ONLY)
 
 model: ## the protocol of orders and payments with FAULTS (2) faults, explored completely in half an hour

@@ -2,11 +2,9 @@
 
 use crate::database::{Cart, Database, PERIODS, Row};
 use crate::provider::Provider;
-use crate::shelf::FRESH;
 use doorbuster::error::Code;
 use doorbuster::id::{OrderId, PaymentId};
 use doorbuster::idempotency::Reply;
-use doorbuster::inventory::{StockKey, Want};
 use doorbuster::order::{
     Answered, Command, Facts, Line, OrderBody, Outcome, PaymentStatus, Placement, State, Status,
 };
@@ -54,36 +52,6 @@ impl Database {
                 let wrong = format!("the stock is {level:?}, the orders say {books:?}");
                 self.wrong.get_or_insert(wrong);
             }
-        }
-    }
-
-    /// So many are to be had of it from now on.
-    pub fn note_count(&mut self, key: StockKey) {
-        let (now, counts) = (self.now, self.counts.entry(key).or_default());
-        let is_over = |(since, _): &(OffsetDateTime, i64)| *since < now - FRESH;
-        // The last of those is what it was when that time began.
-        let first = counts.iter().rposition(is_over).unwrap_or(0);
-        counts.drain(..first);
-        counts.push((now, self.stock[&key].level.available));
-    }
-
-    /// Whoever is refused unasked is told counts that were true a moment ago, and not enough.
-    pub fn judge_sold_out(&mut self, wants: &[Want], available: &[i64]) {
-        let was_true = |(want, told): (&Want, &i64)| {
-            let counts = &self.counts[&want.key];
-            let ends = counts.iter().skip(1).map(|(since, _)| *since).chain([self.now]);
-            counts
-                .iter()
-                .zip(ends)
-                .any(|((_, count), end)| count == told && end >= self.now - FRESH)
-        };
-        let told = || wants.iter().zip(available);
-        let is_short = told().any(|(want, available)| *available < want.quantity);
-        if available.len() != wants.len() || !is_short || !told().all(was_true) {
-            self.find(format!(
-                "{wants:?} are refused on {available:?}, and were {:?}",
-                self.counts
-            ));
         }
     }
 

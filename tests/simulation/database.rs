@@ -89,8 +89,6 @@ pub struct Database {
     carts: BTreeMap<ShopperId, Cart>,
     /// The stock rows.
     pub stock: BTreeMap<StockKey, Locked>,
-    /// How many were to be had of each, and since when, as far back as anybody may believe it.
-    pub counts: HashMap<StockKey, Vec<(OffsetDateTime, i64)>>,
     /// The same as it was a while ago.
     pub stale: BTreeMap<StockKey, Locked>,
     /// What is wrong, if anything is.
@@ -114,13 +112,10 @@ impl Database {
     /// With so many units in each row.
     pub fn new(rows: Vec<StockKey>, supplied: i64, plant: Option<Plant>) -> Self {
         let level = Level { available: supplied, held: 0, sold: 0 };
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let counts = rows.iter().map(|key| (*key, vec![(now, supplied)])).collect();
         let stock: BTreeMap<_, _> =
             rows.into_iter().map(|key| (key, Locked { level, offer_version: 1 })).collect();
         Self {
-            now,
-            counts,
+            now: OffsetDateTime::UNIX_EPOCH,
             orders: BTreeMap::new(),
             keys: HashMap::new(),
             unsettled: BTreeMap::new(),
@@ -149,7 +144,6 @@ impl Database {
         if let Some(row) = self.stock.get_mut(&key) {
             row.level.available += units;
         }
-        self.note_count(key);
         *self.supplied.entry(key).or_default() += units;
     }
 
@@ -386,13 +380,8 @@ impl Database {
                 for line in &placement.lines {
                     let row = self.stock.get_mut(&line.stock).unwrap();
                     match row.level.after(movement.delta(line.quantity)) {
-                        Some(level) => {
-                            row.level = level;
-                            self.note_count(line.stock);
-                        }
-                        None => {
-                            self.find(format!("{:?} falls below zero", line.stock));
-                        }
+                        Some(level) => row.level = level,
+                        None => self.find(format!("{:?} falls below zero", line.stock)),
                     }
                 }
             }

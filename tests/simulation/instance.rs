@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::plant::Plant;
-use crate::shelf::Shelf;
+use crate::shelf::{Shelf, not_enough};
 use crate::shop::{SECRET, Shop};
 use doorbuster::error::{Code, Problem};
 use doorbuster::id::PaymentId;
@@ -239,7 +239,7 @@ impl Shop {
             }
             Step::SoldOut(_) => {
                 self.count("sold out");
-                Err(Problem::new(Code::OutOfStock, "There is not enough."))
+                Err(not_enough())
             }
             Step::PriceAgain => {
                 self.count("priced again");
@@ -272,7 +272,7 @@ impl Shop {
             };
             (*placement, *cart_version) = (self.placement(id, shopper, &basket), version);
         }
-        self.check(at, entry, self.database.now);
+        self.check(at, entry);
     }
 
     /// Whoever's key is in use elsewhere waits, or whoever is refused unless it has its effect.

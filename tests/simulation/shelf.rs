@@ -1,6 +1,7 @@
 //! What an instance knows of the stock: what its batches and its reads have found, which its view
 //! hears of later, and in any order.
 
+use crate::database::Database;
 use crate::instance::Entry;
 use crate::plant::Plant;
 use crate::shop::Shop;
@@ -9,6 +10,7 @@ use doorbuster::inventory::{Passed, StockKey, Verdict, View, Want};
 use doorbuster::order::{Command, Line};
 use rand::Rng;
 use rand::seq::SliceRandom;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 
@@ -26,17 +28,83 @@ pub struct Shelf {
     view: View,
     /// What the view has not heard of yet.
     found: Vec<Found>,
-    /// Orders that look short on old counts, and since when they wait for newer ones.
-    pub looking: Vec<(Entry, OffsetDateTime)>,
-    /// When the read was sent that is on its way.
-    reading: Option<OffsetDateTime>,
+    /// Orders that look short on old counts.
+    pub looking: Vec<Looking>,
+    /// The rows that they need.
+    wanted: BTreeSet<StockKey>,
+    /// The read that is on its way.
+    reading: Option<Read>,
+}
+
+/// An order that waits for newer counts, and since when.
+pub struct Looking {
+    entry: Entry,
+    asked: OffsetDateTime,
+}
+
+struct Read {
+    rows: BTreeSet<StockKey>,
+    sent: OffsetDateTime,
 }
 
 impl Default for Shelf {
     fn default() -> Self {
-        let view = View::new(FRESH, ROWS_MAX);
-        Self { view, found: Vec::new(), looking: Vec::new(), reading: None }
+        Self {
+            view: View::new(FRESH, ROWS_MAX),
+            found: Vec::new(),
+            looking: Vec::new(),
+            wanted: BTreeSet::new(),
+            reading: None,
+        }
     }
+}
+
+/// How many there were of each row, and since when, as far back as anybody may believe it.
+#[derive(Debug, Default)]
+pub struct Past(HashMap<StockKey, Vec<(OffsetDateTime, i64)>>);
+
+impl Past {
+    /// What is there now is there from now on. To be told before time passes, and of what is read.
+    pub fn note(&mut self, database: &Database) {
+        let is_over = |(since, _): &(OffsetDateTime, i64)| *since < database.now - FRESH;
+        for (key, row) in &database.stock {
+            let counts = self.0.entry(*key).or_default();
+            if counts.last().is_none_or(|(_, last)| *last != row.level.available) {
+                // The last of those is what it was when that time began.
+                let first = counts.iter().rposition(is_over).unwrap_or(0);
+                counts.drain(..first);
+                counts.push((database.now, row.level.available));
+            }
+        }
+    }
+
+    /// Whoever is refused unasked is told counts that were true a moment ago, and not enough.
+    fn judge_sold_out(
+        &self,
+        wants: &[Want],
+        available: &[i64],
+        database: &Database,
+    ) -> Result<(), String> {
+        let was_true = |(want, told): (&Want, &i64)| {
+            let counts = &self.0[&want.key];
+            let ends = counts.iter().skip(1).map(|(since, _)| *since).chain([database.now]);
+            let mut counts = counts.iter().zip(ends);
+            counts.any(|((_, count), end)| count == told && end >= database.now - FRESH)
+        };
+        let told = || wants.iter().zip(available);
+        let is_short = told().any(|(want, available)| *available < want.quantity);
+        match available.len() == wants.len() && is_short && told().all(was_true) {
+            true => Ok(()),
+            false => {
+                Err(format!("{wants:?} are refused on {available:?}, and were {:?}", self.0))
+            }
+        }
+    }
+}
+
+/// The answer to who wants more than there is.
+pub fn not_enough() -> Problem {
+    Problem::new(Code::OutOfStock, "There is not enough.")
 }
 
 /// What an order takes; nothing of anything else.
@@ -48,18 +116,32 @@ fn wants(command: &Command) -> Vec<Want> {
 
 impl Shop {
     /// An order that was priced goes to the journal, unless there is not enough for it.
-    pub fn check(&mut self, at: usize, entry: Entry, asked: OffsetDateTime) {
-        let wants = wants(&entry.command);
+    pub fn check(&mut self, at: usize, entry: Entry) {
+        let asked = self.database.now;
+        self.judge_by_view(at, Looking { entry, asked }, None);
+    }
+
+    /// Whoever has waited for the read that was sent then is not kept waiting for a second one.
+    fn judge_by_view(&mut self, at: usize, looking: Looking, sent: Option<OffsetDateTime>) {
+        let wants = wants(&looking.entry.command);
         let now = self.instant(self.database.now);
-        match self.instances[at].shelf.view.judge(&wants, now) {
-            Verdict::Passed(Passed::Go(_)) => self.instances[at].queue.push_back(entry),
+        let instance = &mut self.instances[at];
+        match instance.shelf.view.judge(&wants, now) {
+            Verdict::Passed(Passed::Go(_)) => instance.queue.push_back(looking.entry),
             Verdict::Passed(Passed::SoldOut(available)) => {
                 self.count("refused by the view");
-                self.database.judge_sold_out(&wants, &available);
-                let problem = Problem::new(Code::OutOfStock, "There is not enough.");
-                self.wait(at, entry, Some(problem));
+                if let Err(wrong) = self.past.judge_sold_out(&wants, &available, &self.database) {
+                    self.database.find(wrong);
+                }
+                self.wait(at, looking.entry, Some(not_enough()));
             }
-            Verdict::Look(_) => self.instances[at].shelf.looking.push((entry, asked)),
+            Verdict::Look(_) if sent.is_some_and(|sent| looking.asked <= sent) => {
+                instance.queue.push_back(looking.entry);
+            }
+            Verdict::Look(rows) => {
+                instance.shelf.wanted.extend(rows);
+                instance.shelf.looking.push(looking);
+            }
         }
     }
 
@@ -67,8 +149,7 @@ impl Shop {
     pub fn find_counts(&mut self, at: usize, keys: impl IntoIterator<Item = StockKey>) {
         let took = Duration::from_millis(self.dice.random_range(0..300));
         let began = (self.database.now - took).max(OffsetDateTime::UNIX_EPOCH);
-        let stock = &self.database.stock;
-        let found = keys.into_iter().map(|key| (key, stock[&key].level.available, began));
+        let found = self.read(keys, began);
         self.instances[at].shelf.found.extend(found);
     }
 
@@ -76,38 +157,41 @@ impl Shop {
     pub fn look_at_shelf(&mut self, at: usize) {
         let mut found = std::mem::take(&mut self.instances[at].shelf.found);
         found.shuffle(&mut self.dice);
-        found.into_iter().for_each(|found| self.hear_count(at, found));
+        self.hear_counts(at, found);
         let now = self.database.now;
         let shelf = &mut self.instances[at].shelf;
-        if shelf.looking.is_empty() {
-            return;
-        }
-        let Some(sent) = shelf.reading.take() else {
-            shelf.reading = Some(now);
-            return;
-        };
-        self.count("counts read again");
-        for key in self.rows.clone() {
-            self.hear_count(at, (key, self.database.stock[&key].level.available, sent));
-        }
-        for (entry, asked) in std::mem::take(&mut self.instances[at].shelf.looking) {
-            let judged =
-                self.instances[at].shelf.view.judge(&wants(&entry.command), self.instant(now));
-            match judged {
-                // It is not kept waiting for a second read.
-                Verdict::Look(_) if asked <= sent => self.instances[at].queue.push_back(entry),
-                _ => self.check(at, entry, asked),
-            }
+        if let Some(Read { rows, sent }) = shelf.reading.take() {
+            let looking = std::mem::take(&mut shelf.looking);
+            self.count("counts read again");
+            let found = self.read(rows, sent);
+            self.hear_counts(at, found);
+            looking.into_iter().for_each(|it| self.judge_by_view(at, it, Some(sent)));
+        } else if !shelf.wanted.is_empty() {
+            let rows = std::mem::take(&mut shelf.wanted);
+            shelf.reading = Some(Read { rows, sent: now });
         }
     }
 
-    fn hear_count(&mut self, at: usize, (key, count, since): Found) {
-        let since = match self.plant {
-            Some(Plant::BelieveOldCounts) => self.database.now,
-            _ => since,
-        };
-        let since = self.instant(since);
-        self.instances[at].shelf.view.observe(key, count, since);
+    /// What the database says of these rows.
+    fn read(
+        &mut self,
+        keys: impl IntoIterator<Item = StockKey>,
+        began: OffsetDateTime,
+    ) -> Vec<Found> {
+        self.past.note(&self.database);
+        let stock = &self.database.stock;
+        keys.into_iter().map(|key| (key, stock[&key].level.available, began)).collect()
+    }
+
+    fn hear_counts(&mut self, at: usize, found: Vec<Found>) {
+        for (key, count, since) in found {
+            let since = match self.plant {
+                Some(Plant::BelieveOldCounts) => self.database.now,
+                _ => since,
+            };
+            let since = self.instant(since);
+            self.instances[at].shelf.view.observe(key, count, since);
+        }
     }
 
     fn instant(&self, time: OffsetDateTime) -> Instant {

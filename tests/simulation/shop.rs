@@ -8,6 +8,7 @@ use crate::fault::{Fault, Faults};
 use crate::instance::{Asker, Entry, Instance};
 use crate::plant::Plant;
 use crate::provider::Provider;
+use crate::shelf::Past;
 use doorbuster::contact::Address;
 use doorbuster::id::{LineId, LocationId, OrderId, PaymentId, ShopperId, VariantId};
 use doorbuster::idempotency::Claim;
@@ -58,6 +59,7 @@ pub struct Shop {
     pub refused: Vec<Claim>,
     pub ids: u128,
     pub counts: BTreeMap<&'static str, u64>,
+    pub past: Past,
     pub is_closing: bool,
     /// When its clock began, for those who count from there.
     pub opened: Instant,
@@ -83,6 +85,7 @@ impl Shop {
             refused: Vec::new(),
             ids: 1_000,
             counts: BTreeMap::new(),
+            past: Past::default(),
             is_closing: false,
             opened: Instant::now(),
             dice,
@@ -342,6 +345,7 @@ impl Shop {
         } else {
             100
         };
+        self.past.note(&self.database);
         self.database.now += Duration::from_millis(self.dice.random_range(1..most));
         if self.dice.random() {
             self.database.stale = self.database.stock.clone();
