@@ -4,8 +4,8 @@
 //! pages, in turn, round and round. Rows that somebody has locked are left for the next round.
 //! Of a table that is divided by time (`crate::partitions`) partitions are dropped as a whole, and
 //! only what came before it was divided, and what has no partition, is walked.
-//! After each step the walk rests nine times as long as the step took. Every instance walks; one
-//! at a time works on a table.
+//! After each step the walk rests nine times as long as the step took. One instance of all walks,
+//! however many there are; when it is gone, another does.
 
 use crate::config;
 use crate::metrics;
@@ -22,6 +22,13 @@ const REST_FACTOR: u32 = 9;
 const ROUND_RESTS: u32 = 100;
 /// How long a failed connection is left alone.
 const RETRY: Duration = Duration::from_secs(1);
+/// The key of the advisory lock of the one who walks ("retentio" in ASCII).
+const LOCK: i64 = 0x7265_7465_6e74_696f;
+/// How often the others look whether it is free.
+const TURN: Duration = Duration::from_secs(5);
+/// Whoever has it and says nothing for so long and an interval loses it: an instance that is
+/// paused, say, or cut off. A rest is shorter.
+const SILENCE_MAX: Duration = Duration::from_mins(10);
 
 /// Which rows of a table go, and when.
 #[derive(Debug, Clone, Copy)]
@@ -78,12 +85,26 @@ async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention
     let mut walks: Vec<Walk> = sweeps.into_iter().map(Walk::new).collect();
     loop {
         let failed = match postgres.connect().await {
-            Ok(mut client) => describe(&walk(&mut client, &mut walks, &settings).await),
+            Ok(mut client) => match until_alone(&client, &settings).await {
+                Ok(()) => describe(&walk(&mut client, &mut walks, &settings).await),
+                Err(error) => describe(&error),
+            },
             Err(error) => error,
         };
         tracing::warn!(error = failed, "retention lost its connection; it goes on");
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Waits for the lock, which is this connection's until it ends.
+async fn until_alone(client: &Client, settings: &config::Retention) -> Result<(), Error> {
+    let silence = (SILENCE_MAX + settings.interval).as_millis();
+    client.batch_execute(&format!("SET idle_session_timeout = {silence}")).await?;
+    let statement = client.prepare("SELECT pg_try_advisory_lock($1)").await?;
+    while !client.query_one(&statement, &[&LOCK]).await?.get::<_, bool>(0) {
+        tokio::time::sleep(TURN).await;
+    }
+    Ok(())
 }
 
 /// Steps through all tables in turn until the connection fails.
@@ -133,10 +154,6 @@ impl Walk {
         // Nobody waits for us for long, and we for nobody.
         let limits = "SET LOCAL lock_timeout = '100ms'; SET LOCAL statement_timeout = '5s'";
         transaction.batch_execute(limits).await?;
-        let sql = "SELECT pg_try_advisory_xact_lock(hashtext('retention'), hashtext($1))";
-        if !transaction.query_one(sql, &[&table]).await?.get::<_, bool>(0) {
-            return Ok(0);
-        }
         if self.places.is_empty() {
             self.places = places(&transaction, table).await?;
         }

@@ -126,9 +126,8 @@ async fn a_payment_is_settled_after_its_key_has_gone() {
 }
 
 #[tokio::test]
-async fn two_instances_share_the_work_and_leave_what_somebody_has_locked() {
-    let app = App::configured(&[QUICK]).await;
-    let other = App::with(&app.database, &[QUICK]).await;
+async fn one_instance_removes_and_leaves_what_somebody_has_locked_and_the_other_goes_on() {
+    let mut app = App::configured(&[QUICK]).await;
     app.stocked("A", 100, 10).await;
     let mut locker = app.database.connect().await;
     let transaction = locker.transaction().await.unwrap();
@@ -137,11 +136,17 @@ async fn two_instances_share_the_work_and_leave_what_somebody_has_locked() {
     let is_locked = transaction.execute(lock, &[]).await.unwrap() == 1;
     app.database.until(OLD_KEYS, i64::from(is_locked)).await;
     app.database.until(OLD_EVENTS, 0).await;
+    let other = App::with(&app.database, &[QUICK]).await;
     app.place(&order_of(&[("A", 1)])).await.ok(201);
     other.place(&order_of(&[("A", 1)])).await.ok(201);
     transaction.rollback().await.unwrap();
     app.database.until(OLD_KEYS, 0).await;
-    assert_eq!(removed(&app).await + removed(&other).await, 40_000);
+    assert_eq!((removed(&app).await, removed(&other).await), (40_000, 0));
+    app.kill();
+    fill(&app.database, 1_000).await;
+    app.database.until(OLD_KEYS, 0).await;
+    app.database.until(OLD_EVENTS, 0).await;
+    assert_eq!(removed(&other).await, 2_000);
     app.database.assert_clean();
 }
 
