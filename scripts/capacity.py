@@ -33,9 +33,10 @@ class Cost(NamedTuple):
 # Beyond the order itself, if a provider charges it at once; a change of a cart; a product's page.
 PAID = Cost(34, 126, 2_160, 500, 0.001, 0.042)
 CART = Cost(103, 129, 3_433, 2_498, 0.002, 0.134)
-VIEW = Cost(20, 1, 0, 0, 0.095, 0.001)
-# Microseconds of a core for each command to Redis.
-REDIS_COMMAND = 12.8
+VIEW = Cost(20, 1, 0, 0, 0, 0.001)
+# Commands to Redis in a second of each instance for each product that somebody looks at there, however
+# often, and microseconds of its core for each.
+REDIS_PRODUCT, REDIS_COMMAND = 4.45, 12.8
 # Commands of an order itself, and round trips of its transaction.
 REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
@@ -91,7 +92,8 @@ def row(rate, o):
     orders_a_day = rate * 3_600 * o.peak_hours
     stored = orders_a_day * (size(TABLES, more) + beside.kept) / 1e9
     trips = rate * (TRIPS / batch + beside.trips)
-    commands = rate * (REDIS + beside.redis)
+    looked_at = min(o.products * instances, rate * o.views)
+    commands = rate * (REDIS + beside.redis) + looked_at * REDIS_PRODUCT
     redis = commands * REDIS_COMMAND / 1e6 / BUSY
     # A primary and a synchronous standby hold and do the same.
     month = 730 * o.core_hour * (server + 2 * postgres + redis) + 30 * stored * 2 * o.gb_month
@@ -110,6 +112,7 @@ def main():
     p.add_argument("--paid", type=float, default=0, help="share of orders that a provider charges at once")
     p.add_argument("--carts", type=float, default=0, help="changes of carts for each order")
     p.add_argument("--views", type=float, default=0, help="products that are looked at for each order")
+    p.add_argument("--products", type=int, default=1_000, help="products that these are of, within a second")
     p.add_argument("--cores-per-instance", type=int, default=4)
     p.add_argument("--core-hour", type=float, default=0.04, help="price of a core for an hour")
     p.add_argument("--gb-month", type=float, default=0.12, help="price of a GB of disk for a month")
