@@ -26,7 +26,7 @@ cluster: services proxies patroni ## three databases, three instances, Redis and
 upgrade: services ## an earlier binary (FROM, or that of the commit before) and this one on one database
 	scripts/upgrade.sh $(FROM)
 
-chaos: services proxies patroni ## the faults, each many times, with what was sent and what came of it
+chaos: services proxies patroni ## the faults in their full numbers, with what was sent and what came of it
 	set -o pipefail; log=$${CARGO_TARGET_DIR:-target}/chaos.txt; \
 	histories=$$(realpath -m "$${CARGO_TARGET_DIR:-target}")/histories; \
 	rm -rf "$$histories"; mkdir -p "$$histories"; \
