@@ -4,20 +4,20 @@
 //! pages, in turn, round and round. Rows that somebody has locked are left for the next round.
 //! Of a table that is divided by time (`crate::partitions`) partitions are dropped as a whole, and
 //! only what came before it was divided, and what has no partition, is walked.
-//! After each step the walk rests nine times as long as the step took. One instance of all walks,
-//! however many there are; when it is gone, another does.
+//! Between its steps the walk rests, so that it takes a tenth of a connection's time. One instance
+//! of all walks, however many there are; when it is gone, or fails, another does.
 
 use crate::config;
 use crate::metrics;
-use crate::postgres::{Postgres, describe};
+use crate::postgres::{Class, Postgres, class, describe};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error, Transaction};
 
 /// Pages of one step (8 KiB each).
 const STEP_PAGES: i64 = 64;
-/// A step takes this share of the time at most: one part in ten.
-const REST_FACTOR: u32 = 9;
+/// The longest rest between steps, however long they took.
+const REST_MAX: Duration = Duration::from_mins(5);
 /// Rests between the end of a table and its next round, in intervals.
 const ROUND_RESTS: u32 = 100;
 /// How long a failed connection is left alone.
@@ -26,8 +26,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const LOCK: i64 = 0x7265_7465_6e74_696f;
 /// How often the others look whether it is free.
 const TURN: Duration = Duration::from_secs(5);
-/// Whoever has it and says nothing for so long and an interval loses it: an instance that is
-/// paused, say, or cut off. A rest is shorter.
+/// Whoever has it loses it by saying nothing for so much longer than between rounds: an instance
+/// that is paused, say, or cut off.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
 
 /// Which rows of a table go, and when.
@@ -85,32 +85,33 @@ async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention
     let mut walks: Vec<Walk> = sweeps.into_iter().map(Walk::new).collect();
     loop {
         let failed = match postgres.connect().await {
-            Ok(mut client) => match until_alone(&client, &settings).await {
+            Ok(mut client) => match lock(&client, &settings).await {
                 Ok(()) => describe(&walk(&mut client, &mut walks, &settings).await),
                 Err(error) => describe(&error),
             },
             Err(error) => error,
         };
-        tracing::warn!(error = failed, "retention lost its connection; it goes on");
+        tracing::warn!(error = failed, "retention begins again on a new connection");
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Waits for the lock, which is this connection's until it ends.
-async fn until_alone(client: &Client, settings: &config::Retention) -> Result<(), Error> {
-    let silence = (SILENCE_MAX + settings.interval).as_millis();
+/// Waits until no other instance walks. The lock is this connection's until that ends.
+async fn lock(client: &Client, settings: &config::Retention) -> Result<(), Error> {
+    let silence = (SILENCE_MAX + ROUND_RESTS * settings.interval).as_millis();
     client.batch_execute(&format!("SET idle_session_timeout = {silence}")).await?;
     let statement = client.prepare("SELECT pg_try_advisory_lock($1)").await?;
     while !client.query_one(&statement, &[&LOCK]).await?.get::<_, bool>(0) {
         tokio::time::sleep(TURN).await;
     }
+    tracing::info!("this instance removes what is over");
     Ok(())
 }
 
-/// Steps through all tables in turn until the connection fails.
+/// Steps through all tables in turn, until something fails that another instance may be able to do.
 async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retention) -> Error {
     loop {
-        let round = Instant::now();
+        let (round, mut failed) = (Instant::now(), None);
         for walk in walks.iter_mut().filter(|walk| walk.rests_until <= Instant::now()) {
             let started = Instant::now();
             match walk.step(client, settings).await {
@@ -118,14 +119,19 @@ async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retent
                     metrics::retention_step(walk.sweep.table, removed, started.elapsed())
                 }
                 Err(error) if client.is_closed() => return error,
-                // Somebody has locked the table, say: the same pages again after a rest.
                 Err(error) => {
-                    let (table, error) = (walk.sweep.table, describe(&error));
-                    tracing::warn!(table, error, "a step of retention failed; it is repeated");
+                    let (table, said) = (walk.sweep.table, describe(&error));
+                    tracing::warn!(table, error = said, "a step of retention failed");
+                    // If somebody has locked the table, the same pages come again after a rest.
+                    failed = failed.or((class(&error) != Class::Held).then_some(error));
                 }
             }
         }
-        tokio::time::sleep(settings.interval.max(REST_FACTOR * round.elapsed())).await;
+        if let Some(error) = failed {
+            return error;
+        }
+        let rest = round.elapsed() * (100 - settings.busy_percent) / settings.busy_percent;
+        tokio::time::sleep(settings.interval.max(rest.min(REST_MAX))).await;
     }
 }
 

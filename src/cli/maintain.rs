@@ -24,7 +24,8 @@ where
 {
     let config = database.config(sources)?;
     let runtime = DatabaseRuntime::start(1)?;
-    // An import waits for a dry run, which goes on for as long as its input comes.
+    // Nobody waits for a command behind a proxy. An import may wait for another one's dry run,
+    // which goes on for as long as its input comes.
     let options = Options { write_max: Duration::ZERO, ..postgres_options(&config) };
     let postgres = Postgres::new(&options, runtime.handle())?;
     runtime.handle().block_on(work(postgres))

@@ -307,6 +307,8 @@ pub struct Retention {
     pub enabled: bool,
     /// Between two steps, at least.
     pub interval: Duration,
+    /// The share of a connection's time that steps take at most.
+    pub busy_percent: u32,
     /// Idempotency keys with their replies.
     pub idempotency_keys: Duration,
     /// Events.

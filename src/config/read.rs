@@ -375,6 +375,7 @@ fn retention(r: &mut Reader) -> Retention {
     Retention {
         enabled: r.flag("retention.enabled"),
         interval: r.millis("retention.interval_ms", 10..=3_600_000),
+        busy_percent: r.number("retention.busy_percent", 1..=50),
         idempotency_keys,
         outbox,
         mails,

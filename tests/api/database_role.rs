@@ -122,6 +122,23 @@ async fn an_instance_serves_with_a_role_that_may_only_change_rows() {
 }
 
 #[tokio::test]
+async fn an_instance_that_may_not_remove_leaves_it_to_another() {
+    let database = Database::new().await;
+    let (name, url) = role(&database, "").await;
+    assert!(grant(&database, &name).status.success());
+    let revoke = format!("REVOKE DELETE ON outbox FROM \"{}\"", name.replace('"', "\"\""));
+    database.execute(&revoke).await;
+    let quick = ("RETENTION__INTERVAL_MS", "10");
+    let unable = [("POSTGRES__MIGRATE", "false"), quick];
+    let _unable = App::reaching(&url, &database, &unable).await;
+    let old = "INSERT INTO outbox (aggregate_id, type, payload, created_at)
+               VALUES (gen_random_uuid(), 'old', '{}', now() - interval '200 hours')";
+    database.execute(old).await;
+    let _able = App::with(&database, &[quick]).await;
+    database.until("SELECT count(*) FROM outbox WHERE type = 'old'", 0).await;
+}
+
+#[tokio::test]
 async fn a_role_that_may_do_more_is_not_taken_for_one_that_serves() {
     let database = Database::new().await;
     for (attributes, why) in [
