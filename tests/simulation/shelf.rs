@@ -45,6 +45,8 @@ pub struct Looking {
 struct Read {
     rows: BTreeSet<StockKey>,
     sent: OffsetDateTime,
+    /// What the database has said, if it has looked already.
+    found: Option<Vec<Found>>,
 }
 
 impl Default for Shelf {
@@ -160,15 +162,17 @@ impl Shop {
         self.hear_counts(at, found);
         let now = self.database.now;
         let shelf = &mut self.instances[at].shelf;
-        if let Some(Read { rows, sent }) = shelf.reading.take() {
+        if let Some(Read { rows, sent, found }) = shelf.reading.take() {
             let looking = std::mem::take(&mut shelf.looking);
             self.count("counts read again");
-            let found = self.read(rows, sent);
+            let found = found.unwrap_or_else(|| self.read(rows, sent));
             self.hear_counts(at, found);
             looking.into_iter().for_each(|it| self.judge_by_view(at, it, Some(sent)));
         } else if !shelf.wanted.is_empty() {
             let rows = std::mem::take(&mut shelf.wanted);
-            shelf.reading = Some(Read { rows, sent: now });
+            let looks = self.dice.random_bool(0.5);
+            let found = looks.then(|| self.read(rows.iter().copied(), now));
+            self.instances[at].shelf.reading = Some(Read { rows, sent: now, found });
         }
     }
 
