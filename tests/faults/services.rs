@@ -91,13 +91,17 @@ async fn a_redis_that_is_emptied_costs_orders_nothing() {
     let (pair, app, mut sale) = sale_beside_redis("redis-emptied", 400).await;
     let strikes = sale.strikes.clone();
     let flushing = async {
+        let mut keys = 0;
         for _ in 0..10 {
-            sleep(Duration::from_millis(100)).await;
+            app.get("/v1/products").await.ok(200);
+            sleep(Duration::from_millis(150)).await;
             let _flush = strikes.begins();
-            pair.flush_redis();
+            keys += pair.flush_redis();
         }
+        keys
     };
-    tokio::join!(sale.sell(400, Arrivals::Rate(300.0)), flushing);
+    let (_, keys) = tokio::join!(sale.sell(400, Arrivals::Rate(200.0)), flushing);
+    assert!(keys >= 10, "it held {keys} keys ten times together");
     assert_ready(&app, "ok", Some("ok")).await;
     sale.assert_nobody_noticed();
     sale.settled("Redis is emptied", &app).await;

@@ -59,10 +59,13 @@ impl Pair {
         succeed(signal(name, [pid]));
     }
 
-    /// Removes everything that Redis holds.
-    pub fn flush_redis(&self) {
+    /// Removes everything that Redis holds; returns how many keys that were.
+    pub fn flush_redis(&self) -> usize {
         let client = redis::Client::open(self.services.redis()).unwrap();
-        redis::cmd("FLUSHALL").exec(&mut client.get_connection().unwrap()).unwrap();
+        let mut asked = client.get_connection().unwrap();
+        let keys = redis::cmd("DBSIZE").query(&mut asked).unwrap();
+        redis::cmd("FLUSHALL").exec(&mut asked).unwrap();
+        keys
     }
 
     /// Starts Redis at the same socket with the same password.
