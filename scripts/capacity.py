@@ -34,8 +34,8 @@ class Cost(NamedTuple):
 PAID = Cost(34, 126, 2_160, 500, 0.001, 0.042)
 CART = Cost(103, 129, 3_433, 2_498, 0.002, 0.134)
 VIEW = Cost(20, 1, 0, 0, 0, 0.001)
-# Commands to Redis in a second of each instance for each product that somebody looks at there, however
-# often, and microseconds of its core for each.
+# Commands to Redis in a second of each instance for each product that is looked at there all the time,
+# and microseconds of its core for each; at most as many for a single view.
 REDIS_PRODUCT, REDIS_COMMAND = 4.45, 12.8
 # Commands of an order itself, and round trips of its transaction.
 REDIS, TRIPS = 0.001, 1.9
