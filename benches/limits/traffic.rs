@@ -176,7 +176,7 @@ fn order(skus: impl IntoIterator<Item = String>, provider: Provider) -> anyhow::
 /// Their tokens.
 async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 32;
-    let settings = Arc::new(Settings::new(vec![server.url.parse()?], AT_ONCE));
+    let settings = Arc::new(Settings::new(vec![server.url.parse()?], AT_ONCE, 1));
     let mut tasks = JoinSet::new();
     for n in 0..AT_ONCE {
         let mut caller = Caller::new(&settings, n, Instant::now());
