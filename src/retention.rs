@@ -4,12 +4,13 @@
 //! pages, in turn, round and round. Rows that somebody has locked are left for the next round.
 //! Of a table that is divided by time (`crate::partitions`) partitions are dropped as a whole, and
 //! only what came before it was divided, and what has no partition, is walked.
-//! Between its steps the walk rests, so that it takes a tenth of a connection's time. One instance
-//! of all walks, however many there are; when it is gone, or fails, another does.
+//! Between its steps the walk rests, so that it takes no more of a connection's time than
+//! `retention.busy_percent`. One instance of all walks, however many there are; when it is gone, or
+//! fails, another does.
 
 use crate::config;
 use crate::metrics;
-use crate::postgres::{Class, Postgres, class, describe};
+use crate::postgres::{Class, Postgres, class, describe, try_lock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Error, Transaction};
@@ -96,12 +97,11 @@ async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention
     }
 }
 
-/// Waits until no other instance walks. The lock is this connection's until that ends.
+/// Waits until no other instance walks.
 async fn lock(client: &Client, settings: &config::Retention) -> Result<(), Error> {
     let silence = (SILENCE_MAX + ROUND_RESTS * settings.interval).as_millis();
     client.batch_execute(&format!("SET idle_session_timeout = {silence}")).await?;
-    let statement = client.prepare("SELECT pg_try_advisory_lock($1)").await?;
-    while !client.query_one(&statement, &[&LOCK]).await?.get::<_, bool>(0) {
+    while !try_lock(client, LOCK).await? {
         tokio::time::sleep(TURN).await;
     }
     tracing::info!("this instance removes what is over");

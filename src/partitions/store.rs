@@ -1,7 +1,7 @@
 //! What is asked of PostgreSQL about partitions, and done to them.
 
 use super::{By, Growth};
-use crate::postgres::describe;
+use crate::postgres::{describe, try_lock};
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Transaction};
@@ -35,8 +35,7 @@ pub async fn begin(client: &mut Client) -> Result<(), String> {
         include_str!("../../config/partitions.sql")
     );
     client.batch_execute(&ready).await.map_err(|error| describe(&error))?;
-    let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await;
-    match row.map_err(|error| describe(&error))?.get(0) {
+    match try_lock(client, LOCK).await.map_err(|error| describe(&error))? {
         true => release(client).await,
         false => Err("another run is dividing tables".to_owned()),
     }

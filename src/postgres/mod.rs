@@ -237,6 +237,11 @@ pub async fn snapshot_order(transaction: &Transaction<'_>) -> Result<u64, Error>
     Ok(order.unsigned_abs())
 }
 
+/// Takes the advisory lock, unless somebody else has it; it is the connection's until that ends.
+pub async fn try_lock(client: &Client, key: i64) -> Result<bool, Error> {
+    Ok(client.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?.get(0))
+}
+
 /// Begins a transaction for a request: nobody waits for a lock until a proxy gives up on them.
 pub async fn begin(client: &mut Object) -> Result<Transaction<'_>, Problem> {
     let transaction = client.transaction().await?;

@@ -1,6 +1,7 @@
 //! The role that serves may do nothing but serve.
 
 use crate::harness::{Answer, App, Database, order_of, paid_with, until};
+use crate::retention;
 use reqwest::Method;
 use serde_json::json;
 use std::process::{Command, Output};
@@ -131,11 +132,9 @@ async fn an_instance_that_may_not_remove_leaves_it_to_another() {
     let quick = ("RETENTION__INTERVAL_MS", "10");
     let unable = [("POSTGRES__MIGRATE", "false"), quick];
     let _unable = App::reaching(&url, &database, &unable).await;
-    let old = "INSERT INTO outbox (aggregate_id, type, payload, created_at)
-               VALUES (gen_random_uuid(), 'old', '{}', now() - interval '200 hours')";
-    database.execute(old).await;
+    retention::fill(&database, 10).await;
     let _able = App::with(&database, &[quick]).await;
-    database.until("SELECT count(*) FROM outbox WHERE type = 'old'", 0).await;
+    database.until(retention::OLD_EVENTS, 0).await;
 }
 
 #[tokio::test]

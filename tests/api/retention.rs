@@ -4,12 +4,8 @@ use serde_json::json;
 /// Steps follow each other at once, and rounds after a second.
 const QUICK: (&str, &str) = ("RETENTION__INTERVAL_MS", "10");
 
-async fn execute(database: &Database, sql: &str) {
-    database.connect().await.batch_execute(sql).await.unwrap();
-}
-
 /// Keys and events of 100 and 200 hours ago, on many pages.
-async fn fill(database: &Database, rows: u32) {
+pub async fn fill(database: &Database, rows: u32) {
     let sql = format!(
         "INSERT INTO idempotency_keys (scope, key, request_hash, status, body, created_at)
          SELECT 'old', n, repeat('h', 32)::bytea, 201, repeat(md5(n::text), 20)::bytea,
@@ -20,11 +16,11 @@ async fn fill(database: &Database, rows: u32) {
              now() - interval '200 hours'
          FROM generate_series(1, {rows}) n"
     );
-    execute(database, &sql).await;
+    database.execute(&sql).await;
 }
 
 const OLD_KEYS: &str = "SELECT count(*) FROM idempotency_keys WHERE scope = 'old'";
-const OLD_EVENTS: &str = "SELECT count(*) FROM outbox WHERE type = 'old'";
+pub const OLD_EVENTS: &str = "SELECT count(*) FROM outbox WHERE type = 'old'";
 
 /// What an instance has removed.
 async fn removed(app: &App) -> u64 {
@@ -45,7 +41,7 @@ async fn old_keys_and_events_go_and_fresh_ones_stay() {
     let age = format!(
         "UPDATE idempotency_keys SET created_at = now() - interval '49 hours' WHERE key = '{old}'"
     );
-    execute(&app.database, &age).await;
+    app.database.execute(&age).await;
     let key = format!("SELECT count(*) FROM idempotency_keys WHERE key = '{old}'");
     app.database.until(&key, 0).await;
     app.database.until(OLD_KEYS, 0).await;
@@ -86,7 +82,7 @@ async fn a_key_that_waits_for_a_payment_stays_until_it_has_its_reply() {
     app.kill();
     assert!(asking.await.unwrap().is_err());
     let age = "UPDATE idempotency_keys SET created_at = now() - interval '1000 hours'";
-    execute(&app.database, age).await;
+    app.database.execute(age).await;
     let settings = [QUICK, ("PAYMENT__RESOLVE_AFTER_SECONDS", "3000")];
     let mut sweeping = App::with(&app.database, &settings).await;
     // Rows that came after the waiting key go, twice.
@@ -115,7 +111,7 @@ async fn a_payment_is_settled_after_its_key_has_gone() {
     let age = "UPDATE orders SET created_at = created_at - interval '100 hours';
                UPDATE payments SET created_at = created_at - interval '100 hours';
                UPDATE idempotency_keys SET created_at = created_at - interval '100 hours'";
-    execute(&app.database, age).await;
+    app.database.execute(age).await;
     app.database.until("SELECT count(*) FROM idempotency_keys", 0).await;
     app.kill();
     let app = App::with(&app.database, &[("PAYMENT__RESOLVE_AFTER_SECONDS", "1")]).await;
@@ -143,14 +139,14 @@ async fn one_of_two_instances_removes_what_nobody_has_locked_and_the_other_when_
     first.stocked("A", 100, 10).await;
     let young = "INSERT INTO idempotency_keys (scope, key, request_hash, status, body)
                  VALUES ('old', '0', repeat('h', 32)::bytea, 201, '')";
-    execute(&database, young).await;
+    database.execute(young).await;
     let mut locker = database.connect().await;
     let transaction = locker.transaction().await.unwrap();
     // Such a lock lets the row become old.
     let lock = "SELECT FROM idempotency_keys WHERE scope = 'old' FOR KEY SHARE";
     assert_eq!(transaction.execute(lock, &[]).await.unwrap(), 1);
     let age = "UPDATE idempotency_keys SET created_at = now() - interval '100 hours'";
-    execute(&database, age).await;
+    database.execute(age).await;
     fill(&database, 20_000).await;
     database.until(OLD_KEYS, 1).await;
     database.until(OLD_EVENTS, 0).await;
@@ -185,7 +181,7 @@ async fn sessions_that_are_over_go_with_their_carts_and_living_ones_stay() {
              SELECT id FROM sessions ORDER BY id LIMIT 1);
          UPDATE sessions SET expires_at = now() - interval '5 seconds' WHERE id IN (
              SELECT id FROM sessions ORDER BY id DESC LIMIT 1)";
-    execute(&app.database, age).await;
+    app.database.execute(age).await;
     app.database.until("SELECT count(*) FROM sessions", 2).await;
     // Its last request may still be moving its expiry on.
     app.database.until("SELECT count(*) FROM carts", 2).await;
