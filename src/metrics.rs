@@ -31,6 +31,7 @@ const CACHE_INVALIDATIONS: &str = "doorbuster_cache_invalidations_total";
 const REPLICA_READS: &str = "doorbuster_replica_reads_total";
 const REDIS_BREAKER: &str = "doorbuster_redis_breaker_open";
 const RETENTION_REMOVED: &str = "doorbuster_retention_removed_total";
+const RETENTION_FAILED: &str = "doorbuster_retention_failures_total";
 const RETENTION_STEP: &str = "doorbuster_retention_step_seconds";
 const RATE_LIMITED: &str = "doorbuster_rate_limited_total";
 const MAILS: &str = "doorbuster_mails_total";
@@ -64,6 +65,7 @@ pub const ALL: &[(&str, Unit, &str)] = &[
     (REPLICA_READS, Unit::Count, "Reads of a replica, by what came of it"),
     (REDIS_BREAKER, Unit::Count, "1 while Redis is not asked because it did not answer"),
     (RETENTION_REMOVED, Unit::Count, "Rows removed because their time was over, by table"),
+    (RETENTION_FAILED, Unit::Count, "Steps of removing that failed, by table"),
     (RETENTION_STEP, Unit::Seconds, "Time of one step of removing, by table"),
     (
         RATE_LIMITED,
@@ -252,6 +254,11 @@ pub fn redis_breaker(is_open: bool) {
 pub fn retention_step(table: &'static str, removed: u64, took: Duration) {
     counter!(RETENTION_REMOVED, "table" => table).increment(removed);
     histogram!(RETENTION_STEP, "table" => table).record(took.as_secs_f64());
+}
+
+/// A step of retention failed, though nobody held a lock on the table.
+pub fn retention_failed(table: &'static str) {
+    counter!(RETENTION_FAILED, "table" => table).increment(1);
 }
 
 /// A client was refused by this limit.

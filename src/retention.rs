@@ -21,12 +21,14 @@ const STEP_PAGES: i64 = 64;
 const REST_MAX: Duration = Duration::from_mins(5);
 /// Rests between the end of a table and its next round, in intervals.
 const ROUND_RESTS: u32 = 100;
-/// How long a failed connection is left alone.
-const RETRY: Duration = Duration::from_secs(1);
 /// The key of the advisory lock of the one who walks ("retentio" in ASCII).
 const LOCK: i64 = 0x7265_7465_6e74_696f;
 /// How often the others look whether it is free.
 const TURN: Duration = Duration::from_secs(5);
+/// How long whoever gives it away, or has no connection, looks at nothing: longer than the others.
+const AWAY: Duration = Duration::from_secs(10);
+/// How long whoever has failed at a table walks only the others, when it is its turn again.
+const FAILED_RESTS: Duration = Duration::from_mins(5);
 /// Whoever has it loses it by saying nothing for so much longer than between rounds: an instance
 /// that is paused, say, or cut off.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
@@ -93,7 +95,7 @@ async fn run(postgres: Postgres, sweeps: Vec<Sweep>, settings: config::Retention
             Err(error) => error,
         };
         tracing::warn!(error = failed, "retention begins again on a new connection");
-        tokio::time::sleep(RETRY).await;
+        tokio::time::sleep(AWAY).await;
     }
 }
 
@@ -108,31 +110,48 @@ async fn lock(client: &Client, settings: &config::Retention) -> Result<(), Error
     Ok(())
 }
 
-/// Steps through all tables in turn, until something fails that another instance may be able to do.
+/// Walks until something fails that another instance may be able to do. The rest comes before it
+/// gives the walk away: what fails takes time as well.
 async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retention) -> Error {
     loop {
-        let (round, mut failed) = (Instant::now(), None);
-        for walk in walks.iter_mut().filter(|walk| walk.rests_until <= Instant::now()) {
-            let started = Instant::now();
-            match walk.step(client, settings).await {
-                Ok(removed) => {
-                    metrics::retention_step(walk.sweep.table, removed, started.elapsed())
-                }
-                Err(error) if client.is_closed() => return error,
-                Err(error) => {
-                    let (table, said) = (walk.sweep.table, describe(&error));
-                    tracing::warn!(table, error = said, "a step of retention failed");
-                    // If somebody has locked the table, the same pages come again after a rest.
-                    failed = failed.or((class(&error) != Class::Held).then_some(error));
-                }
-            }
+        let round = Instant::now();
+        let stepped = step_each(client, walks, settings).await;
+        if !client.is_closed() {
+            let rest = round.elapsed() * (100 - settings.busy_percent) / settings.busy_percent;
+            tokio::time::sleep(settings.interval.max(rest.min(REST_MAX))).await;
         }
-        if let Some(error) = failed {
+        if let Err(error) = stepped {
             return error;
         }
-        let rest = round.elapsed() * (100 - settings.busy_percent) / settings.busy_percent;
-        tokio::time::sleep(settings.interval.max(rest.min(REST_MAX))).await;
     }
+}
+
+/// A step in each table; the last error that another instance may not have.
+async fn step_each(
+    client: &mut Client,
+    walks: &mut [Walk],
+    settings: &config::Retention,
+) -> Result<(), Error> {
+    let mut stepped = Ok(());
+    for walk in walks.iter_mut().filter(|walk| walk.rests_until <= Instant::now()) {
+        let (table, started) = (walk.sweep.table, Instant::now());
+        let error = match walk.step(client, settings).await {
+            Ok(removed) => {
+                metrics::retention_step(table, removed, started.elapsed());
+                continue;
+            }
+            Err(error) if client.is_closed() => return Err(error),
+            Err(error) => error,
+        };
+        tracing::warn!(table, error = describe(&error), "a step of retention failed");
+        // If somebody has locked the table, the same pages come again after a rest.
+        if class(&error) != Class::Held {
+            metrics::retention_failed(table);
+            walk.rests_until = Instant::now() + FAILED_RESTS;
+            stepped = Err(error);
+        }
+    }
+    stepped
 }
 
 /// Where a table's walk stands.

@@ -79,7 +79,7 @@ async fn an_instance_serves_with_a_role_that_may_only_change_rows() {
         ("POSTGRES__MIGRATE", "false"),
         ("ORDER__PAY_WITHIN_SECONDS", "2"),
         ("ORDER__EXPIRY_INTERVAL_MS", "50"),
-        ("RETENTION__INTERVAL_MS", "10"),
+        retention::QUICK,
     ];
     let app = App::reaching(&url, &database, &settings).await;
     journey(&app).await;
@@ -123,17 +123,20 @@ async fn an_instance_serves_with_a_role_that_may_only_change_rows() {
 }
 
 #[tokio::test]
-async fn an_instance_that_may_not_remove_leaves_it_to_another() {
+async fn an_instance_that_may_not_remove_from_one_table_walks_others_and_leaves_it_to_another() {
     let database = Database::new().await;
     let (name, url) = role(&database, "").await;
     assert!(grant(&database, &name).status.success());
     let revoke = format!("REVOKE DELETE ON outbox FROM \"{}\"", name.replace('"', "\"\""));
     database.execute(&revoke).await;
-    let quick = ("RETENTION__INTERVAL_MS", "10");
-    let unable = [("POSTGRES__MIGRATE", "false"), quick];
-    let _unable = App::reaching(&url, &database, &unable).await;
-    retention::fill(&database, 10).await;
-    let _able = App::with(&database, &[quick]).await;
+    let unable = [("POSTGRES__MIGRATE", "false"), retention::QUICK];
+    let unable = App::reaching(&url, &database, &unable).await;
+    retention::fill(&database, 10_000).await;
+    database.until(retention::OLD_KEYS, 0).await;
+    let failed = "doorbuster_retention_failures_total{table=\"outbox\"}";
+    assert_eq!(unable.metric(failed).await, 1.0);
+    database.until(retention::OLD_EVENTS, 10_000).await;
+    let _able = App::with(&database, &[retention::QUICK]).await;
     database.until(retention::OLD_EVENTS, 0).await;
 }
 

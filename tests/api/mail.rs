@@ -1,6 +1,7 @@
 //! Mail: it leaves from the database, at least once, with nothing secret left behind.
 
 use crate::harness::{App, Database, Letterbox, MailServer, log_in, my, register};
+use crate::retention;
 use reqwest::Method;
 use serde_json::json;
 use std::sync::atomic::Ordering;
@@ -139,7 +140,7 @@ async fn nothing_that_somebody_types_becomes_a_header_or_markup() {
 
 #[tokio::test]
 async fn old_mails_and_tokens_are_cleared_away() {
-    let app = App::configured(&[("RETENTION__INTERVAL_MS", "10")]).await;
+    let app = App::configured(&[retention::QUICK]).await;
     register(&app, "ada@example.com").await.ok(201);
     register(&app, "bob@example.com").await.ok(201);
     let whose = "(SELECT id FROM customers WHERE email LIKE 'ada%')";

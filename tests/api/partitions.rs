@@ -1,6 +1,7 @@
 //! The tables that grow are divided while the shop sells, and what is old leaves them.
 
 use crate::harness::{App, Database, month, order_of, paid_with};
+use crate::retention;
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::Command;
@@ -73,7 +74,7 @@ async fn tables_are_divided_while_orders_are_placed_paid_and_read() {
 /// A shop that was divided months ago and yesterday, so that what comes now lies in the partitions
 /// of this month and of this day.
 async fn divided_shop() -> App {
-    let app = App::configured(&[("RETENTION__INTERVAL_MS", "10")]).await;
+    let app = App::configured(&[retention::QUICK]).await;
     divide(&app.database, &["--today", &month(-3)]).await;
     let yesterday = OffsetDateTime::now_utc().date().previous_day().unwrap();
     divide(&app.database, &["--today", &yesterday.to_string()]).await;

@@ -2,7 +2,7 @@ use crate::harness::{App, Database, fresh_key, order_of, paid_with, until};
 use serde_json::json;
 
 /// Steps follow each other at once, and rounds after a second.
-const QUICK: (&str, &str) = ("RETENTION__INTERVAL_MS", "10");
+pub const QUICK: (&str, &str) = ("RETENTION__INTERVAL_MS", "10");
 
 /// Keys and events of 100 and 200 hours ago, on many pages.
 pub async fn fill(database: &Database, rows: u32) {
@@ -19,7 +19,7 @@ pub async fn fill(database: &Database, rows: u32) {
     database.execute(&sql).await;
 }
 
-const OLD_KEYS: &str = "SELECT count(*) FROM idempotency_keys WHERE scope = 'old'";
+pub const OLD_KEYS: &str = "SELECT count(*) FROM idempotency_keys WHERE scope = 'old'";
 pub const OLD_EVENTS: &str = "SELECT count(*) FROM outbox WHERE type = 'old'";
 
 /// What an instance has removed.
@@ -134,7 +134,8 @@ async fn until_removed(apps: [&App; 2], expected: u64) -> [u64; 2] {
 #[tokio::test]
 async fn one_of_two_instances_removes_what_nobody_has_locked_and_the_other_when_it_is_gone() {
     let database = Database::new().await;
-    let start = || App::with(&database, &[QUICK]);
+    let settings = [QUICK, ("RETENTION__BUSY_PERCENT", "50")];
+    let start = || App::with(&database, &settings);
     let (mut first, mut second) = (start().await, start().await);
     first.stocked("A", 100, 10).await;
     let young = "INSERT INTO idempotency_keys (scope, key, request_hash, status, body)
@@ -147,13 +148,13 @@ async fn one_of_two_instances_removes_what_nobody_has_locked_and_the_other_when_
     assert_eq!(transaction.execute(lock, &[]).await.unwrap(), 1);
     let age = "UPDATE idempotency_keys SET created_at = now() - interval '100 hours'";
     database.execute(age).await;
-    fill(&database, 20_000).await;
+    fill(&database, 10_000).await;
     database.until(OLD_KEYS, 1).await;
     database.until(OLD_EVENTS, 0).await;
     first.place(&order_of(&[("A", 1)])).await.ok(201);
     second.place(&order_of(&[("A", 1)])).await.ok(201);
     transaction.rollback().await.unwrap();
-    let each = until_removed([&first, &second], 40_001).await;
+    let each = until_removed([&first, &second], 20_001).await;
     assert!(each.contains(&0), "both walked: {each:?}");
     let (walker, other) =
         if each[1] == 0 { (&mut first, &second) } else { (&mut second, &first) };

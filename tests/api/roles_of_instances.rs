@@ -1,6 +1,7 @@
 //! Instances that only answer, and instances that only work.
 
 use crate::harness::{App, Database, Letterbox, log_in, my, order_of, paid_with, register};
+use crate::retention;
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -17,10 +18,8 @@ const LEFT: [(&str, i64); 4] = [
 async fn what_api_instances_leave_is_done_by_a_worker() {
     let (database, letters) = (Database::new().await, Letterbox::new());
     let url = letters.url();
-    let with_role = |role| {
-        let quick = ("RETENTION__INTERVAL_MS", "10");
-        [("SERVER__ROLE", role), ("ORDER__PAY_WITHIN_SECONDS", "1"), ("MAIL__URL", &url), quick]
-    };
+    let soon = ("ORDER__PAY_WITHIN_SECONDS", "1");
+    let with_role = |role| [("SERVER__ROLE", role), soon, ("MAIL__URL", &url), retention::QUICK];
     let api = App::with(&database, &with_role("api")).await;
     api.stocked("A", 100, 1).await;
     api.place(&paid_with("decline", &[("A", 1)])).await.ok(201);
