@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-async fn kill_one_of_two(provider: Provider) {
+/// Returns how many orders there were whose buyers had no answer yet.
+async fn kill_one_of_two(provider: Provider) -> usize {
     let killed = App::start().await;
     let survivor = App::with(&killed.database, &[]).await;
     let mut sale = Sale::at(&[&killed, &survivor], provider, 64);
@@ -32,11 +33,10 @@ async fn kill_one_of_two(provider: Provider) {
     let fault = format!("kill -9 while the last units go, {provider:?}");
     let checked = sale.settled(&fault, &survivor).await;
     assert_eq!((checked.acknowledged, checked.refused, checked.unknown), (500, 750, 0));
-    // Who is asked for money has an order already.
-    assert!(provider == Provider::Manual || sale.unanswered > 0, "no payment was on its way");
     assert_eq!(sale.judged_by_the_api().await, checked);
     let sku = sale.run.supplied.keys().next().unwrap();
     assert_eq!(survivor.level(sku).await, [500, 0, 0, 500]);
+    sale.unanswered
 }
 
 #[tokio::test]
@@ -46,7 +46,14 @@ async fn an_instance_that_is_killed_in_a_sale_takes_nothing_with_it() {
 
 #[tokio::test]
 async fn an_instance_that_is_killed_while_payments_are_made_leaves_them_to_the_other() {
-    kill_one_of_two(Provider::Test).await;
+    // Who is asked for money has an order already. Now and then all who wait at that moment wait for
+    // the batch of their order: that shows nothing of payments, and is not what this is about.
+    for _ in 0..5 {
+        if kill_one_of_two(Provider::Test).await > 0 {
+            return;
+        }
+    }
+    panic!("no payment was on its way");
 }
 
 #[tokio::test]
