@@ -46,8 +46,8 @@ async fn an_instance_that_is_killed_in_a_sale_takes_nothing_with_it() {
 
 #[tokio::test]
 async fn an_instance_that_is_killed_while_payments_are_made_leaves_them_to_the_other() {
-    // Who is asked for money has an order already. Now and then all who wait at that moment wait for
-    // the batch of their order: that shows nothing of payments, and is not what this is about.
+    // Who is asked for money has an order already. Now and then all who wait at that moment wait
+    // for the batch of their order: that shows nothing of payments, and is not what this is about.
     for _ in 0..5 {
         if kill_one_of_two(Provider::Test).await > 0 {
             return;
