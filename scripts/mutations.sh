@@ -5,9 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$PWD/tests/simulation/mutations
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR
-copy=$CARGO_TARGET_DIR/mutated
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+# The crates are those of the checkout; its programs are not overwritten by mistaken ones.
+export CARGO_BUILD_BUILD_DIR=$target CARGO_TARGET_DIR=$target/mutants
+copy=$target/mutated
 trap 'git worktree remove --force "$copy" || true' EXIT
 git worktree add --quiet --force --detach "$copy"
 cd "$copy"
