@@ -116,10 +116,8 @@ async fn walk(client: &mut Client, walks: &mut [Walk], settings: &config::Retent
     loop {
         let round = Instant::now();
         let stepped = step_each(client, walks, settings).await;
-        if !client.is_closed() {
-            let rest = round.elapsed() * (100 - settings.busy_percent) / settings.busy_percent;
-            tokio::time::sleep(settings.interval.max(rest.min(REST_MAX))).await;
-        }
+        let rest = round.elapsed() * (100 - settings.busy_percent) / settings.busy_percent;
+        tokio::time::sleep(settings.interval.max(rest.min(REST_MAX))).await;
         if let Err(error) = stepped {
             return error;
         }

@@ -1,7 +1,6 @@
 //! The role that serves may do nothing but serve.
 
-use crate::harness::{Answer, App, Database, order_of, paid_with, until};
-use crate::retention;
+use crate::harness::{Answer, App, Database, order_of, paid_with, retention, until};
 use reqwest::Method;
 use serde_json::json;
 use std::process::{Command, Output};

@@ -1,7 +1,6 @@
 //! Mail: it leaves from the database, at least once, with nothing secret left behind.
 
-use crate::harness::{App, Database, Letterbox, MailServer, log_in, my, register};
-use crate::retention;
+use crate::harness::{App, Database, Letterbox, MailServer, log_in, my, register, retention};
 use reqwest::Method;
 use serde_json::json;
 use std::sync::atomic::Ordering;

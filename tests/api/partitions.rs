@@ -1,7 +1,6 @@
 //! The tables that grow are divided while the shop sells, and what is old leaves them.
 
-use crate::harness::{App, Database, month, order_of, paid_with};
-use crate::retention;
+use crate::harness::{App, Database, month, order_of, paid_with, retention};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::Command;

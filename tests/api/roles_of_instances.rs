@@ -1,7 +1,8 @@
 //! Instances that only answer, and instances that only work.
 
-use crate::harness::{App, Database, Letterbox, log_in, my, order_of, paid_with, register};
-use crate::retention;
+use crate::harness::{
+    App, Database, Letterbox, log_in, my, order_of, paid_with, register, retention,
+};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use indicatif::ProgressBar;
 use loadtests::client::Request;
 use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::oracle::{self, Checked};
-use loadtests::order::{Address, Item, NewOrder, Provider};
+use loadtests::order::{Item, NewOrder, Provider};
 use loadtests::record::{Answer, Outcome, Record, Run};
 use loadtests::stored::Source;
 use loadtests::supply::{self, Office};
@@ -29,12 +29,17 @@ use std::time::{Duration, Instant};
 /// One buyer in so many does not come again, so that something stays unknown.
 const IMPATIENT: usize = 4;
 
+/// One payment in so many is a slow one, where some are; odd, so that every instance has them.
+const SLOW: usize = 15;
+
 /// A sale and its evidence.
 pub struct Sale {
     /// How buyers behave.
     pub settings: Settings,
     /// How long the impatient wait for an answer; then they hang up, and it stays unknown.
     pub patience: Duration,
+    /// Whether some payments take two seconds, so that some are on their way whatever the moment.
+    pub some_pay_slowly: bool,
     /// What they sent and received.
     pub run: Run,
     /// What was known before everybody asked once more.
@@ -75,6 +80,7 @@ impl Sale {
         Self {
             patience: settings.attempt_timeout,
             settings,
+            some_pay_slowly: false,
             run: Run::default(),
             open: Checked::default(),
             left_open: 0,
@@ -177,18 +183,12 @@ impl Sale {
 
     fn order(&mut self, n: usize, turn: usize) -> Request {
         let sku = self.shelf.wish(n, turn);
-        let order = NewOrder {
-            items: vec![Item { sku, quantity: 1 }],
-            email: format!("buyer-{n}@{}.example", self.name),
-            shipping_address: Address {
-                name: format!("Buyer {n}"),
-                line1: "1 High Street".to_owned(),
-                city: "London".to_owned(),
-                postal_code: "N1 9GU".to_owned(),
-                country: "GB".to_owned(),
-            },
-            payment: self.provider.payment(),
-        };
+        let mut payment = self.provider.payment();
+        if self.some_pay_slowly && n % SLOW == 0 {
+            payment.token = Some("delay_2s".to_owned());
+        }
+        let items = vec![Item { sku, quantity: 1 }];
+        let order = NewOrder::of_buyer(n, &self.name, items, payment);
         Request::post("/v1/orders", format!("{}-{n}", self.name), order.to_body().unwrap())
     }
 

@@ -12,6 +12,7 @@ mod partitions;
 mod port;
 mod process;
 mod redis;
+pub mod retention;
 mod second;
 mod times;
 mod wait;
