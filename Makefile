@@ -15,9 +15,9 @@ rush: services ## a flash sale on this machine, shown as it happens and judged i
 	cargo build --release --workspace
 	$${CARGO_TARGET_DIR:-target}/release/doorbuster rush
 
-# Tests wait more than they work, so one more at a time than there are cores.
+# Tests wait more than they work, so two more at a time than there are cores.
 test: services proxies patroni ## all tests, against real servers
-	RUST_TEST_THREADS=$$(($$(getconf _NPROCESSORS_ONLN) + 1)) cargo test --workspace
+	RUST_TEST_THREADS=$$(($$(getconf _NPROCESSORS_ONLN) + 2)) cargo test --workspace
 
 cluster: services proxies patroni ## three databases, three instances, Redis and HAProxy, each a host of its own
 	cargo build --release --workspace

@@ -19,6 +19,7 @@ mod partitions;
 mod pooler;
 mod preloaded;
 mod proxy;
+mod reader;
 mod replica;
 mod rollout;
 mod row;

@@ -2,6 +2,7 @@
 //! everything they received, and the judgement at the end.
 
 use crate::harness::{ADMIN_KEY, App, Database, until};
+use crate::reader::{self, Reader};
 use crate::row::{Row, Wrongs};
 use crate::shelf::{SCARCE_UNITS, Shelf};
 use crate::shopper::{self, Shopper};
@@ -58,6 +59,7 @@ pub struct Sale {
     /// The longest that nobody may be acknowledged, whatever strikes.
     pub silence_max: Duration,
     shoppers: Vec<Shopper>,
+    readers: Vec<Reader>,
     /// The longest time in which nobody was acknowledged.
     silence: Duration,
     /// How long the order of each record was under way.
@@ -90,6 +92,7 @@ impl Sale {
             strikes: Strikes::default(),
             silence_max: Duration::from_secs(20),
             shoppers: Vec::new(),
+            readers: Vec::new(),
             silence: Duration::ZERO,
             periods: Vec::new(),
             name: run_name("sale"),
@@ -157,6 +160,11 @@ impl Sale {
         }
     }
 
+    /// From now on so many look at the products while it sells: see [`Reader`].
+    pub fn let_readers_in(&mut self, count: usize) {
+        self.readers = (0..count).map(|_| Reader::new(self.dice.random())).collect();
+    }
+
     /// How often shoppers had no answer, or were told to come again.
     pub fn turned_shoppers_away(&self) -> usize {
         self.shoppers.iter().map(Shopper::failed).sum()
@@ -212,9 +220,12 @@ impl Sale {
             is_over.store(true, Ordering::Relaxed);
             sold
         };
-        let shopping = self.shoppers.iter_mut();
-        let shopping = join_all(shopping.map(|one| one.shop(&self.settings.bases, &is_over)));
-        let ((patient, impatient), _) = tokio::join!(selling, shopping);
+        let bases = &self.settings.bases;
+        let slugs: Vec<String> = self.run.supplied.keys().map(|sku| sku.to_lowercase()).collect();
+        let shopping = self.shoppers.iter_mut().map(|one| one.shop(bases, &is_over));
+        let reading = self.readers.iter_mut().map(|one| one.read(bases, &slugs, &is_over));
+        let ((patient, impatient), ..) =
+            tokio::join!(selling, join_all(shopping), join_all(reading));
         let records = [patient, impatient].concat();
         self.silence = self.silence.max(silence(&records));
         self.periods.extend(records.iter().map(|record| period(record, begun)));
@@ -251,8 +262,12 @@ impl Sale {
         self.left_open = self.struck_and_left_open();
         let looks = self.looks().unwrap();
         assert!(looks.iter().all(|&looks| looks > 0), "a shopper saw nothing");
-        let looks = (!looks.is_empty()).then(|| looks.iter().sum());
+        let looks = (!looks.is_empty()).then(|| looks.iter().sum::<usize>());
         let mut row = Row { looks, ..self.row() };
+        if !self.readers.is_empty() {
+            let pages = reader::judge(&self.readers, &self.strikes).unwrap();
+            row.looks = Some(looks.unwrap_or(0) + pages);
+        }
         assert!(row.strikes.0 > 0, "no order was under way when it struck");
         let wanted = self.periods_of(|outcome| outcome != Outcome::Refused);
         let is_back = self.strikes.are_over_for(&wanted, &self.served());

@@ -14,6 +14,9 @@ use tokio::time::sleep;
 /// How many products a crowd reads.
 const PRODUCTS: usize = 10;
 
+/// How many look at products while Redis is not well.
+const READERS: usize = 2;
+
 /// Fails unless the server answers that it gets requests, with this health of its services.
 async fn assert_ready(app: &App, postgres: &str, redis: Option<&str>) {
     let ready = app.get("/readyz").await.ok(200);
@@ -82,6 +85,7 @@ async fn sale_beside_redis(name: &str, orders: usize) -> (Pair, App, Sale) {
     let app = App::with(&Database::on(&pair.services).await, &[("REDIS__URL", &redis)]).await;
     let mut sale = Sale::at(&[&app], Provider::Manual, 16);
     sale.open_shop(&app, orders).await;
+    sale.let_readers_in(READERS);
     assert_ready(&app, "ok", Some("ok")).await;
     (pair, app, sale)
 }
@@ -173,6 +177,7 @@ async fn sells_while_redis_fails_over(fault: &str, mut redis: RedisServers) {
     let other = App::with(&database, &settings).await;
     let mut sale = Sale::at(&[&app, &other], Provider::Manual, 16);
     sale.open_shop(&app, 600).await;
+    sale.let_readers_in(READERS);
     assert_ready(&app, "ok", Some("ok")).await;
     sale.sell(100, Arrivals::Unpaced).await;
     let (moment, strikes) = (sale.moment(500), sale.strikes.clone());
