@@ -1,12 +1,12 @@
 //! Query strings whose errors name the parameter at fault.
 
 use crate::error::Problem;
+use crate::json::Instant;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 use std::future::{Ready, ready};
 use std::str::FromStr;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// The parameters of a request that nobody has taken yet.
@@ -50,10 +50,9 @@ impl Params {
     /// `created_from` and `created_to`.
     pub fn created(&mut self) -> Result<Period, Problem> {
         let mut time = |name: &str| {
-            let expected = "must be a time such as 2026-11-27T09:00:00Z";
             let parse = |text: String| {
-                OffsetDateTime::parse(&text, &Rfc3339)
-                    .map_err(|_| Problem::invalid(name, expected))
+                let read = text.parse().map_err(|expected| Problem::invalid(name, expected));
+                read.map(|Instant(moment)| moment)
             };
             self.one(name)?.map(parse).transpose()
         };

@@ -4,12 +4,14 @@
 //! operation's type with errors in the API's own words (`json/read.rs`).
 
 mod field;
+mod instant;
 mod read;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use field::Field;
+pub use instant::Instant;
 
 use crate::error::{Code, Problem};
 use actix_web::dev::Payload;
@@ -21,7 +23,7 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 /// Bytes in a body of the store, unless said otherwise.
 pub const STORE_BODY_MAX: usize = 64 * 1024;
@@ -162,7 +164,7 @@ fn too_large(limit: usize) -> Problem {
 
 /// Gathers the body. The server itself would wait forever for one that dribbles in.
 async fn collect(payload: &mut Payload, rules: JsonConfig) -> Result<BytesMut, Problem> {
-    let start = Instant::now();
+    let start = tokio::time::Instant::now();
     let mut body = BytesMut::new();
     loop {
         let until = start + patience(rules, body.len());

@@ -420,7 +420,7 @@ async fn a_body_has_to_keep_up_the_rate_after_a_second() {
     assert_eq!(patience(rules, 25), Duration::from_millis(2500));
     assert_eq!(patience(rules, 5000), Duration::from_secs(10));
     assert_eq!(patience(JsonConfig { rate_min: 0, ..rules }, 0), Duration::from_secs(10));
-    let start = Instant::now();
+    let start = tokio::time::Instant::now();
     let slow = dribble(vec!["{", " ", " ", "}"], Duration::from_millis(400), rules).await;
     assert_eq!(slow, Some(Code::RequestTimeout));
     assert!(start.elapsed() < Duration::from_millis(1500));

@@ -90,6 +90,8 @@ async fn a_filter_that_cannot_be_read_is_named_and_so_is_one_that_does_not_exist
         ("sku=A&sku=B", "sku"),
         ("created_from=2026-11-27", "created_from"),
         ("created_to=99999-01-01T00:00:00Z", "created_to"),
+        ("created_to=9999-12-31T23:59:59-05:00", "created_to"),
+        ("created_from=0000-01-01T00:00:00%2B05:00", "created_from"),
         ("created_from=2026-11-27T09:00:00Z&created_to=2026-11-27T09:00:00Z", "created_to"),
         ("limit=0", "limit"),
         ("limit=101", "limit"),

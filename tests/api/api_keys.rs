@@ -44,6 +44,7 @@ async fn keys_that_make_no_sense_are_refused() {
         json!({"name": "K", "scopes": []}),
         json!({"name": "K", "scopes": ["catalog:burn"]}),
         json!({"name": "K", "scopes": ["catalog:read"], "expires_at": "2020-01-01T00:00:00Z"}),
+        json!({"name": "K", "scopes": ["catalog:read"], "expires_at": "9999-12-31T23:59:59-05:00"}),
         json!({"name": "K", "kind": "publishable", "scopes": ["catalog:read"], "channel": "web"}),
         json!({"name": "K", "kind": "publishable", "channel": "web", "origins": ["shop.example"]}),
         json!({"name": "K", "kind": "publishable"}),

@@ -4,7 +4,7 @@ use crate::audit::{Change, change_and_record};
 use crate::auth::{Admin, Scope, Token, TokenHash};
 use crate::error::{Code, Problem, Violations};
 use crate::id::ApiKeyId;
-use crate::json::{Field, Json, JsonOrEmpty};
+use crate::json::{Field, Instant, Json, JsonOrEmpty};
 use crate::page::{List, PageQuery};
 use crate::postgres::Postgres;
 use crate::staff::credentials::{Credentials, PUBLISHABLE_KEY, SECRET_KEY};
@@ -48,8 +48,9 @@ pub struct NewApiKey {
     #[schema(max_items = 50)]
     origins: Vec<String>,
     /// When it is over; never, unless said.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    expires_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Instant>,
 }
 
 /// What to change of a key; `null` clears.
@@ -79,11 +80,6 @@ pub struct UpdateApiKey {
     expires_at: Field<Instant>,
 }
 
-/// A moment as bodies tell it (RFC 3339).
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-struct Instant(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
-
 /// For how long the key before is good, too.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,8 +90,9 @@ pub struct RotateApiKey {
     #[schema(maximum = 2_592_000)]
     overlap_seconds: u64,
     /// When the new one is over; never, unless said.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    expires_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Instant>,
 }
 
 /// A key that was made.
@@ -190,6 +187,7 @@ pub async fn create_api_key(
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
     let NewApiKey { kind, name, scopes, channel, origins, expires_at } = body.value;
+    let expires_at = expires_at.map(|Instant(at)| at);
     let (token, prefix) = fresh(kind);
     let key = Key {
         id: ApiKeyId::new(),
@@ -326,6 +324,7 @@ pub async fn rotate_api_key(
 ) -> Result<HttpResponse, Problem> {
     let id = read(&id)?;
     let RotateApiKey { overlap_seconds: seconds, expires_at } = body.value;
+    let expires_at = expires_at.map(|Instant(at)| at);
     let mut violations = Violations::default();
     let detail = "must be from 0 to 2,592,000";
     violations.require(seconds <= OVERLAP_SECONDS_MAX, "/overlap_seconds", detail);
