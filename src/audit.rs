@@ -10,9 +10,10 @@ use crate::id::AuditId;
 use crate::postgres::{begin, commit, reader};
 use crate::query::Period;
 use deadpool_postgres::{GenericClient, Pool, Transaction};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use time::OffsetDateTime;
+use time::error::ComponentRange;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use utoipa::ToSchema;
@@ -143,12 +144,29 @@ pub struct Filter {
 }
 
 /// Where a page ends: entries are listed newest first.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Position(#[serde(with = "time::serde::timestamp::microseconds")] OffsetDateTime, Uuid);
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "(u64, Uuid)")]
+pub struct Position(OffsetDateTime, Uuid);
 
 impl From<&Entry> for Position {
     fn from(entry: &Entry) -> Self {
         Self(entry.at, entry.id.uuid())
+    }
+}
+
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.0.unix_timestamp_nanos() / 1_000, self.1).serialize(serializer)
+    }
+}
+
+impl TryFrom<(u64, Uuid)> for Position {
+    type Error = ComponentRange;
+
+    /// Microseconds since 1970, when there were no entries.
+    fn try_from((micros, id): (u64, Uuid)) -> Result<Self, ComponentRange> {
+        let nanos = i128::from(micros) * 1_000;
+        Ok(Self(OffsetDateTime::from_unix_timestamp_nanos(nanos)?, id))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The audit log: every change of staff and keys, and nothing that rewrites it.
 
 use crate::harness::{Answer, App, gbp};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -54,7 +56,13 @@ async fn a_page_of_the_log_follows_another() {
     };
     let all = [titles(&first), titles(&second.ok(200))].concat();
     assert_eq!(all, ["C4", "C3", "C2", "C1", "C0"]);
-    for wrong in ["actor=", "created_from=yesterday", "cursor=abc", "limit=0", "who=me"] {
+    let position = |micros: &str| {
+        let id = "00000000-0000-7000-8000-000000000000";
+        format!("cursor={}", URL_SAFE_NO_PAD.encode(format!("[{micros},\"{id}\"]")))
+    };
+    let [early, late] = ["-300000000000000000", "18446744073709551615"].map(position);
+    let wrongs = ["actor=", "created_from=yesterday", "cursor=abc", &early, &late, "limit=0"];
+    for wrong in wrongs.into_iter().chain(["who=me"]) {
         let answer = app.admin_get(&format!("/v1/admin/audit-log?{wrong}")).await;
         answer.problem(400, "invalid_request");
     }

@@ -254,6 +254,13 @@ async fn roles_of_the_shop_are_made_changed_and_removed_and_built_in_ones_are_no
     {
         app.admin_post("/v1/admin/roles", &wrong).await.problem(422, "validation_failed");
     }
+    for unknown in ["none", "None", "%00"] {
+        let path = format!("/v1/admin/roles/{unknown}");
+        app.admin_get(&path).await.problem(404, "not_found");
+        let change = app.admin_patch(&path, &json!({"scopes": ["stock:read"]})).await;
+        change.problem(404, "not_found");
+        app.admin_delete(&path).await.problem(404, "not_found");
+    }
     let list = app.admin_get("/v1/admin/roles").await.ok(200);
     let names: Vec<&str> =
         list["items"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();

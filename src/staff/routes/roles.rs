@@ -6,7 +6,7 @@ use crate::error::{Code, Problem, Violations};
 use crate::idempotency::{Claim, Reply, once};
 use crate::json::Json;
 use crate::postgres::Postgres;
-use crate::staff::role::{Role, built_in, check_name, find_built_in};
+use crate::staff::role::{Role, built_in, check_name, find_built_in, is_name};
 use crate::staff::store::roles as store;
 use crate::version::{IfMatch, etag};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -50,6 +50,11 @@ fn unknown() -> Problem {
     Problem::not_found("role")
 }
 
+/// The name in a path, if a role may be called so.
+fn possible(name: &str) -> Result<&str, Problem> {
+    is_name(name).then_some(name).ok_or_else(unknown)
+}
+
 fn shown(role: Role) -> HttpResponse {
     HttpResponse::Ok().insert_header(etag(role.version)).json(role)
 }
@@ -65,7 +70,7 @@ async fn lock(transaction: &Transaction<'_>, admin: &Admin, name: &str) -> Resul
         let detail = "This role is always there and cannot be changed.";
         return Err(Problem::new(Code::InvalidTransition, detail));
     }
-    let role = store::lock(transaction, name).await?.ok_or_else(unknown)?;
+    let role = store::lock(transaction, possible(name)?).await?.ok_or_else(unknown)?;
     admin.reaches(&role.scopes)?;
     Ok(role)
 }
@@ -129,7 +134,8 @@ pub async fn get_role(
     name: web::Path<String>,
     postgres: web::Data<Postgres>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(shown(store::find(&postgres.readers, &name).await?.ok_or_else(unknown)?))
+    let found = store::find(&postgres.readers, possible(&name)?).await?;
+    Ok(shown(found.ok_or_else(unknown)?))
 }
 
 /// Change what one of the shop's own roles allows.
