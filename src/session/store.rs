@@ -12,6 +12,11 @@ use std::time::Duration;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
+/// Sessions of a customer at a time: whatever is done with all of them stays small.
+const OF_A_CUSTOMER_MAX: i64 = 100;
+/// What is over that goes with one log-in, at most.
+const REMOVED_MAX: i64 = 1_000;
+
 /// How long sessions last.
 #[derive(Debug, Clone, Copy)]
 pub struct Periods {
@@ -124,8 +129,8 @@ pub async fn end(writers: &Pool, token: &TokenHash) -> Result<(), Problem> {
 }
 
 /// In the transaction of a customer's logging in: ends the session that they came with, if it is
-/// not over, and begins a new one, so that nobody who knew the old token is logged in, too. Tells
-/// the session that ended, if it was a guest's.
+/// not over, and begins a new one, so that nobody who knew the old token is logged in, too. Of 100
+/// the oldest goes. Tells the session that ended, if it was a guest's.
 pub async fn log_in(
     transaction: &Transaction<'_>,
     former: Option<&TokenHash>,
@@ -142,6 +147,7 @@ pub async fn log_in(
     let ended = transaction.query_opt(&statement, &[&former]).await?;
     let guest = ended.filter(|row| row.get::<_, Option<Uuid>>(1).is_none());
     let guest = guest.map(|row| row.get::<_, Uuid>(0).into());
+    make_room(transaction, customer).await?;
     let sql = "INSERT INTO sessions (id, token_hash, customer_id, expires_at, ends_at)
                VALUES ($1, $2, $3, now() + make_interval(secs => least($4::float8, $5)),
                    now() + make_interval(secs => $5))
@@ -154,14 +160,30 @@ pub async fn log_in(
     Ok((guest, session(&row)))
 }
 
+/// Removes what would be too many with one more: those that are over first, then the oldest.
+/// Nobody is waited for: what somebody else has locked is left for the next log-in.
+async fn make_room(transaction: &Transaction<'_>, customer: CustomerId) -> Result<(), Problem> {
+    let sql = "WITH surplus AS MATERIALIZED (
+                   SELECT id FROM sessions WHERE id IN (
+                       SELECT id FROM sessions WHERE customer_id = $1
+                       ORDER BY expires_at > now() DESC, created_at DESC, id DESC
+                       OFFSET $2 LIMIT $3)
+                   ORDER BY id FOR UPDATE SKIP LOCKED)
+               DELETE FROM sessions s USING surplus WHERE s.id = surplus.id";
+    let statement = transaction.prepare_cached(sql).await?;
+    let (kept, removed) = (OF_A_CUSTOMER_MAX - 1, REMOVED_MAX);
+    transaction.execute(&statement, &[&customer.uuid(), &kept, &removed]).await?;
+    Ok(())
+}
+
 /// The customer's sessions that are not over, newest first; at most 100.
 pub async fn list(readers: &Pool, customer: CustomerId) -> Result<Vec<Session>, Problem> {
     let sql = "SELECT id, created_at, expires_at, customer_id FROM sessions
                WHERE customer_id = $1 AND expires_at > now()
-               ORDER BY created_at DESC, id DESC LIMIT 100";
+               ORDER BY created_at DESC, id DESC LIMIT $2";
     let client = reader(readers).await?;
     let statement = client.prepare_cached(sql).await?;
-    let rows = client.query(&statement, &[&customer.uuid()]).await?;
+    let rows = client.query(&statement, &[&customer.uuid(), &OF_A_CUSTOMER_MAX]).await?;
     Ok(rows.iter().map(session).collect())
 }
 

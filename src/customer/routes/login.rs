@@ -76,7 +76,8 @@ pub struct CustomerSessions {
 /// row waits before each further try, with `rate_limited`. An `Idempotency-Key` is
 /// ignored: each request gets a secret of its own. Keys that the guest used for orders and carts
 /// are the customer's from then on, so that a request that is repeated is not carried out again;
-/// what a guest is paying is waited for, five seconds at most.
+/// what a guest is paying is waited for, five seconds at most. A customer has 100 sessions at most:
+/// with one more, the oldest is over.
 #[utoipa::path(
     post, path = "/v1/session/login", tag = "sessions", request_body = LogIn,
     security((), ("session" = []), ("session_cookie" = [])),
