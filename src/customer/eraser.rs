@@ -37,7 +37,10 @@ impl Eraser {
 
 async fn round(postgres: &Postgres) -> Result<(), Problem> {
     for erasure in erasure::take_due(&postgres.writers, ROUND_MAX).await? {
-        erasure::finish(&postgres.writers, &erasure).await?;
+        // It comes again; the others do not wait for it.
+        if let Err(problem) = erasure::finish(&postgres.writers, &erasure).await {
+            tracing::warn!(%problem, "an erasure failed");
+        }
     }
     Ok(())
 }

@@ -275,6 +275,20 @@ async fn what_comes_after_its_customer_is_erased_too() {
 }
 
 #[tokio::test]
+async fn an_erasure_that_fails_keeps_no_other_waiting() {
+    let app = App::start().await;
+    let fails = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN RAISE EXCEPTION ''a page is damaged''; END';
+        CREATE TRIGGER fails BEFORE DELETE ON erasures FOR EACH ROW
+            WHEN (OLD.erased_at < now() - interval '1 day') EXECUTE FUNCTION fail();
+        INSERT INTO erasures (customer_id, erased_at, due_at)
+        SELECT gen_random_uuid(), now() - minutes, now() - minutes
+        FROM unnest(ARRAY['2 days', '10 minutes']::interval[]) AS minutes";
+    app.database.execute(fails).await;
+    app.database.until("SELECT count(*) FROM erasures", 1).await;
+}
+
+#[tokio::test]
 async fn everything_that_is_held_of_a_customer_is_given_out() {
     let life = Life::lived().await;
     let answer = life.my(Method::GET, "/export", &Value::Null).await;
