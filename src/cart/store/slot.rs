@@ -8,6 +8,10 @@ use uuid::Uuid;
 /// How long the changes of a lane are remembered: longer than any entry may be run again.
 const APPLIED_MAX: Duration = Duration::minutes(10);
 
+/// So many lanes that changed a cart last are remembered however old they seem: the clock is that
+/// of another server after a failover.
+const KEPT_MIN: usize = 4;
+
 /// The changes that a lane made to a cart last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
@@ -29,9 +33,10 @@ impl Slot {
         if doubt != Doubt::None {
             self.changes.extend(own.iter().flat_map(|slot| &slot.changes));
         }
-        let is_kept = |slot: &&&Self| slot.at + APPLIED_MAX > self.at;
-        let kept = others.iter().filter(is_kept).map(|slot| (*slot).clone());
-        kept.collect::<Vec<_>>().into_iter().chain([self]).collect()
+        let last = others.len().saturating_sub(KEPT_MIN);
+        let is_kept = |(n, slot): &(usize, Self)| *n >= last || slot.at + APPLIED_MAX > self.at;
+        let others = others.into_iter().cloned().enumerate().filter(is_kept);
+        others.map(|(_, slot)| slot).collect::<Vec<_>>().into_iter().chain([self]).collect()
     }
 }
 
@@ -47,9 +52,18 @@ mod tests {
 
     #[test]
     fn a_lane_remembers_its_last_batch_and_the_others_theirs_for_ten_minutes() {
-        let before = [slot(1, 10, &[1]), slot(2, 4, &[2]), slot(3, 0, &[3])];
+        let younger = (4..8).map(|lane| slot(lane, 9, &[lane]));
+        let before = [slot(1, 10, &[1]), slot(3, 0, &[3]), slot(2, 4, &[2])];
+        let before: Vec<Slot> = before.into_iter().chain(younger).collect();
         let after = slot(1, 12, &[4]).behind(&before, Doubt::None);
-        assert_eq!(after, [slot(2, 4, &[2]), slot(1, 12, &[4])]);
+        assert_eq!(after, [&before[2..], &[slot(1, 12, &[4])]].concat());
+    }
+
+    #[test]
+    fn the_lanes_that_came_last_are_remembered_however_far_the_clock_has_jumped() {
+        let before: Vec<Slot> = (2..7).map(|lane| slot(lane, 0, &[lane])).collect();
+        let after = slot(1, 100, &[1]).behind(&before, Doubt::None);
+        assert_eq!(after, [&before[1..], &[slot(1, 100, &[1])]].concat());
     }
 
     #[test]
