@@ -40,6 +40,9 @@ const DUPLICATE_WAIT: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often an order is priced again while its offers change under it.
 const PRICINGS_MAX: usize = 5;
+/// How often whoever pays or cancels begins: each turn behind the first has waited for another
+/// request under their key.
+const TURNS_MAX: usize = 3;
 
 /// The handle of the orders. Cheap to clone.
 #[derive(Clone)]
@@ -329,7 +332,7 @@ impl Desk {
 
     /// Pays or cancels an order that exists.
     async fn change(&self, command: Command) -> Answered {
-        loop {
+        for _ in 0..TURNS_MAX {
             let outcome = self.commit(&command, Vec::new(), self.deadline()).await?;
             match (command.step(outcome), command.new_claim()) {
                 (Step::Answer(answered), _) => return answered,
@@ -342,6 +345,7 @@ impl Desk {
                 _ => return Err(Problem::unknown_outcome()),
             }
         }
+        Err(in_progress())
     }
 
     /// The order is durable: asks the provider, and records what it says.
