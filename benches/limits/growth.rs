@@ -3,7 +3,7 @@
 use super::database::{Database, Databases};
 use super::server::{Journal, Server};
 use super::table::thousands;
-use super::traffic::{self, Goods, Requests};
+use super::traffic::{self, Goods, Load, Requests};
 use super::{ROUNDS, Sample, median};
 use loadtests::hammer::{Until, hammer};
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub async fn measure(orders: u64, databases: &Databases) -> anyhow::Result<()> {
         of_full.push(orders_on(&full).await?);
     }
     databases.drop(full).await?;
-    let (of_empty, of_full) = (median(of_empty).per_second, median(of_full).per_second);
+    let rate = |samples| median(samples, |one: &Sample| one.per_second).per_second;
+    let (of_empty, of_full) = (rate(of_empty), rate(of_full));
     println!(
         "  an empty one {}, the full one {}: {:.2} of it; medians of {ROUNDS}, in turn",
         thousands(of_empty),
@@ -42,7 +43,8 @@ pub async fn measure(orders: u64, databases: &Databases) -> anyhow::Result<()> {
 }
 
 async fn orders_on(database: &Database) -> anyhow::Result<Sample> {
-    traffic::measure(Journal::Real, Goods::Spread, CONNECTIONS, database).await
+    let load = Load::Connections(CONNECTIONS);
+    traffic::measure(Journal::Real, Goods::Spread, load, database).await
 }
 
 async fn fill(orders: u64, database: &Database) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@
 //! rounds go through all rows, so that a busy minute of the machine does not hit one row alone.
 //!
 //! Words after `--` choose the topics: `orders` and `carts` unless told otherwise, `lines`,
-//! `connections`, `costs`, and `growth` with a number of orders. `orders=hot` measures only the
+//! `connections`, `costs`, `rates`, and `growth` with a number of orders. `orders=hot` measures only the
 //! rows of a topic whose names hold that word, and makes no table.
 
 #[path = "../rules/address.rs"]
@@ -31,10 +31,11 @@ use commits::Shape;
 use database::Databases;
 use doorbuster::app::DatabaseRuntime;
 use server::Journal;
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 use topic::{Measurement, Topic};
-use traffic::Goods;
+use traffic::{Goods, Load};
 
 // The allocator of the `doorbuster` binary, because one of the servers is this executable.
 #[global_allocator]
@@ -42,9 +43,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Each row is measured so often; its median counts.
 const ROUNDS: usize = 3;
-
-/// Connections of the rows that ask for costs.
-const COSTS_CONNECTIONS: usize = 256;
 
 /// One line, or one cell, of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +52,7 @@ enum Row {
     /// Requests to a server whose journal commits as it says.
     Requests { journal: Journal, goods: Goods, connections: usize },
     /// Requests to a server with Redis beside it, and what all of them cost.
-    Costs(Goods),
+    Costs(Goods, Load),
 }
 
 /// What one measurement of a row found.
@@ -128,24 +126,30 @@ impl Bench<'_> {
                 samples.push(sample);
             }
         }
-        Ok(samples.into_iter().map(|(row, samples)| (row, median(samples))).collect())
+        let medians = samples.into_iter().map(|(row, samples)| match row {
+            // All come at that rate.
+            Row::Costs(_, Load::Rate(_)) => (row, median(samples, |one| one.used.postgres)),
+            _ => (row, median(samples, |one| one.per_second)),
+        });
+        Ok(medians.collect())
     }
 
     async fn measure(&self, row: &Row) -> anyhow::Result<Sample> {
         let database = match row {
-            Row::Costs(_) => self.databases.fresh_with_redis("row").await?,
+            Row::Costs(..) => self.databases.fresh_with_redis("row").await?,
             _ => self.databases.fresh("row").await?,
         };
         let sample = match *row {
-            Row::Costs(goods) => {
-                traffic::measure(Journal::Real, goods, COSTS_CONNECTIONS, &database).await?
+            Row::Costs(goods, load) => {
+                traffic::measure(Journal::Real, goods, load, &database).await?
             }
             Row::Commit(shape) => {
                 let (runtime, arbiter) = (self.runtime.handle(), self.arbiter.clone());
                 commits::measure(shape, &database, runtime, arbiter).await?
             }
             Row::Requests { journal, goods, connections } => {
-                traffic::measure(journal, goods, connections, &database).await?
+                let load = Load::Connections(connections);
+                traffic::measure(journal, goods, load, &database).await?
             }
         };
         self.databases.drop(database).await?;
@@ -157,7 +161,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self {
             Row::Commit(shape) => format!("commit, {shape}"),
-            Row::Costs(goods) => format!("costs, {goods:?}").to_lowercase(),
+            Row::Costs(goods, load) => format!("costs, {goods:?}, {load:?}").to_lowercase(),
             Row::Requests { journal, goods, connections } => {
                 format!("{journal:?}, {goods:?}, {connections} connections").to_lowercase()
             }
@@ -166,7 +170,7 @@ impl fmt::Display for Row {
     }
 }
 
-fn median(mut samples: Vec<Sample>) -> Sample {
-    samples.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+fn median<K: PartialOrd>(mut samples: Vec<Sample>, key: impl Fn(&Sample) -> K) -> Sample {
+    samples.sort_by(|a, b| key(a).partial_cmp(&key(b)).unwrap_or(Ordering::Equal));
     samples.swap_remove(samples.len() / 2)
 }

@@ -102,17 +102,21 @@ pub struct Batches {
     pub entries: f64,
     /// Those in the optimistic form.
     pub optimistic: f64,
+    /// From the BEGIN of each to the answer of its COMMIT, together.
+    pub seconds: f64,
 }
 
 impl Batches {
     fn read(metrics: &str) -> Self {
         let mut batches = Self::default();
         for line in metrics.lines() {
-            let Some(rest) = line.strip_prefix("doorbuster_journal_batch_entries_") else {
-                continue;
-            };
+            let Some(rest) = line.strip_prefix("doorbuster_journal_") else { continue };
             let Some((name, value)) = rest.rsplit_once(' ') else { continue };
             let value = value.parse().unwrap_or(0.0);
+            if name.starts_with("commit_seconds_sum") {
+                batches.seconds += value;
+            }
+            let Some(name) = name.strip_prefix("batch_entries_") else { continue };
             if name.starts_with("sum") {
                 batches.entries += value;
             } else if name.starts_with("count") {
@@ -140,6 +144,7 @@ impl Batches {
         self.count -= earlier.count;
         self.entries -= earlier.entries;
         self.optimistic -= earlier.optimistic;
+        self.seconds -= earlier.seconds;
         self
     }
 

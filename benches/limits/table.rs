@@ -39,7 +39,7 @@ impl<'r> Table<'r> {
                 let is_it = (shape.what, shape.form) == self.limit;
                 (is_it == sets_limit).then_some((*shape, sample.per_second))
             }
-            Row::Requests { .. } | Row::Costs(_) => None,
+            Row::Requests { .. } | Row::Costs(..) => None,
         })
     }
 
@@ -48,7 +48,7 @@ impl<'r> Table<'r> {
             Row::Requests { journal, goods, connections } => {
                 ((*journal, *goods) == wanted).then_some((*connections, sample))
             }
-            Row::Commit(_) | Row::Costs(_) => None,
+            Row::Commit(_) | Row::Costs(..) => None,
         })
     }
 
@@ -187,21 +187,24 @@ pub struct Costs<'r>(pub &'r [(Row, Sample)]);
 
 impl fmt::Display for Costs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = format!("{:>9}{:>8}{:>8}{:>10}", "redis µs", "trips", "redis", "batch");
+        let head = format!("{:>9}{:>8}{:>8}", "redis µs", "trips", "redis");
+        let head = format!("{head}{:>10}{:>9}", "batch", "batch ms");
         writeln!(f, "\n  {:<18}{HEAD}{head}{:>9}{:>9}", "", "WAL B", "kept B")?;
         for (row, sample) in self.0 {
-            let Row::Costs(goods) = row else { continue };
+            let Row::Costs(goods, _) = row else { continue };
             let Sample { answers, used, batches, asked, written, .. } = sample;
             let each = |count: f64| count / answers.max(1.0);
             // The exact form reads before it writes.
             let exact = batches.count - batches.optimistic;
             let trips = each(asked.transactions as f64 + exact);
             let redis = each(used.redis.as_secs_f64() * 1e6);
-            let batch = batches.entries / batches.count.max(1.0);
+            let of_batches = |sum: f64| sum / batches.count.max(1.0);
+            let batch = of_batches(batches.entries);
+            let millis = of_batches(batches.seconds) * 1e3;
             let (wal, kept) = (each(written.wal as f64), each(written.kept as f64));
             let commands = each(asked.commands as f64);
             write!(f, "  {:<18}{}{redis:>9.1}{trips:>8.3}", name(*goods), Speed(sample))?;
-            writeln!(f, "{commands:>8.3}{batch:>10.0}{wal:>9.0}{kept:>9.0}")?;
+            writeln!(f, "{commands:>8.3}{batch:>10.1}{millis:>9.1}{wal:>9.0}{kept:>9.0}")?;
         }
         Ok(())
     }

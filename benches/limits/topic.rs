@@ -3,12 +3,18 @@
 use super::commits;
 use super::server::Journal;
 use super::table::{Costs, Plain, Table};
-use super::traffic::Goods;
+use super::traffic::{Goods, Load};
 use super::{Row, Sample};
 use anyhow::{Context, bail};
 
 /// Connections of the rows that are compared with the limits.
 const CONNECTIONS: &[usize] = &[64, 256, 1024];
+
+/// Connections of the rows that ask for costs.
+const COSTS_CONNECTIONS: usize = 256;
+
+/// Orders a second, of the rows that are not as fast as they can be.
+const RATES: [u32; 6] = [500, 1_000, 2_000, 3_000, 4_000, 5_000];
 
 /// A question.
 pub struct Topic {
@@ -29,6 +35,8 @@ enum About {
     Connections,
     /// What one request of a kind asks of whom, with Redis.
     Costs,
+    /// What an order costs when fewer come than could.
+    Rates,
     /// A database that fills with so many orders.
     Growth(u64),
 }
@@ -58,11 +66,14 @@ pub fn wanted(words: &[String]) -> anyhow::Result<Vec<Topic>> {
             "lines" => About::Lines,
             "connections" => About::Connections,
             "costs" => About::Costs,
+            "rates" => About::Rates,
             "growth" => {
                 let orders = detail.as_deref().and_then(|detail| detail.parse().ok());
                 return Ok(topic(About::Growth(orders.context("growth=ORDERS")?)));
             }
-            _ => bail!("{name}: none of orders, carts, lines, connections, costs, growth=ORDERS"),
+            _ => bail!(
+                "{name}: none of orders, carts, lines, connections, costs, rates, growth=ORDERS"
+            ),
         };
         Ok(Topic { about, only: detail })
     };
@@ -89,8 +100,10 @@ impl Topic {
             }
             About::Costs => {
                 let goods = [Goods::Spread, Goods::Paid, Goods::Carts, Goods::Product];
-                goods.map(Row::Costs).into()
+                let load = Load::Connections(COSTS_CONNECTIONS);
+                goods.map(|goods| Row::Costs(goods, load)).into()
             }
+            About::Rates => RATES.map(|rate| Row::Costs(Goods::Spread, Load::Rate(rate))).into(),
             About::Growth(orders) => return Measurement::Growth(orders),
         };
         let is_wanted = |row: &Row| {
@@ -105,7 +118,7 @@ impl Topic {
             (_, Some(_)) => {}
             (About::Orders, None) => println!("{}", Table::of_orders(rows)),
             (About::Carts, None) => println!("{}", Table::of_carts(rows)),
-            (About::Costs, None) => println!("{}", Costs(rows)),
+            (About::Costs | About::Rates, None) => println!("{}", Costs(rows)),
             (_, None) => println!("{}", Plain(rows)),
         }
     }

@@ -1,4 +1,4 @@
-//! Requests over HTTP, in a closed loop.
+//! Requests over HTTP.
 
 use super::Sample;
 use super::commits::{FAVOURITES, SESSIONS};
@@ -7,12 +7,14 @@ use super::database::{self, Database, SKUS, SOLD_OUT};
 use super::server::{Journal, Server};
 use anyhow::ensure;
 use bytes::Bytes;
+use indicatif::ProgressBar;
 use loadtests::caller::Caller;
 use loadtests::client::Request;
-use loadtests::generator::Settings;
+use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::guest::Guest;
 use loadtests::hammer::{Measured, Until, hammer};
 use loadtests::order::{Address, Item, NewOrder, Provider};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -22,8 +24,20 @@ use uuid::Uuid;
 const WARM_UP: Duration = Duration::from_secs(2);
 const MEASURED: Duration = Duration::from_millis(2_500);
 
+/// Connections that are opened at most where requests come at a rate.
+const AT_ONCE: usize = 256;
+
 /// Products that are looked at, over and over.
 const PRODUCTS: usize = 1_000;
+
+/// How requests come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// On so many connections, each with its next request when it is answered.
+    Connections(usize),
+    /// So many a second, evenly, whoever is answered.
+    Rate(u32),
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,14 +70,18 @@ pub struct Requests {
 pub async fn measure(
     journal: Journal,
     goods: Goods,
-    connections: usize,
+    load: Load,
     database: &Database,
 ) -> anyhow::Result<Sample> {
     let server = Server::start(journal, database)?;
     let requests = Arc::new(Requests::of(goods, &server).await?);
-    let run = |time| {
-        let requests = requests.clone();
-        hammer(&server.url, move |n| requests.get(n), connections, Until::Elapsed(time))
+    let run = async |time| match load {
+        Load::Connections(connections) => {
+            let requests = requests.clone();
+            let get = move |n| requests.get(n);
+            hammer(&server.url, get, connections, Until::Elapsed(time)).await
+        }
+        Load::Rate(rate) => paced(&server.url, &requests, rate, time).await,
     };
     run(WARM_UP).await?;
     let before = server.batches().await?;
@@ -81,6 +99,34 @@ pub async fn measure(
     let answers = measured.statuses.values().sum::<u64>() as f64;
     let Measured { per_second, p50, p99, .. } = measured;
     Ok(Sample { per_second, p50, p99, batches, answers, used, written, asked })
+}
+
+/// So many a second, and nobody comes again.
+async fn paced(
+    url: &str,
+    requests: &Requests,
+    rate: u32,
+    time: Duration,
+) -> anyhow::Result<Measured> {
+    let count = (time.as_secs_f64() * f64::from(rate)) as u64;
+    let requests = (0..count).map(|n| requests.get(n)).collect();
+    let bases = vec![url.parse()?];
+    let settings = Settings { deadline: Duration::ZERO, ..Settings::new(bases, AT_ONCE, 1) };
+    let (begun, bar) = (Instant::now(), ProgressBar::hidden());
+    let records = generator::run(requests, Arrivals::Rate(rate.into()), &settings, &bar).await;
+    let elapsed = begun.elapsed().as_secs_f64();
+    let mut latencies: Vec<u64> = records.iter().map(|record| record.timing.latency_us).collect();
+    latencies.sort_unstable();
+    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied();
+    let [p50, p99] = [50, 99].map(|share| Duration::from_micros(at(share).unwrap_or_default()));
+    let (mut statuses, mut failures) = (BTreeMap::new(), 0);
+    for record in &records {
+        failures += record.lost;
+        for answer in &record.answers {
+            *statuses.entry(answer.status).or_default() += 1;
+        }
+    }
+    Ok(Measured { per_second: records.len() as f64 / elapsed, p50, p99, statuses, failures })
 }
 
 /// Nothing but the one answer that is to be measured.
@@ -175,14 +221,14 @@ fn order(skus: impl IntoIterator<Item = String>, provider: Provider) -> anyhow::
 
 /// Their tokens.
 async fn sessions(server: &Server) -> anyhow::Result<Vec<String>> {
-    const AT_ONCE: usize = 32;
-    let settings = Arc::new(Settings::new(vec![server.url.parse()?], AT_ONCE, 1));
+    const SHOPPERS: usize = 32;
+    let settings = Arc::new(Settings::new(vec![server.url.parse()?], SHOPPERS, 1));
     let mut tasks = JoinSet::new();
-    for n in 0..AT_ONCE {
+    for n in 0..SHOPPERS {
         let mut caller = Caller::new(&settings, n, Instant::now());
         tasks.spawn(async move {
             let mut tokens = Vec::new();
-            for _ in 0..SESSIONS / AT_ONCE {
+            for _ in 0..SESSIONS / SHOPPERS {
                 tokens.push(Guest::arrive(&mut caller).await?.token);
             }
             anyhow::Ok(tokens)
