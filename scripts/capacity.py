@@ -5,17 +5,34 @@
     scripts/capacity.py --rate 2500 --peak-hours 2 --lines 4
     scripts/capacity.py --paid 0.9 --carts 3 --views 40
 
-The costs are those of docs/performance.md (Lines and connections; A database that fills) and of
-docs/capacity.md, where it stands what they do not know. Prices are inputs: take
-those of your provider.
+The costs are those of docs/capacity.md, where it stands what they do not know, and of docs/performance.md
+(Lines and connections; A database that fills). Prices are inputs: take those of your provider.
 """
 import argparse
 from typing import NamedTuple
 
-# Measured: orders of one line in a transaction, and microseconds of a core for each of them.
-POSTGRES = [(1, 1_113), (7, 319), (28, 120), (70, 67), (169, 63)]
-SERVER = [(1, 679), (7, 176), (28, 90), (70, 73), (169, 74)]
-# For each further line.
+
+
+class Measured(NamedTuple):
+    """What an instance with two lanes was measured to do."""
+
+    rate: float  # orders of one line a second
+    batch: float  # of them in a transaction
+    postgres: float  # microseconds of a core for each of them
+    server: float
+
+
+MEASURED = [
+    Measured(500, 1.2, 1_136, 744),
+    Measured(1_000, 2.1, 632, 440),
+    Measured(2_000, 3.2, 344, 248),
+    Measured(3_000, 6.2, 216, 207),
+    Measured(4_000, 15.2, 157, 163),
+    Measured(5_000, 27.8, 130, 141),
+    Measured(10_790, 70, 67, 73),
+    Measured(11_589, 169, 63, 74),
+]
+# Microseconds for each further line.
 POSTGRES_LINE, SERVER_LINE = 18, 5
 
 
@@ -42,24 +59,27 @@ REDIS, TRIPS = 0.001, 1.9
 # Bytes for each order of one line, and for each further line.
 WAL = (3_350, 770)
 TABLES = (3_500, 470)
-# Orders that a transaction holds at most, and how long one takes beside its orders.
-BATCH_MAX = 200
-TRANSACTION_SECONDS = 0.008
-# Lanes of an instance, at least; while one is on its way, the next waits for so many, but no longer.
+# Lanes of an instance, at least.
 LANES = 2
-GATHER_MIN, GATHER_SECONDS = 32, 0.010
 # A core is planned to be this busy at the peak, so that p99 stays where it is.
 BUSY = 0.6
 
 
-def cost(measured, batch):
-    """Seconds of a core for each order: what an order costs, and its part of the transaction, as
-    between the two points that were measured beside it."""
-    for (few, dear), (many, cheap) in zip(measured, measured[1:]):
-        if batch <= many:
+def costs(rate):
+    """Orders in a transaction, and seconds of a core of PostgreSQL and of the server for each, at this rate
+    of an instance with two lanes: as between the two points that were measured beside it, if they share
+    what a second costs whatever their number; beyond the outermost, as there."""
+    rate = min(max(rate, MEASURED[0].rate), MEASURED[-1].rate)
+    for few, many in zip(MEASURED, MEASURED[1:]):
+        if rate <= many.rate:
             break
-    transaction = (dear - cheap) / (1 / few - 1 / many)
-    return (cheap + transaction * (1 / batch - 1 / many)) / 1e6
+    share = (1 / rate - 1 / many.rate) / (1 / few.rate - 1 / many.rate)
+
+    def between(few, many):
+        return many + (few - many) * share
+
+    batch = 1 / between(1 / few.batch, 1 / many.batch)
+    return batch, between(few.postgres, many.postgres) / 1e6, between(few.server, many.server) / 1e6
 
 
 def size(parts, more):
@@ -79,12 +99,10 @@ def row(rate, o):
     instances, lanes = 2, LANES
     # More instances make smaller batches, which need more instances: it settles soon.
     for _ in range(100):
-        each = rate / instances
-        gathered = min(GATHER_MIN, each * GATHER_SECONDS)
-        batch = max(1, min(BATCH_MAX, max(each * TRANSACTION_SECONDS / lanes, gathered)))
-        orders = rate * (cost(POSTGRES, batch) + postgres_line) / BUSY
+        batch, postgres, server = costs(rate / instances * LANES / lanes)
+        orders = rate * (postgres + postgres_line) / BUSY
         postgres = orders + rate * beside.postgres / 1e6 / BUSY
-        server = rate * (cost(SERVER, batch) + server_line + beside.server / 1e6) / BUSY
+        server = rate * (server + server_line + beside.server / 1e6) / BUSY
         instances = max(instances, -(-server // o.cores_per_instance))
         # A lane's backend runs one transaction at a time.
         lanes = max(lanes, -(-orders // instances))

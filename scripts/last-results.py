@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes into docs/guarantees.md, behind each promise, what its tests said last.
 
-    make test | tee LOG; scripts/last-results.py LOG COMMIT
+    make ci | tee LOG; scripts/last-results.py LOG COMMIT
 
-A test that is named and did not run is an error."""
+A test that is named and did not run is an error, and so is an upgrade that did not."""
 import re
 import sys
 from datetime import date
@@ -14,7 +14,10 @@ PAGE = Path(__file__).parent.parent / "docs/guarantees.md"
 if len(sys.argv) != 3:
     sys.exit(__doc__)
 log, commit = sys.argv[1:]
-ran = re.findall(r"^test (?:\S+::)?(\w+) \.\.\. (\w+)$", Path(log).read_text(), re.M)
+log = Path(log).read_text()
+ran = re.findall(r"^test (?:\S+::)?(\w+) \.\.\. (\w+)$", log, re.M)
+# `scripts/upgrade.sh` ends with this line, or the run fails.
+agree = len(re.findall(r"^\w+ and \S+ agree$", log, re.M))
 results = {}
 for name, said in ran:
     results.setdefault(name, set()).add(said)
@@ -38,6 +41,8 @@ for line in PAGE.read_text().splitlines():
     elif is_promise and not line.startswith("|---"):
         *cells, _ = line.strip("|").split("|")
         named = [name for name in re.findall(r"`(\w+)`", cells[2]) if "_" in name]
+        if "scripts/upgrade.sh" in cells[2] and agree < 2:
+            sys.exit(f"{agree} earlier binaries were tried beside this one, not two")
         # "The same." stands for the tests of the row before.
         tests = named or tests
         line = f"|{'|'.join(cells)}| {result(tests)} |"

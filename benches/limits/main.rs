@@ -11,8 +11,8 @@
 //! rounds go through all rows, so that a busy minute of the machine does not hit one row alone.
 //!
 //! Words after `--` choose the topics: `orders` and `carts` unless told otherwise, `lines`,
-//! `connections`, `costs`, `rates`, and `growth` with a number of orders. `orders=hot` measures only the
-//! rows of a topic whose names hold that word, and makes no table.
+//! `connections`, `costs`, `rates`, and `growth` with a number of orders. `orders=hot` measures
+//! only the rows of a topic whose names hold that word, and makes no table.
 
 #[path = "../rules/address.rs"]
 mod address;

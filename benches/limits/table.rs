@@ -3,7 +3,7 @@
 use super::commits::{Shape, What};
 use super::database::SKUS;
 use super::server::Journal;
-use super::traffic::Goods;
+use super::traffic::{Goods, Load};
 use super::{Row, Sample};
 use doorbuster::journal::Form;
 use std::fmt;
@@ -191,7 +191,11 @@ impl fmt::Display for Costs<'_> {
         let head = format!("{head}{:>10}{:>9}", "batch", "batch ms");
         writeln!(f, "\n  {:<18}{HEAD}{head}{:>9}{:>9}", "", "WAL B", "kept B")?;
         for (row, sample) in self.0 {
-            let Row::Costs(goods, _) = row else { continue };
+            let Row::Costs(goods, load) = row else { continue };
+            let connections = match load {
+                Load::Connections(count) => count.to_string(),
+                Load::Rate(_) => String::new(),
+            };
             let Sample { answers, used, batches, asked, written, .. } = sample;
             let each = |count: f64| count / answers.max(1.0);
             // The exact form reads before it writes.
@@ -203,7 +207,8 @@ impl fmt::Display for Costs<'_> {
             let millis = of_batches(batches.seconds) * 1e3;
             let (wal, kept) = (each(written.wal as f64), each(written.kept as f64));
             let commands = each(asked.commands as f64);
-            write!(f, "  {:<18}{}{redis:>9.1}{trips:>8.3}", name(*goods), Speed(sample))?;
+            write!(f, "  {:<18}{connections:>6}{}", name(*goods), Speed(sample))?;
+            write!(f, "{redis:>9.1}{trips:>8.3}")?;
             writeln!(f, "{commands:>8.3}{batch:>10.1}{millis:>9.1}{wal:>9.0}{kept:>9.0}")?;
         }
         Ok(())
