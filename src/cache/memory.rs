@@ -8,6 +8,7 @@ use super::entry::{Entry, Lifetimes, Moment, Need, Order};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
+use std::fmt::{self, Display, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -81,9 +82,22 @@ pub(super) struct Memory<K> {
 #[derive(Clone)]
 struct Weigh;
 
-impl<K> Weighter<K, Arc<Entry>> for Weigh {
-    fn weight(&self, _: &K, entry: &Arc<Entry>) -> u64 {
-        entry.weight()
+impl<K: Display> Weighter<K, Arc<Entry>> for Weigh {
+    fn weight(&self, key: &K, entry: &Arc<Entry>) -> u64 {
+        let mut length = Length(0);
+        // Counting does not fail. A query holds its text and what was read from it.
+        let _ = write!(length, "{key}");
+        entry.weight() + 2 * length.0
+    }
+}
+
+/// How many bytes were written.
+struct Length(u64);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len() as u64;
+        Ok(())
     }
 }
 
@@ -98,7 +112,7 @@ impl<K: Hash> Lifecycle<K, Arc<Entry>> for KeepFloor {
     }
 }
 
-impl<K: Hash + Eq + Clone> Memory<K> {
+impl<K: Hash + Eq + Clone + Display> Memory<K> {
     pub fn new(bytes_max: u64, lifetimes: Lifetimes) -> Self {
         // Only a hint for the size of the tables.
         let entries = (bytes_max / 2048).clamp(32, 1 << 20) as usize;
@@ -196,6 +210,18 @@ mod tests {
         memory.take(&1, None, Order(7), now);
         memory.take(&1, body("6"), Order(6), now);
         assert_eq!(shown(&memory, 1), Some((Order(7), None)));
+    }
+
+    #[test]
+    fn what_keys_hold_counts_as_well() {
+        let memory: Memory<String> =
+            Memory::new(1 << 18, Lifetimes { fresh: Duration::from_millis(700) });
+        let key = |n: usize| format!("{n:010000}");
+        for n in 0..100 {
+            memory.read(&key(n), body("x"), Order(1), Moment::now());
+        }
+        let kept = (0..100).filter(|n| memory.get(&key(*n)).is_some()).count();
+        assert!((1..=13).contains(&kept), "{kept} keys of 10 kB, twice each, in 256 kB");
     }
 
     #[test]

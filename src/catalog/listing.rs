@@ -155,6 +155,9 @@ impl Facet {
     }
 }
 
+/// Characters of a title's words, as many as `product_search` holds.
+const TITLE_MAX: usize = 500;
+
 /// Where a page ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -186,7 +189,8 @@ impl SortValue {
             SortValue::Id => matches!(sort, Sort::Newest | Sort::Oldest),
             SortValue::Price(_) => sort.is_by_price(),
             SortValue::Title(title) => {
-                matches!(sort, Sort::Title | Sort::TitleDown) && !title.contains('\0')
+                let is_one = !title.contains('\0') && title.chars().count() <= TITLE_MAX;
+                matches!(sort, Sort::Title | Sort::TitleDown) && is_one
             }
             SortValue::Relevance(..) => sort == Sort::Relevance,
         }

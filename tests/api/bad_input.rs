@@ -1,6 +1,8 @@
 //! Whatever is sent, the answer is a clear problem, and nothing is written.
 
 use crate::harness::{Answer, App, fresh_key, order_of};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -156,6 +158,23 @@ async fn queries_that_make_no_sense_are_invalid_requests() {
     }
     let nul = app.admin_get("/v1/admin/stock/levels?sku=a%00b").await;
     nul.problem(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_title_in_a_cursor_is_no_longer_than_one_can_be() {
+    let app = App::start().await;
+    for sku in ["A", "B"] {
+        app.stocked(sku, 100, 1).await;
+    }
+    let list = app.get("/v1/products?sort=title&limit=1").await.ok(200);
+    let cursor = URL_SAFE_NO_PAD.decode(list["next_cursor"].as_str().unwrap()).unwrap();
+    let mut cursor: Value = serde_json::from_slice(&cursor).unwrap();
+    for (length, status) in [(500, 200), (501, 400)] {
+        cursor["value"]["title"] = "é".repeat(length).into();
+        let cursor = URL_SAFE_NO_PAD.encode(cursor.to_string());
+        let page = app.get(&format!("/v1/products?sort=title&limit=1&cursor={cursor}")).await;
+        assert_eq!(page.status, status, "{length}");
+    }
 }
 
 #[tokio::test]
