@@ -251,6 +251,27 @@ async fn an_address_changes_once_the_new_one_is_verified_and_the_old_one_is_told
 }
 
 #[tokio::test]
+async fn who_knew_the_password_before_it_was_reset_does_not_change_the_address_after_it() {
+    let shop = Shop::open().await;
+    let thief = log_in(&shop.app, None, "ada@example.com").await;
+    let mut client = shop.app.database.connect().await;
+    let reset = client.transaction().await.unwrap();
+    reset.execute("SELECT FROM customers FOR UPDATE", &[]).await.unwrap();
+    let body = json!({"password": PASSWORD, "email": "thief@example.com"});
+    let asked = async {
+        let asked = shop.change(&thief, "/email", body).await;
+        assert_wrong(&asked, "/password");
+    };
+    let reset = async {
+        shop.app.database.until_waiting_for_locks(1).await;
+        reset.execute("UPDATE customers SET password_hash = password_hash || 'x'", &[]).await.unwrap();
+        reset.commit().await.unwrap();
+    };
+    tokio::join!(asked, reset);
+    assert_eq!(shop.app.database.holders(&["thief@example.com"]).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_guests_order_is_claimed_with_its_verified_address_and_no_other() {
     let shop = Shop::open().await;
     let app = &shop.app;

@@ -222,7 +222,9 @@ pub async fn update_email(
     let proven = passwords.prove(guess, password, Some(&account.password_hash)).await?;
     proven.ok_or_else(|| not_the_password("/password"))?;
     take_mail(&limits, "change", &email).await?;
-    tokens::ask_for_email(&postgres.writers, &secrets, me.customer, &email).await?;
+    let (writers, proven) = (&postgres.writers, &account.password_hash);
+    let asked = tokens::ask_for_email(writers, &secrets, me.customer, proven, &email).await?;
+    asked.ok_or_else(|| not_the_password("/password"))?;
     Ok(HttpResponse::Accepted().finish())
 }
 

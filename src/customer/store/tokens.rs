@@ -113,7 +113,7 @@ pub async fn ask_again(
 ) -> Result<(), Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
-    let Account { email, is_verified } = lock(&transaction, customer).await?;
+    let Account { email, is_verified, .. } = lock(&transaction, customer).await?;
     if !is_verified {
         send(&transaction, secrets, Some(customer), Purpose::VerifyEmail, &email).await?;
     }
@@ -139,22 +139,28 @@ pub async fn ask_for_password(
 }
 
 /// Sends a token to the address that the customer wants to have, and a notice to the one so far.
-/// Whether the new one has an account already is for those to learn who read its mail.
+/// Whether the new one has an account already is for those to learn who read its mail. `None` if
+/// the password is not the one any more that was proven.
 pub async fn ask_for_email(
     writers: &Pool,
     secrets: &Secrets,
     customer: CustomerId,
+    proven: &str,
     email: &str,
-) -> Result<(), Problem> {
+) -> Result<Option<()>, Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
     let account = lock(&transaction, customer).await?;
+    if account.password_hash != proven {
+        return Ok(None);
+    }
     forget_changes(&transaction, customer).await?;
     if send(&transaction, secrets, Some(customer), Purpose::VerifyEmail, email).await? {
         let payload = json!({"email": email});
         notify(&transaction, customer, EMAIL_CHANGES, &account.email, payload).await?;
     }
-    commit(transaction).await
+    commit(transaction).await?;
+    Ok(Some(()))
 }
 
 /// Whose the token is and the address that it was sent to.
@@ -252,15 +258,16 @@ pub async fn change_password(
 struct Account {
     email: String,
     is_verified: bool,
+    password_hash: String,
 }
 
 /// Locks the customer: before the tokens, whatever is done with them.
 async fn lock(transaction: &Transaction<'_>, customer: CustomerId) -> Result<Account, Problem> {
-    let sql = "SELECT email, email_verified_at IS NOT NULL FROM customers WHERE id = $1
-               FOR UPDATE";
+    let sql = "SELECT email, email_verified_at IS NOT NULL, password_hash FROM customers
+               WHERE id = $1 FOR UPDATE";
     let row = transaction.query_opt(sql, &[&customer.uuid()]).await?;
     let row = row.ok_or_else(session::unauthorized)?;
-    Ok(Account { email: row.get(0), is_verified: row.get(1) })
+    Ok(Account { email: row.get(0), is_verified: row.get(1), password_hash: row.get(2) })
 }
 
 /// Uses the token; tells the address that it was sent to.
