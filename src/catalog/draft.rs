@@ -146,9 +146,10 @@ impl Wrong {
         checked.map_err(|detail| self.0.push(FieldError::new(pointer, detail))).ok()
     }
 
-    /// A list of different words.
+    /// A list of different words. One that is too long is not looked through.
     pub fn words(&mut self, pointer: &str, words: &[String], most: usize) -> Vec<String> {
         self.at_most(most, words.len(), pointer);
+        let words = &words[..words.len().min(most)];
         let mut kept = Vec::new();
         for (index, word) in words.iter().enumerate() {
             let pointer = format!("{pointer}/{index}");

@@ -261,16 +261,19 @@ impl Wrong {
         values: BTreeMap<String, Option<String>>,
         options: &mut BTreeMap<String, String>,
     ) {
+        let pointer = format!("{pointer}/options");
         for (name, value) in values {
-            let pointer = format!("{pointer}/options/{}", segment(&name));
+            let pointer = format!("{pointer}/{}", segment(&name));
             match value {
                 None => drop(options.remove(&name)),
                 Some(value) => {
-                    let value = self.note(pointer, product::word(&value)).unwrap_or_default();
-                    options.insert(name, value.to_owned());
+                    let name = self.note(&pointer, product::word(&name)).unwrap_or_default();
+                    let value = self.note(&pointer, product::word(&value)).unwrap_or_default();
+                    options.insert(name.to_owned(), value.to_owned());
                 }
             }
         }
+        self.at_most(product::OPTIONS_MAX, options.len(), &pointer);
     }
 
     /// What must hold for the variants together. `pointer` leads to a variant that the body
@@ -410,6 +413,16 @@ mod tests {
         assert_eq!(pointers(&shirt(), &twice), ["/variants/0/sku", "/variants/1/sku"]);
         let archived = json!({"variants": [{"id": id(1), "sku": "M"}]});
         assert_eq!(pointers(&shirt(), &archived), ["/variants/0/sku"]);
+    }
+
+    #[test]
+    fn an_archived_variant_has_no_more_options_than_another() {
+        let with = |options: Value| json!({"variants": [{"sku": "S", "status": "archived", "options": options}]});
+        let many: BTreeMap<String, &str> = (0..20).map(|n| (format!("o{n}"), "x")).collect();
+        assert_eq!(pointers(&shirt(), &with(json!(many))), ["/variants/0/options"]);
+        let odd = with(json!({"a\u{1f}b": "x"}));
+        assert_eq!(pointers(&shirt(), &odd), ["/variants/0/options/a\u{1f}b"]);
+        assert!(apply(&shirt(), &with(json!({"colour": "red"}))).is_ok());
     }
 
     #[test]
