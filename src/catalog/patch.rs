@@ -417,7 +417,10 @@ mod tests {
 
     #[test]
     fn an_archived_variant_has_no_more_options_than_another() {
-        let with = |options: Value| json!({"variants": [{"sku": "S", "status": "archived", "options": options}]});
+        let with = |options: Value| {
+            let variant = json!({"sku": "S", "status": "archived", "options": options});
+            json!({"variants": [variant]})
+        };
         let many: BTreeMap<String, &str> = (0..20).map(|n| (format!("o{n}"), "x")).collect();
         assert_eq!(pointers(&shirt(), &with(json!(many))), ["/variants/0/options"]);
         let odd = with(json!({"a\u{1f}b": "x"}));

@@ -264,7 +264,8 @@ async fn who_knew_the_password_before_it_was_reset_does_not_change_the_address_a
     };
     let reset = async {
         shop.app.database.until_waiting_for_locks(1).await;
-        reset.execute("UPDATE customers SET password_hash = password_hash || 'x'", &[]).await.unwrap();
+        let sets = "UPDATE customers SET password_hash = password_hash || 'x'";
+        reset.execute(sets, &[]).await.unwrap();
         reset.commit().await.unwrap();
     };
     tokio::join!(asked, reset);
