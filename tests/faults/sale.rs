@@ -192,7 +192,7 @@ impl Sale {
     fn order(&mut self, n: usize, turn: usize) -> Request {
         let sku = self.shelf.wish(n, turn);
         let mut payment = self.provider.payment();
-        if self.some_pay_slowly && n % SLOW == 0 {
+        if self.some_pay_slowly && n.is_multiple_of(SLOW) {
             payment.token = Some("delay_2s".to_owned());
         }
         let items = vec![Item { sku, quantity: 1 }];
