@@ -277,7 +277,7 @@ fn addition(shoppers: &[ShopperId], offers: &[Arc<Offer>], gate: &Gate) -> cart_
     let pass = gate.enter().expect("there is room");
     let (answer, _) = tokio::sync::oneshot::channel();
     let deadline = Instant::now() + Duration::from_secs(60);
-    cart_store::Entry { command, deadline, answer, pass }
+    cart_store::Entry { command, shown: 0, deadline, answer, pass }
 }
 
 fn claim() -> Claim {

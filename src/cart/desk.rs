@@ -13,12 +13,16 @@ use crate::journal::{Journal, Pass};
 use crate::postgres::Postgres;
 use crate::pricing::Terms;
 use crate::session::unauthorized;
+use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const LIMITS: Limits =
     Limits { keys_max: 200, waiting_max: 100_000, read_max: Duration::from_secs(2) };
+
+/// Carts whose sizes are remembered.
+const SIZES_MAX: usize = 100_000;
 
 /// The settings of carts.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +40,8 @@ pub struct Carts {
     reads: Gather<ShopperId, Option<Cart>>,
     offers: Offers,
     options: Options,
+    /// Bytes of what was shown of a cart last.
+    sizes: Arc<Cache<ShopperId, usize>>,
 }
 
 impl Carts {
@@ -51,7 +57,8 @@ impl Carts {
             let postgres = kept.clone();
             async move { store::carts(&postgres, &shoppers).await }
         });
-        Self { journal, reads, offers, options }
+        let sizes = Arc::new(Cache::new(SIZES_MAX));
+        Self { journal, reads, offers, options, sizes }
     }
 
     /// The cart as it is in PostgreSQL now; an empty one if nothing was ever changed. A guest who
@@ -66,7 +73,9 @@ impl Carts {
         let _pass = self.enter()?;
         let cart = self.read(shopper).await?;
         let shop = self.shop(&cart).await?;
-        Ok(CartBody::new(&cart, &shop).reply())
+        let reply = CartBody::new(&cart, &shop).reply();
+        self.sizes.insert(shopper, reply.body.len());
+        Ok(reply)
     }
 
     /// What the cart is priced with.
@@ -84,7 +93,12 @@ impl Carts {
     pub async fn change(&self, command: Command) -> Result<Reply, Problem> {
         let pass = self.enter()?;
         let deadline = Instant::now() + self.options.patience;
-        self.journal.ask(deadline, |answer| Entry { command, deadline, answer, pass }).await
+        let shopper = command.shopper;
+        let shown = self.sizes.get(&shopper).unwrap_or(0);
+        let entry = |answer| Entry { command, shown, deadline, answer, pass };
+        let reply = self.journal.ask(deadline, entry).await?;
+        self.sizes.insert(shopper, reply.body.len());
+        Ok(reply)
     }
 
     fn enter(&self) -> Result<Pass, Problem> {

@@ -1,10 +1,11 @@
 //! More is asked than can be done: who is refused, how, and that it passes.
 
-use crate::harness::{Answer, App, order_of, until};
+use crate::harness::{Answer, App, gbp, order_of, until};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use reqwest::Method;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const LIMIT: &str = "doorbuster_in_flight_limit{journal=\"orders\"}";
@@ -155,4 +156,36 @@ async fn an_order_that_takes_too_long_ends_in_the_database_too_and_its_key_tells
     app.place_as("slow", &order).await.ok(201);
     assert_eq!(app.level("A").await[3], 1);
     app.database.assert_clean();
+}
+
+#[tokio::test]
+async fn small_changes_of_large_carts_come_in_small_batches() {
+    let settings = [("JOURNAL__BYTES_MAX", "1048576"), ("POSTGRES__CART_CONNECTIONS", "1")];
+    let app = App::configured(&settings).await;
+    let mut items = Vec::new();
+    for product in 0..5 {
+        let skus: Vec<String> = (0..100).map(|n| format!("V{product}-{n}")).collect();
+        let variants = skus
+            .iter()
+            .map(|sku| json!({"sku": sku, "prices": [gbp(100)], "options": {"n": sku}}));
+        let variants: Vec<Value> = variants.collect();
+        let title = format!("Product {product}");
+        let product = json!({"title": title, "options": ["n"], "variants": variants});
+        app.admin_post("/v1/admin/products", &product).await.ok(201);
+        items.extend(skus.iter().map(|sku| json!({"sku": sku, "quantity": 1})));
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..12 {
+        let token = app.session().await;
+        app.add_to_cart(&token, &json!({"items": items})).await.ok(200);
+        tokens.push(token);
+    }
+    let batches = "doorbuster_journal_batch_entries_count{journal=\"carts\",form=\"exact\"}";
+    let before = app.metric(batches).await;
+    let one = json!({"sku": "V0-0", "quantity": 1});
+    let changed = join_all(tokens.iter().map(|token| app.add_to_cart(token, &one))).await;
+    changed.iter().for_each(|answer| drop(answer.ok(200)));
+    // Each cart and its reply is some 280 kB, and so is no batch much more than 1 MiB.
+    let batches = app.metric(batches).await - before;
+    assert!(batches >= 4.0, "{batches} batches of 12 changes");
 }

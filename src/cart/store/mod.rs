@@ -54,6 +54,8 @@ const PRICED_WITHIN: Duration = Duration::from_millis(500);
 pub struct Entry {
     /// What to do.
     pub command: Command,
+    /// Bytes of what was shown of the cart last, as far as that is remembered.
+    pub shown: usize,
     /// When the client stops waiting.
     pub deadline: Instant,
     /// Where the answer goes.
@@ -111,8 +113,7 @@ impl Work for CartCommits {
     type Statements = Statements;
 
     fn weight(&self, entry: &Entry) -> Weight {
-        let lines = entry.command.change.variants().count().max(1);
-        Weight { lines, bytes: 2048 + 128 * lines }
+        weight(entry.command.change.variants().count().max(1), entry.shown)
     }
 
     fn deadline(&self, entry: &Entry) -> Instant {
@@ -174,6 +175,11 @@ impl Work for CartCommits {
         // The client may have left; its work is done all the same.
         let _ = entry.answer.send(outcome.and_then(|answer| answer));
     }
+}
+
+/// A small change of a large cart writes all of it, and its reply: about twice what was shown.
+fn weight(lines: usize, shown: usize) -> Weight {
+    Weight { lines, bytes: 2048 + 128 * lines + 2 * shown }
 }
 
 /// What the locks returned.
