@@ -283,6 +283,8 @@ pub fn look_ups(postgres: &Postgres) -> Gather<KeyId, Saved> {
 const HANDED_OVER_MAX: i64 = 1_000;
 /// Keys that do not, and go at once, at most; the others go when their time is over.
 const LEFT_BEHIND_MAX: i64 = 10_000;
+/// Keys that are erased in one transaction.
+const ERASED_MAX: i64 = 10_000;
 
 /// How often the customer may use one of them while they are handed over.
 const HAND_OVER_TRIES: usize = 3;
@@ -363,16 +365,23 @@ async fn hand_over_replied(
 }
 
 /// Whose keys these were is gone. Those that placed an order stand for it without their reply, so
-/// that no order is without its key; the others go. Keys that wait for a payment are left.
-pub async fn erase(transaction: &Transaction<'_>, scope: &str) -> Result<(), Problem> {
-    let lock = "SELECT FROM idempotency_keys WHERE scope = $1 ORDER BY key FOR UPDATE";
-    transaction.query(lock, &[&scope]).await?;
+/// that no order is without its key; the others go. Keys that wait for a payment are left. Tells
+/// whether there may be more: 10,000 go at a time.
+pub async fn erase(transaction: &Transaction<'_>, scope: &str) -> Result<bool, Problem> {
+    // Whoever is giving one its reply is waited for.
+    let wait = "SELECT FROM idempotency_keys WHERE scope = $1 AND status IS NULL
+                ORDER BY key FOR UPDATE";
+    transaction.query(wait, &[&scope]).await?;
+    let lock = "SELECT key FROM idempotency_keys WHERE scope = $1 AND status IS NOT NULL
+                ORDER BY key LIMIT $2 FOR UPDATE";
+    let locked = transaction.query(lock, &[&scope, &ERASED_MAX]).await?;
+    let keys: Vec<&str> = locked.iter().map(|row| row.get(0)).collect();
     let sql = "UPDATE idempotency_keys SET scope = 'erased', key = resource_id::text, body = '{}'
-               WHERE scope = $1 AND status IS NOT NULL AND location LIKE '/v1/orders/%'";
-    transaction.execute(sql, &[&scope]).await?;
-    let sql = "DELETE FROM idempotency_keys WHERE scope = $1 AND status IS NOT NULL";
-    transaction.execute(sql, &[&scope]).await?;
-    Ok(())
+               WHERE scope = $1 AND key = ANY($2) AND location LIKE '/v1/orders/%'";
+    transaction.execute(sql, &[&scope, &keys]).await?;
+    let sql = "DELETE FROM idempotency_keys WHERE scope = $1 AND key = ANY($2)";
+    transaction.execute(sql, &[&scope, &keys]).await?;
+    Ok(i64::try_from(keys.len()) == Ok(ERASED_MAX))
 }
 
 /// An idempotency key as its owner may look it up.

@@ -275,6 +275,27 @@ async fn what_comes_after_its_customer_is_erased_too() {
 }
 
 #[tokio::test]
+async fn of_very_many_keys_those_that_do_not_go_at_once_go_soon() {
+    let app = App::start().await;
+    register(&app, "zolada@example.com").await.ok(201);
+    let token = log_in(&app, None, "zolada@example.com").await;
+    let scope = "SELECT count(*) FROM idempotency_keys WHERE scope LIKE '%cus_%'";
+    app.stocked("A", 100, 10).await;
+    let placing = app.placing(&fresh_key(), &paid_with("ok", &[("A", 1)])).bearer_auth(&token);
+    Answer::of(placing).await.ok(201);
+    let more = "INSERT INTO idempotency_keys (scope, key, request_hash, status, body)
+        SELECT scope, n::text, request_hash, 200, body
+        FROM (SELECT * FROM idempotency_keys WHERE scope LIKE '%cus_%' LIMIT 1) k,
+            generate_series(1, 25000) n";
+    app.database.execute(more).await;
+    assert_eq!(app.database.number(scope).await, 25_001);
+    assert_eq!(my(&app, &token, Method::DELETE, "", &Value::Null).await.status, 204);
+    assert_eq!(app.database.number(scope).await, 15_001);
+    app.database.execute("UPDATE erasures SET due_at = now()").await;
+    app.database.until(scope, 0).await;
+}
+
+#[tokio::test]
 async fn an_erasure_that_fails_keeps_no_other_waiting() {
     let app = App::start().await;
     let fails = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
