@@ -4,11 +4,11 @@
 //! was read later than what is here, because one lane reads a key at a time. What comes from Redis
 //! may be older, so it has to be newer than what is here, and than what was evicted.
 
+use super::Key;
 use super::entry::{Entry, Lifetimes, Moment, Need, Order};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
-use std::fmt::{self, Display, Write};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,22 +82,10 @@ pub(super) struct Memory<K> {
 #[derive(Clone)]
 struct Weigh;
 
-impl<K: Display> Weighter<K, Arc<Entry>> for Weigh {
+impl<K: Key> Weighter<K, Arc<Entry>> for Weigh {
     fn weight(&self, key: &K, entry: &Arc<Entry>) -> u64 {
-        let mut length = Length(0);
-        // Counting does not fail. A query holds its text and what was read from it.
-        let _ = write!(length, "{key}");
-        entry.weight() + 2 * length.0
-    }
-}
-
-/// How many bytes were written.
-struct Length(u64);
-
-impl Write for Length {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len() as u64;
-        Ok(())
+        // Twice: a query holds its text and what was read from it.
+        entry.weight() + 2 * key.weight()
     }
 }
 
@@ -112,7 +100,7 @@ impl<K: Hash> Lifecycle<K, Arc<Entry>> for KeepFloor {
     }
 }
 
-impl<K: Hash + Eq + Clone + Display> Memory<K> {
+impl<K: Key> Memory<K> {
     pub fn new(bytes_max: u64, lifetimes: Lifetimes) -> Self {
         // Only a hint for the size of the tables.
         let entries = (bytes_max / 2048).clamp(32, 1 << 20) as usize;

@@ -53,9 +53,21 @@ const AHEAD_GATHER: Duration = Duration::from_millis(25);
 const INVALIDATED_MAX: usize = 500;
 
 /// What a key must be able to do. Its text names it in Redis.
-pub trait Key: Eq + Hash + Clone + Display + Send + Sync + 'static {}
+pub trait Key: Eq + Hash + Clone + Display + Send + Sync + 'static {
+    /// Bytes of its text in memory.
+    fn weight(&self) -> u64 {
+        size_of::<Self>() as u64
+    }
+}
 
-impl<K: Eq + Hash + Clone + Display + Send + Sync + 'static> Key for K {}
+impl Key for String {
+    fn weight(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+#[cfg(test)]
+impl Key for u32 {}
 
 /// The settings of a cache.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use super::listing::Listing;
 use super::offers::Offers;
 use super::store::Key as Address;
 use super::store::shown::{Found, Snapshot, owners};
-use crate::cache::{Cache, Cached, Loaded, Need, Options, Order, Shared};
+use crate::cache::{self, Cache, Cached, Loaded, Need, Options, Order, Shared};
 use crate::error::Problem;
 use crate::id::{ProductId, VariantId};
 use crate::postgres::{Postgres, unavailable};
@@ -96,6 +96,8 @@ enum Key {
     /// The number of the catalog's last change.
     Epoch,
 }
+
+impl cache::Key for Key {}
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! Lists made of the bytes of their products, and kept as long as nothing in the store changes.
 
 use super::query::Query;
-use crate::cache::{Cached, Moment, etag};
+use crate::cache::{Cached, Key, Moment, etag};
 use crate::catalog::store::shown::Found;
 use bytes::Bytes;
 use quick_cache::Weighter;

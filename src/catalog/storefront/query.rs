@@ -1,5 +1,6 @@
 //! A query as a key: equal ones have equal texts.
 
+use crate::cache::Key;
 use crate::catalog::listing::Listing;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -16,9 +17,10 @@ impl Query {
     pub fn of(listing: Listing) -> Self {
         Self { text: listing.cache_key().into(), listing: Arc::new(listing) }
     }
+}
 
-    /// Bytes in memory.
-    pub fn weight(&self) -> u64 {
+impl Key for Query {
+    fn weight(&self) -> u64 {
         self.text.len() as u64
     }
 }
