@@ -150,10 +150,9 @@ pub async fn ask_for_email(
 ) -> Result<Option<()>, Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
-    let account = lock(&transaction, customer).await?;
-    if account.password_hash != proven {
+    let Some(account) = lock_unchanged(&transaction, customer, proven).await? else {
         return Ok(None);
-    }
+    };
     forget_changes(&transaction, customer).await?;
     if send(&transaction, secrets, Some(customer), Purpose::VerifyEmail, email).await? {
         let payload = json!({"email": email});
@@ -220,10 +219,7 @@ pub async fn reset_password(
                    version = version + (email_verified_at IS NULL)::int,
                    email_verified_at = coalesce(email_verified_at, now()) WHERE id = $1";
     transaction.execute(sql, &[&customer.uuid(), &password_hash]).await?;
-    forget_changes(&transaction, customer).await?;
-    forget_resets(&transaction, customer).await?;
-    notify(&transaction, customer, PASSWORD_CHANGED, &email, json!({})).await?;
-    let ended = session::log_out(&*transaction, customer, Which::All).await?;
+    let ended = shut_out(&transaction, customer, &email, Which::All).await?;
     commit(transaction).await?;
     Ok(ended)
 }
@@ -239,19 +235,29 @@ pub async fn change_password(
 ) -> Result<Option<Vec<TokenHash>>, Problem> {
     let mut client = writers.get().await?;
     let transaction = begin(&mut client).await?;
-    let Account { email, .. } = lock(&transaction, customer).await?;
-    let sql = "UPDATE customers SET password_hash = $3, updated_at = now()
-               WHERE id = $1 AND password_hash = $2";
-    let changed = transaction.execute(sql, &[&customer.uuid(), &former, &password_hash]).await?;
-    if changed == 0 {
+    let Some(Account { email, .. }) = lock_unchanged(&transaction, customer, former).await?
+    else {
         return Ok(None);
-    }
-    forget_changes(&transaction, customer).await?;
-    forget_resets(&transaction, customer).await?;
-    notify(&transaction, customer, PASSWORD_CHANGED, &email, json!({})).await?;
-    let ended = session::log_out(&*transaction, customer, Which::AllBut(session)).await?;
+    };
+    let sql = "UPDATE customers SET password_hash = $2, updated_at = now() WHERE id = $1";
+    transaction.execute(sql, &[&customer.uuid(), &password_hash]).await?;
+    let ended = shut_out(&transaction, customer, &email, Which::AllBut(session)).await?;
     commit(transaction).await?;
     Ok(Some(ended))
+}
+
+/// Whoever knew the password before is out: what was asked for with it is worth nothing, and these
+/// sessions end. Tells their tokens.
+async fn shut_out(
+    transaction: &Transaction<'_>,
+    customer: CustomerId,
+    email: &str,
+    sessions: Which,
+) -> Result<Vec<TokenHash>, Problem> {
+    forget_changes(transaction, customer).await?;
+    forget_resets(transaction, customer).await?;
+    notify(transaction, customer, PASSWORD_CHANGED, email, json!({})).await?;
+    session::log_out(&**transaction, customer, sessions).await
 }
 
 /// What is needed of an account to change how it is opened.
@@ -268,6 +274,16 @@ async fn lock(transaction: &Transaction<'_>, customer: CustomerId) -> Result<Acc
     let row = transaction.query_opt(sql, &[&customer.uuid()]).await?;
     let row = row.ok_or_else(session::unauthorized)?;
     Ok(Account { email: row.get(0), is_verified: row.get(1), password_hash: row.get(2) })
+}
+
+/// The same, if the password is still the one that was proven.
+async fn lock_unchanged(
+    transaction: &Transaction<'_>,
+    customer: CustomerId,
+    proven: &str,
+) -> Result<Option<Account>, Problem> {
+    let account = lock(transaction, customer).await?;
+    Ok(Some(account).filter(|account| account.password_hash == proven))
 }
 
 /// Uses the token; tells the address that it was sent to.
