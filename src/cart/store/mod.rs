@@ -113,7 +113,9 @@ impl Work for CartCommits {
     type Statements = Statements;
 
     fn weight(&self, entry: &Entry) -> Weight {
-        weight(entry.command.change.variants().count().max(1), entry.shown)
+        let lines = entry.command.change.variants().count().max(1);
+        // A small change of a large cart writes all of it, and its reply.
+        Weight { lines, bytes: 2048 + 128 * lines + 2 * entry.shown }
     }
 
     fn deadline(&self, entry: &Entry) -> Instant {
@@ -175,11 +177,6 @@ impl Work for CartCommits {
         // The client may have left; its work is done all the same.
         let _ = entry.answer.send(outcome.and_then(|answer| answer));
     }
-}
-
-/// A small change of a large cart writes all of it, and its reply: about twice what was shown.
-fn weight(lines: usize, shown: usize) -> Weight {
-    Weight { lines, bytes: 2048 + 128 * lines + 2 * shown }
 }
 
 /// What the locks returned.

@@ -33,10 +33,10 @@ impl Slot {
         if doubt != Doubt::None {
             self.changes.extend(own.iter().flat_map(|slot| &slot.changes));
         }
-        let last = others.len().saturating_sub(KEPT_MIN);
-        let is_kept = |(n, slot): &(usize, Self)| *n >= last || slot.at + APPLIED_MAX > self.at;
-        let others = others.into_iter().cloned().enumerate().filter(is_kept);
-        others.map(|(_, slot)| slot).collect::<Vec<_>>().into_iter().chain([self]).collect()
+        let (older, last) = others.split_at(others.len().saturating_sub(KEPT_MIN));
+        let young = older.iter().filter(|slot| slot.at + APPLIED_MAX > self.at);
+        let kept: Vec<Self> = young.chain(last).map(|slot| (*slot).clone()).collect();
+        kept.into_iter().chain([self]).collect()
     }
 }
 
