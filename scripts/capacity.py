@@ -12,7 +12,6 @@ import argparse
 from typing import NamedTuple
 
 
-
 class Measured(NamedTuple):
     """What an instance with two lanes was measured to do."""
 

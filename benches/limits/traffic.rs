@@ -14,6 +14,7 @@ use loadtests::generator::{self, Arrivals, Settings};
 use loadtests::guest::Guest;
 use loadtests::hammer::{Measured, Until, hammer};
 use loadtests::order::{Address, Item, NewOrder, Provider};
+use loadtests::report::latency::Latencies;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,10 +116,9 @@ async fn paced(
     let (begun, bar) = (Instant::now(), ProgressBar::hidden());
     let records = generator::run(requests, Arrivals::Rate(rate.into()), &settings, &bar).await;
     let elapsed = begun.elapsed().as_secs_f64();
-    let mut latencies: Vec<u64> = records.iter().map(|record| record.timing.latency_us).collect();
-    latencies.sort_unstable();
-    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied();
-    let [p50, p99] = [50, 99].map(|share| Duration::from_micros(at(share).unwrap_or_default()));
+    let latencies = Latencies::of(records.iter().map(|record| record.timing.latency_us))?;
+    let at = |quantile| Duration::from_secs_f64(latencies.quantile_ms(quantile) / 1e3);
+    let (p50, p99) = (at(0.5), at(0.99));
     let (mut statuses, mut failures) = (BTreeMap::new(), 0);
     for record in &records {
         failures += record.lost;
